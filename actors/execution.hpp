@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "actors/gateways.hpp"
+
+namespace weir {
+
+/// One attempt of one subtask, and the slot it runs in: where messages to a task set out.
+/// Without a gateway (its TaskManager is gone) they go nowhere: the loss of the TaskManager is found by
+/// other means.
+class Execution {
+ public:
+  Execution(ExecutionId id, TaskManagerId slot, std::shared_ptr<const TaskManagerGateway> gateway)
+      : id_(id), slot_(slot), gateway_(std::move(gateway)) {}
+
+  void trigger_checkpoint(const TriggerCheckpoint& trigger) const { send(coordinator_endpoint(), trigger); }
+  void notify_checkpoint_complete(const NotifyCheckpointComplete& notice) const { send(coordinator_endpoint(), notice); }
+  void notify_checkpoint_aborted(const NotifyCheckpointAborted& notice) const { send(coordinator_endpoint(), notice); }
+  void drain(const DrainTask& drain) const { send(coordinator_endpoint(), drain); }
+  void start(const StartTask& start) const { send(job_manager_endpoint(), start); }
+  void cancel(const CancelTask& cancel) const { send(job_manager_endpoint(), cancel); }
+
+  [[nodiscard]] const ExecutionId& id() const { return id_; }
+  [[nodiscard]] TaskManagerId slot() const { return slot_; }
+
+ private:
+  template <class M>
+  void send(Endpoint from, const M& message) const {
+    if (gateway_) gateway_->send(from, message);
+  }
+  ExecutionId id_;
+  TaskManagerId slot_;
+  std::shared_ptr<const TaskManagerGateway> gateway_;
+};
+
+}  // namespace weir

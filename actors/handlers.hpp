@@ -1,0 +1,85 @@
+#pragma once
+
+#include <caf/actor.hpp>
+#include <caf/actor_cast.hpp>
+#include <caf/result.hpp>
+#include <caf/send.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "actors/delivery.hpp"
+#include "messages/internal.hpp"
+#include "state/executor.hpp"
+
+namespace weir {
+
+/// A request that waits for its answer. Copies answer the same request; the first answer counts.
+template <class R>
+class PendingAnswer {
+ public:
+  PendingAnswer() = default;
+  PendingAnswer(caf::typed_response_promise<Envelope<Reply<R>>> promise, Endpoint from, Endpoint to)
+      : promise_(std::move(promise)), from_(from), to_(to) {}
+  void operator()(Reply<R> reply) { promise_.deliver(Envelope<Reply<R>>{from_, to_, std::move(reply)}); }
+
+ private:
+  caf::typed_response_promise<Envelope<Reply<R>>> promise_;
+  Endpoint from_;
+  Endpoint to_;
+};
+
+/// The handler of a one-way message: `f(const M&)`, once the delivery point has let it through.
+template <class M, class F>
+auto on_message(Delivery& delivery, F f) {
+  return [&delivery, f = std::move(f)](const Envelope<M>& envelope) mutable {
+    if (delivery.admit(envelope)) f(envelope.message);
+  };
+}
+
+/// The handler of a request: `f(const M&, PendingAnswer<R>)`. A request that is lost on delivery is
+/// never answered: its sender's timeout finds out.
+template <class M, class R, class Self, class F>
+auto on_request(Self* self, Delivery& delivery, F f) {
+  return [self, &delivery, f = std::move(f)](const Envelope<M>& envelope) mutable -> caf::result<Envelope<Reply<R>>> {
+    auto promise = self->template make_response_promise<Envelope<Reply<R>>>();
+    if (delivery.admit(envelope)) f(envelope.message, PendingAnswer<R>(promise, envelope.to, envelope.from));
+    return promise;
+  };
+}
+
+/// Runs `work` on the I/O pool and then `done(result)` on the actor `self`, if it still lives.
+template <class Self, class Work, class Done>
+void run_io(Self* self, IoExecutor& io, Work work, Done done) {
+  using R = std::invoke_result_t<Work&>;
+  const caf::strong_actor_ptr actor{self->ctrl()};
+  io.submit([actor, work = std::move(work), done = std::move(done)]() mutable {
+    auto result = std::make_shared<R>(work());
+    auto mail = std::make_shared<std::function<void()>>(
+        [done = std::move(done), result]() mutable { done(std::move(*result)); });
+    caf::anon_send(caf::actor_cast<caf::actor>(actor), ActorMail{std::move(mail)});
+  });
+}
+
+/// Runs `work` on the actor `self` once `delay` is over, if it still lives.
+template <class Self, class Work>
+void run_delayed(Self* self, std::chrono::nanoseconds delay, Work work) {
+  auto mail = std::make_shared<std::function<void()>>(std::move(work));
+  caf::delayed_anon_send(caf::actor_cast<caf::actor>(caf::strong_actor_ptr{self->ctrl()}), delay, ActorMail{std::move(mail)});
+}
+
+/// The handler of `ActorMail`, which every actor that calls the two above has.
+inline auto run_mail() {
+  return [](const ActorMail& mail) { (*mail.run)(); };
+}
+
+/// Turns the transport's failure of a request into an `Error`.
+[[nodiscard]] inline Error transport_error(const caf::error& failed, const std::string& who) {
+  if (failed == caf::sec::request_timeout) return {Errc::timed_out, who + " did not answer in time"};
+  return {Errc::unavailable, who + " is gone"};
+}
+
+}  // namespace weir

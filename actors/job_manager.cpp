@@ -1,0 +1,534 @@
+#include "actors/job_manager.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <utility>
+
+#include "actors/checkpoint_coordinator_actor.hpp"
+#include "state/checkpoint_directory.hpp"
+#include "state/snapshot_io.hpp"
+
+namespace weir {
+
+namespace {
+
+using Self = JobManagerActor::stateful_pointer<JobManagerState>;
+
+/// A deployment that a TaskManager does not answer.
+constexpr std::chrono::milliseconds submit_task_timeout = std::chrono::minutes(2);
+/// Bounds what a savepoint may take; the coordinator's own timeout ends it long before.
+constexpr std::chrono::milliseconds savepoint_timeout = std::chrono::hours(24);
+/// A submission looks this often for slots, and this many times: two seconds for TaskManagers that are
+/// starting.
+constexpr std::chrono::milliseconds slot_admission_delay = std::chrono::milliseconds(20);
+constexpr std::size_t slot_admission_attempts = 100;
+/// How often a restart looks for slots that are missing.
+constexpr std::chrono::milliseconds slot_retry_delay = std::chrono::seconds(1);
+/// Ended jobs that the JobManager still knows.
+constexpr std::size_t max_ended_jobs = 100;
+
+void perform(Self self, JobId id, const GraphEffects& effects);
+
+MonotonicTime now(Self self) { return self->state.seams->clock->now(); }
+std::int64_t wall_ms(Self self) { return self->state.seams->clock->wall_now().time_since_epoch().count(); }
+
+template <class M>
+void tell_coordinator(Self self, const ManagedJob& job, M message) {
+  self->send(job.coordinator, Envelope<M>{job_manager_endpoint(), coordinator_endpoint(), std::move(message)});
+}
+
+ManagedJob* find(Self self, const JobId& id) {
+  const auto found = self->state.jobs.find(id);
+  return found == self->state.jobs.end() ? nullptr : &found->second;
+}
+
+Error unknown_job(const JobId& id) {
+  return {Errc::not_found, "no job " + to_string(id) + " here; `weir list` shows the running jobs"};
+}
+
+Fence fence_of(const ManagedJob& job) { return {job.prepared->coordinator.epoch, job.graph->attempt()}; }
+
+/// Fencing: what carries another leader's epoch, or another attempt than the running one, is not heard.
+bool is_stale(const ManagedJob& job, const Fence& fence) { return fence != fence_of(job); }
+
+// ---- deploying ------------------------------------------------------------------------------------
+
+/// Slots for a job of `parallelism`, by slot number, or none if there are not enough free ones. A slot
+/// takes one subtask of each vertex. Spreads over TaskManagers.
+std::optional<std::vector<TaskManagerId>> place(Self self, std::uint32_t parallelism) {
+  std::map<TaskManagerId, std::uint32_t> free;
+  for (const auto& [id, known] : self->state.task_managers) free[id] = known.slots;
+  for (const auto& [id, job] : self->state.jobs) {
+    if (is_terminal(job.graph->state())) continue;
+    std::map<TaskManagerId, std::set<std::uint32_t>> taken;
+    for (const auto& [execution, placed] : job.executions) taken[placed.slot()].insert(execution.subtask);
+    for (const auto& [task_manager, slots] : taken)
+      free[task_manager] -= std::min<std::uint32_t>(free[task_manager], static_cast<std::uint32_t>(slots.size()));
+  }
+  std::vector<TaskManagerId> slots;
+  for (bool progress = true; slots.size() < parallelism && progress;) {
+    progress = false;
+    for (auto& [id, count] : free) {
+      if (count == 0 || slots.size() == parallelism) continue;
+      --count;
+      slots.push_back(id);
+      progress = true;
+    }
+  }
+  if (slots.size() < parallelism) return std::nullopt;
+  return slots;
+}
+
+std::uint32_t slots_needed(const JobGraph& graph) {
+  return std::ranges::max(graph.vertices, {}, &JobVertex::parallelism).parallelism;
+}
+
+std::string missing_slots(const JobGraph& graph) {
+  return "the job needs " + std::to_string(slots_needed(graph)) +
+         " slots, which are not free; raise taskmanager.numberOfTaskSlots or lower the parallelism with -p";
+}
+
+/// Begins the next attempt, or tries again later if slots are missing.
+void deploy_attempt(Self self, JobId id) {
+  ManagedJob& job = *find(self, id);
+  const JobGraph& graph = job.prepared->graph;
+  job.executions.clear();
+  const auto slots = place(self, slots_needed(graph));
+  if (!slots) {
+    self->state.seams->log("warning", "job " + to_string(id) + " waits: " + missing_slots(graph));
+    run_delayed(self, slot_retry_delay, [self, id] {
+      const ManagedJob* waiting = find(self, id);
+      if (waiting != nullptr && waiting->graph->restart_due()) deploy_attempt(self, id);
+    });
+    return;
+  }
+  job.metrics.clear();
+  const GraphEffects effects = job.graph->deploy();
+  AttemptStarted started{id, job.graph->attempt(), {}};
+  for (const auto& [execution, state] : job.graph->tasks()) {
+    const TaskManagerId slot = (*slots)[execution.subtask];
+    job.executions.emplace(execution, Execution(execution, slot, self->state.gateways->find(slot)));
+    started.executions.push_back({execution, slot});
+  }
+  tell_coordinator(self, job, std::move(started));
+  perform(self, id, effects);
+}
+
+void task_failed(Self self, JobId id, const ExecutionId& execution, const Error& why) {
+  if (ManagedJob* job = find(self, id))
+    perform(self, id, job->graph->task_state_changed(execution, TaskState::failed, why, true, now(self)));
+}
+
+void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& execution) {
+  const PreparedJob& prepared = *job.prepared;
+  SubmitTask message;
+  message.job = id;
+  message.fence = fence_of(job);
+  message.execution = execution;
+  message.job_name = prepared.submission.name;
+  message.plan = prepared.plan;
+  message.library_sha256 = prepared.submission.library_sha256;
+  message.arguments = prepared.submission.arguments;
+  message.configuration = prepared.submission.configuration;
+  message.allow_non_restored_state = prepared.submission.allow_non_restored_state;
+  if (job.assignment) message.restore = job.assignment->tasks[execution.vertex][execution.subtask];
+
+  const auto gateway = self->state.gateways->find(job.executions.at(execution).slot());
+  if (!gateway) {
+    // Lost since it was placed. The graph hears of it when it has finished with the current event.
+    run_delayed(self, std::chrono::nanoseconds(0), [self, id, execution] {
+      task_failed(self, id, execution, {Errc::unavailable, "the TaskManager is gone"});
+    });
+    return;
+  }
+  Delivery& delivery = *self->state.seams->delivery;
+  gateway->submit_task(self, submit_task_timeout, job_manager_endpoint(), std::move(message))
+      .then(
+          [self, id, execution, &delivery](const Envelope<Reply<Done>>& reply) {
+            if (delivery.admit(reply) && !reply.message.value) task_failed(self, id, execution, reply.message.error);
+          },
+          [self, id, execution](const caf::error& why) {
+            task_failed(self, id, execution, transport_error(why, "the TaskManager"));
+          });
+}
+
+/// Deals out what the next attempt starts from and deploys it.
+void restart(Self self, JobId id) {
+  ManagedJob* job = find(self, id);
+  if (job == nullptr || !job->graph->restart_due()) return;
+  job->assignment.reset();
+  if (job->restart_point) {
+    const PreparedJob& prepared = *job->prepared;
+    auto assignment = assign_state(*job->restart_point, job->restart_directory, prepared.plan, prepared.graph,
+                                   prepared.submission.allow_non_restored_state);
+    if (!assignment) {
+      perform(self, id, job->graph->fail(assignment.error(), false, now(self)));
+      return;
+    }
+    job->assignment = std::move(*assignment);
+  }
+  deploy_attempt(self, id);
+}
+
+// ---- effects of the graph -------------------------------------------------------------------------
+
+struct Performer {
+  Self self;
+  JobId id;
+  ManagedJob& job;
+
+  void operator()(const graph_effects::Deploy& effect) const { deploy_task(self, id, job, effect.execution); }
+  void operator()(const graph_effects::Start& effect) const {
+    job.executions.at(effect.execution).start({id, fence_of(job), effect.execution});
+  }
+  void operator()(const graph_effects::Cancel& effect) const {
+    job.executions.at(effect.execution).cancel({id, fence_of(job), effect.execution});
+  }
+  void operator()(const graph_effects::ArmRestart& effect) const {
+    self->state.seams->log("warning", "job " + to_string(id) + " restarts in " + std::to_string(effect.delay.count()) +
+                                          " ms: " + job.graph->failure());
+    run_delayed(self, effect.delay, [self = self, id = id] { restart(self, id); });
+  }
+  void operator()(const graph_effects::TaskChanged& effect) const {
+    tell_coordinator(self, job, TaskStateChanged{id, effect.execution, effect.state});
+  }
+  void operator()(const graph_effects::JobChanged& effect) const {
+    self->state.seams->log("info", "job " + to_string(id) + " is " + std::string(enumerator_name(effect.state)));
+    if (!is_terminal(effect.state)) job.shown_state = effect.state;
+    tell_coordinator(self, job, JobStateChanged{id, effect.state});
+  }
+  void operator()(const graph_effects::JobEnded&) const {
+    job.ended_at_ms = wall_ms(self);
+    if (!job.graph->failure().empty()) self->state.seams->log("error", "job " + to_string(id) + ": " + job.graph->failure());
+  }
+};
+
+void perform(Self self, JobId id, const GraphEffects& effects) {
+  ManagedJob& job = *find(self, id);
+  for (const GraphEffect& effect : effects) std::visit(Performer{self, id, job}, effect);
+}
+
+/// Forgets the oldest ended jobs beyond the bound.
+void forget_old_jobs(Self self) {
+  std::vector<std::pair<std::int64_t, JobId>> ended;
+  for (const auto& [id, job] : self->state.jobs)
+    if (is_terminal(job.shown_state)) ended.emplace_back(job.ended_at_ms, id);
+  std::ranges::sort(ended);
+  for (std::size_t i = 0; i + max_ended_jobs < ended.size(); ++i) self->state.jobs.erase(ended[i].second);
+}
+
+/// Everything of the job is released: clients may know that it has ended.
+void show_end(Self self, JobId id) {
+  ManagedJob* job = find(self, id);
+  if (job == nullptr) return;
+  job->shown_state = job->graph->state();
+  self->send_exit(job->coordinator, caf::exit_reason::user_shutdown);
+  for (auto& answer : std::exchange(job->cancellations, {})) {
+    if (job->shown_state == JobState::canceled) answer(CancellationSuccess{id, ""});
+    else
+      answer(Error{Errc::unavailable, "job " + to_string(id) + " was " + std::string(enumerator_name(job->shown_state)) +
+                                          " before it could be cancelled"});
+  }
+  forget_old_jobs(self);
+}
+
+/// The coordinator writes and deletes nothing any more.
+void coordinator_settled(Self self, const CoordinatorSettled& settled) {
+  ManagedJob* job = find(self, settled.job);
+  if (job == nullptr) return;
+  job->restart_directory = settled.directory;
+  job->restart_point = settled.restore_point;
+  if (!is_terminal(job->graph->state())) {
+    perform(self, settled.job, job->graph->coordinator_settled(now(self)));
+    return;
+  }
+  if (is_terminal(job->shown_state) || std::exchange(job->released, true)) return;
+  run_io(
+      self, *self->state.seams->io,
+      [storage = self->state.seams->storage, directory = job->prepared->coordinator.checkpoint_directory, id = settled.job,
+       prepared = job->prepared]() -> Status {
+        if (directory.empty()) return {};
+        auto removed = remove_job_directory_if_empty(*storage, directory, id);
+        prepared->lock.reset();
+        return removed;
+      },
+      [self, id = settled.job](const Status& removed) {
+        if (!removed) self->state.seams->log("warning", "job " + to_string(id) + ": " + removed.error().what);
+        show_end(self, id);
+      });
+}
+
+// ---- submission -----------------------------------------------------------------------------------
+
+/// Takes the job in and deploys it. Slots that are missing may still register: it looks for them
+/// `slot_attempts` times.
+void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::size_t slot_attempts,
+               PendingAnswer<SubmitJobSuccess> answer) {
+  if (!prepared) {
+    answer(prepared.error());
+    return;
+  }
+  const JobId id = (*prepared)->submission.id;
+  if (find(self, id) != nullptr) {
+    answer(Error{Errc::already_exists, "job " + to_string(id) + " is here already"});
+    return;
+  }
+  if (!place(self, slots_needed((*prepared)->graph))) {
+    if (slot_attempts > 1) {
+      run_delayed(self, slot_admission_delay, [self, prepared = *prepared, slot_attempts, answer] {
+        admit_job(self, prepared, slot_attempts - 1, answer);
+      });
+      return;
+    }
+    answer(Error{Errc::unavailable, missing_slots((*prepared)->graph)});
+    return;
+  }
+  ManagedJob& job = self->state.jobs[id];
+  job.prepared = *prepared;
+  job.started_at_ms = wall_ms(self);
+  job.graph = std::make_unique<ExecutionGraph>(
+      job.prepared->graph, create_restart_strategy(job.prepared->configuration.restart_strategy(), *self->state.seams->random));
+  job.assignment = std::move(job.prepared->restore);
+  CoordinatorSetup setup;
+  setup.seams = self->state.seams;
+  setup.gateways = self->state.gateways;
+  setup.job = job.prepared->coordinator;
+  setup.config = job.prepared->configuration.checkpoint_config();
+  setup.savepoint_directory = job.prepared->configuration.directories().savepoints;
+  setup.found = std::move(job.prepared->found);
+  setup.job_manager = caf::actor_cast<JobManagerActor>(self);
+  job.coordinator = self->spawn(checkpoint_coordinator, std::move(setup));
+  for (const std::string& warning : job.prepared->warnings)
+    self->state.seams->log("warning", "job " + to_string(id) + ": " + warning);
+  answer(SubmitJobSuccess{id, job.prepared->warnings});
+  deploy_attempt(self, id);
+}
+
+// ---- questions ------------------------------------------------------------------------------------
+
+JobOverview overview(const JobId& id, const ManagedJob& job) {
+  JobOverview result;
+  result.id = id;
+  result.name = job.prepared->submission.name;
+  result.state = job.shown_state;
+  result.parallelism = slots_needed(job.prepared->graph);
+  result.started_at_ms = job.started_at_ms;
+  result.ended_at_ms = job.ended_at_ms;
+  result.restarts = job.graph->attempt();
+  return result;
+}
+
+JobDetails details(Self self, const JobId& id, const ManagedJob& job) {
+  JobDetails result;
+  result.overview = overview(id, job);
+  result.checkpoints = job.counts;
+  result.checkpoints.restored_directory = job.prepared->restored_from;
+  result.failure = job.graph->failure();
+  result.checkpoint_directory = job.prepared->checkpoint_directory;
+  result.log_file = self->state.settings.log_file;
+  for (const OperatorDescription& description : job.prepared->plan.operators) {
+    OperatorMetrics sum{description.uid, description.name, description.parallelism, 0, 0, 0};
+    for (const auto& [task, operators] : job.metrics) {
+      for (const OperatorMetrics& one : operators) {
+        if (one.uid != description.uid) continue;
+        sum.records_in += one.records_in;
+        sum.records_out += one.records_out;
+        sum.state_bytes += one.state_bytes;
+      }
+    }
+    result.operators.push_back(std::move(sum));
+  }
+  for (const auto& [execution, state] : job.graph->tasks())
+    result.tasks.emplace_back(to_string(execution), std::string(enumerator_name(state)));
+  return result;
+}
+
+/// Hands a client's request to the job's coordinator and its answer back to the client.
+template <class R, class M>
+void ask_coordinator(Self self, const M& message, PendingAnswer<R> answer) {
+  ManagedJob* job = find(self, message.job);
+  if (job == nullptr || is_terminal(job->shown_state)) {
+    answer(job == nullptr ? unknown_job(message.job)
+                          : Error{Errc::unavailable, "job " + to_string(message.job) + " is " +
+                                                         std::string(enumerator_name(job->shown_state)) + " already"});
+    return;
+  }
+  Delivery& delivery = *self->state.seams->delivery;
+  self->request(job->coordinator, savepoint_timeout, Envelope<M>{job_manager_endpoint(), coordinator_endpoint(), message})
+      .then(
+          [answer, &delivery](const Envelope<Reply<R>>& reply) mutable {
+            if (delivery.admit(reply)) answer(reply.message);
+          },
+          [answer](const caf::error& why) mutable { answer(transport_error(why, "the job's coordinator")); });
+}
+
+/// Passes a task's message on to the coordinator of its job.
+template <class M>
+void forward_to_coordinator(Self self, const M& message) {
+  // The coordinator refuses what is stale itself: it also has files to delete then.
+  if (const ManagedJob* job = find(self, message.job); job != nullptr && !is_terminal(job->shown_state))
+    tell_coordinator(self, *job, message);
+}
+
+void dispose_savepoint(Self self, const std::string& path, PendingAnswer<DisposeSavepointSuccess> answer) {
+  for (const auto& [id, job] : self->state.jobs) {
+    if (!is_terminal(job.shown_state) && job.prepared->restored_from == path && job.counts.completed == 0) {
+      answer(Error{Errc::unavailable, path + ": job " + to_string(id) +
+                                          " started from this savepoint and would restart from it; dispose it after the "
+                                          "job's next checkpoint"});
+      return;
+    }
+  }
+  run_io(
+      self, *self->state.seams->io,
+      [storage = self->state.seams->storage, path] { return delete_snapshot(*storage, path); },
+      [answer, path](const Status& deleted) mutable {
+        if (deleted) answer(DisposeSavepointSuccess{path});
+        else answer(deleted.error());
+      });
+}
+
+// ---- TaskManagers ---------------------------------------------------------------------------------
+
+void lose_task_manager(Self self, TaskManagerId id) {
+  self->state.seams->log("error", "TaskManager " + std::to_string(id.value) + " is lost: no heartbeat");
+  self->state.task_managers.erase(id);
+  self->state.gateways->remove(id);
+  const Error lost{Errc::unavailable, "TaskManager " + std::to_string(id.value) + " is lost: no heartbeat came in time"};
+  std::vector<std::pair<JobId, ExecutionId>> tasks;
+  for (const auto& [job_id, job] : self->state.jobs)
+    for (const auto& [execution, placed] : job.executions)
+      if (placed.slot() == id) tasks.emplace_back(job_id, execution);
+  for (const auto& [job_id, execution] : tasks) task_failed(self, job_id, execution, lost);
+}
+
+void watch_task_managers(Self self) {
+  const ProcessConfig& config = self->state.settings.configuration.process();
+  run_delayed(self, config.heartbeat_interval, [self, timeout = config.heartbeat_timeout] {
+    std::vector<TaskManagerId> lost;
+    for (const auto& [id, known] : self->state.task_managers)
+      if (now(self) - known.last_heard > timeout) lost.push_back(id);
+    for (const TaskManagerId id : lost) lose_task_manager(self, id);
+    watch_task_managers(self);
+  });
+}
+
+void take_metrics(Self self, const JobId& id, const ExecutionId& execution, const std::vector<OperatorMetrics>& metrics) {
+  ManagedJob* job = find(self, id);
+  if (job != nullptr && execution.attempt == job->graph->attempt() && !metrics.empty())
+    job->metrics[{execution.vertex, execution.subtask}] = metrics;
+}
+
+void heartbeat(Self self, const Heartbeat& beat) {
+  const auto known = self->state.task_managers.find(beat.id);
+  if (known == self->state.task_managers.end()) return;
+  known->second.last_heard = now(self);
+  for (const TaskMetrics& task : beat.tasks) take_metrics(self, task.job, task.execution, task.operators);
+}
+
+void update_task_state(Self self, const UpdateTaskState& update, PendingAnswer<Done> answer) {
+  ManagedJob* job = find(self, update.job);
+  if (job != nullptr && !is_stale(*job, update.fence)) {
+    take_metrics(self, update.job, update.execution, update.metrics);
+    perform(self, update.job,
+            job->graph->task_state_changed(update.execution, update.state, update.failure, update.recoverable, now(self)));
+  }
+  // A stale report is answered, too: its sender has nothing more to say.
+  answer(Done{});
+}
+
+}  // namespace
+
+JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const ProcessSeams> seams, ProcessSettings settings,
+                                           std::shared_ptr<GatewayRegistry> gateways) {
+  self->state.seams = std::move(seams);
+  self->state.settings = std::move(settings);
+  self->state.gateways = std::move(gateways);
+  Delivery& delivery = *self->state.seams->delivery;
+  watch_task_managers(self);
+
+  return {
+      on_request<SubmitJob, SubmitJobSuccess>(
+          self, delivery,
+          [self](const SubmitJob& message, auto answer) {
+            run_io(
+                self, *self->state.seams->io,
+                [seams = self->state.seams, settings = self->state.settings, job = message.job] {
+                  return prepare_job(job, *seams, settings);
+                },
+                [self, answer](Result<std::shared_ptr<PreparedJob>> prepared) {
+                  admit_job(self, std::move(prepared), slot_admission_attempts, answer);
+                });
+          }),
+      on_request<ListJobs, JobList>(self, delivery,
+                                    [self](const ListJobs&, auto answer) {
+                                      JobList list;
+                                      for (const auto& [id, job] : self->state.jobs) list.jobs.push_back(overview(id, job));
+                                      answer(std::move(list));
+                                    }),
+      on_request<RequestJobDetails, JobDetails>(self, delivery,
+                                                [self](const RequestJobDetails& message, auto answer) {
+                                                  const ManagedJob* job = find(self, message.job);
+                                                  if (job == nullptr) answer(unknown_job(message.job));
+                                                  else answer(details(self, message.job, *job));
+                                                }),
+      on_request<CancelJob, CancellationSuccess>(self, delivery,
+                                                 [self](const CancelJob& message, auto answer) {
+                                                   ManagedJob* job = find(self, message.job);
+                                                   if (job == nullptr) {
+                                                     answer(unknown_job(message.job));
+                                                     return;
+                                                   }
+                                                   job->cancellations.push_back(answer);
+                                                   if (is_terminal(job->shown_state)) show_end(self, message.job);
+                                                   else perform(self, message.job, job->graph->cancel(now(self)));
+                                                 }),
+      on_request<CancelJobWithSavepoint, CancellationSuccess>(
+          self, delivery,
+          [self](const CancelJobWithSavepoint& message, auto answer) { ask_coordinator(self, message, answer); }),
+      on_request<StopJobWithSavepoint, StoppingSuccess>(
+          self, delivery,
+          [self](const StopJobWithSavepoint& message, auto answer) { ask_coordinator(self, message, answer); }),
+      on_request<TriggerSavepoint, TriggerSavepointSuccess>(
+          self, delivery, [self](const TriggerSavepoint& message, auto answer) { ask_coordinator(self, message, answer); }),
+      on_request<RequestCheckpoint, CheckpointCompleted>(
+          self, delivery, [self](const RequestCheckpoint& message, auto answer) { ask_coordinator(self, message, answer); }),
+      on_request<DisposeSavepoint, DisposeSavepointSuccess>(
+          self, delivery,
+          [self](const DisposeSavepoint& message, auto answer) { dispose_savepoint(self, message.path, answer); }),
+      on_request<RegisterTaskManager, RegistrationSuccess>(
+          self, delivery,
+          [self](const RegisterTaskManager& message, auto answer) {
+            self->state.task_managers[message.id] = {message.slots, now(self)};
+            answer(RegistrationSuccess{message.id, LeaderEpoch{1}});
+          }),
+      on_message<Heartbeat>(delivery, [self](const Heartbeat& beat) { heartbeat(self, beat); }),
+      on_request<UpdateTaskState, Done>(
+          self, delivery,
+          [self](const UpdateTaskState& update, auto answer) { update_task_state(self, update, answer); }),
+      on_message<AcknowledgeCheckpoint>(
+          delivery, [self](const AcknowledgeCheckpoint& message) { forward_to_coordinator(self, message); }),
+      on_message<DeclineCheckpoint>(delivery,
+                                    [self](const DeclineCheckpoint& message) { forward_to_coordinator(self, message); }),
+      on_message<FailJobRequest>(delivery,
+                                 [self](const FailJobRequest& request) {
+                                   if (ManagedJob* job = find(self, request.job))
+                                     perform(self, request.job, job->graph->fail(request.cause, request.recoverable, now(self)));
+                                 }),
+      on_message<SavepointEndsJob>(delivery,
+                                   [self](const SavepointEndsJob& ends) {
+                                     if (ManagedJob* job = find(self, ends.job))
+                                       perform(self, ends.job, job->graph->savepoint_ends_job(ends.directory, ends.ends_as));
+                                   }),
+      on_message<CoordinatorSettled>(delivery,
+                                     [self](const CoordinatorSettled& settled) { coordinator_settled(self, settled); }),
+      on_message<CheckpointCountsChanged>(delivery,
+                                          [self](const CheckpointCountsChanged& changed) {
+                                            if (ManagedJob* job = find(self, changed.job)) job->counts = changed.counts;
+                                          }),
+      run_mail(),
+  };
+}
+
+}  // namespace weir

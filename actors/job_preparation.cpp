@@ -1,0 +1,106 @@
+#include "actors/job_preparation.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "state/checkpoint_directory.hpp"
+#include "state/snapshot_io.hpp"
+
+namespace weir {
+
+namespace {
+
+/// Where the job's checkpoints go: as configured; else, for backends whose snapshots are files, below
+/// the process's temporary directory; else nowhere, the JobManager keeps them.
+std::string effective_checkpoint_directory(const Configuration& configuration, const ProcessSettings& settings) {
+  if (!configuration.directories().checkpoints.empty()) return configuration.directories().checkpoints;
+  if (configuration.state_backend().kind == StateBackendKind::jobmanager) return {};
+  return settings.temporary_directory + "/checkpoints";
+}
+
+/// The job's own completed checkpoints and terminal savepoint that a continuing job goes on counting.
+Status find_own_checkpoints(PreparedJob& job, CheckpointStorage& storage) {
+  const std::string& directory = job.coordinator.checkpoint_directory;
+  WEIR_TRY_ASSIGN(found, scan_job(storage, directory, job.submission.id));
+  for (const FoundSnapshot& one : found) {
+    if (one.kind == FoundSnapshot::Kind::incomplete) continue;
+    const bool pointer = one.kind == FoundSnapshot::Kind::savepoint_pointer;
+    std::string path = one.path;
+    if (pointer) {
+      auto read = read_savepoint_pointer(storage, one.path);
+      if (!read) continue;  // the one that the job starts from was read already, by its own path
+      path = read->directory;
+    }
+    auto metadata = read_metadata(storage, path);
+    if (!metadata) {
+      job.warnings.push_back("passing over a checkpoint that does not verify: " + metadata.error().what);
+      continue;
+    }
+    job.found.push_back({path, std::make_shared<const SnapshotMetadata>(std::move(*metadata)),
+                         pointer ? SnapshotOwner::user : SnapshotOwner::system});
+  }
+  return {};
+}
+
+Status restore(PreparedJob& job, CheckpointStorage& storage) {
+  const std::string& directory = job.submission.restore_directory;
+  WEIR_TRY_ASSIGN(metadata, read_metadata(storage, directory));
+  WEIR_TRY_ASSIGN(assignment, assign_state(metadata, directory, job.plan, job.graph, job.submission.allow_non_restored_state));
+  job.plan = assignment.plan;
+  std::ranges::copy(assignment.warnings, std::back_inserter(job.warnings));
+  job.restore = std::move(assignment);
+  job.restored_from = directory;
+  const bool known = std::ranges::any_of(job.found, [&](const auto& one) { return one.directory == directory; });
+  if (!known) {
+    // Beyond what the job chose to continue from nothing may be gone back to.
+    job.found.push_back({directory, std::make_shared<const SnapshotMetadata>(std::move(metadata)), SnapshotOwner::user});
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission, const ProcessSeams& seams,
+                                                 const ProcessSettings& settings) {
+  auto job = std::make_shared<PreparedJob>();
+  CheckpointStorage& storage = *seams.storage;
+  WEIR_TRY_ASSIGN(configuration, Configuration::from_map(submission.configuration, "job"));
+  WEIR_TRY(configuration.check());
+  WEIR_TRY(check_plan(submission.plan));
+  job->configuration = std::move(configuration);
+  job->checkpoint_directory = job->configuration.directories().checkpoints;
+  job->plan = submission.plan;
+  job->graph = build_job_graph(job->plan);
+  job->submission = std::move(submission);
+
+  CheckpointCoordinator::Job& coordinator = job->coordinator;
+  coordinator.id = job->submission.id;
+  coordinator.name = job->submission.name;
+  coordinator.epoch = LeaderEpoch{1};
+  coordinator.checkpoint_directory = effective_checkpoint_directory(job->configuration, settings);
+  if (!coordinator.checkpoint_directory.empty()) {
+    const std::string directory = job_directory(coordinator.checkpoint_directory, coordinator.id);
+    WEIR_TRY(storage.create_directories(directory));
+    auto lock = storage.lock(directory);
+    if (!lock) {
+      if (lock.error().code != Errc::unavailable) return std::unexpected(lock.error());
+      return error(Errc::unavailable, "job " + to_string(coordinator.id) +
+                                          " runs in another process; stop it there, or start from a savepoint with -s PATH (" +
+                                          lock.error().what + ")");
+    }
+    job->lock = std::move(*lock);
+    WEIR_TRY(delete_orphans(storage, coordinator.checkpoint_directory, coordinator.id));
+    std::vector<std::string> directories{coordinator.checkpoint_directory};
+    if (const auto& savepoints = job->configuration.directories().savepoints; !savepoints.empty())
+      directories.push_back(savepoints);
+    WEIR_TRY_ASSIGN(highest, find_highest(storage, directories, coordinator.id));
+    coordinator.first_id = CheckpointId{highest.checkpoint.value + 1};
+    coordinator.epoch = LeaderEpoch{highest.epoch.value + 1};
+    if (job->submission.continues) WEIR_TRY(find_own_checkpoints(*job, storage));
+  }
+  if (!job->submission.restore_directory.empty()) WEIR_TRY(restore(*job, storage));
+  coordinator.plan = job->plan;
+  return job;
+}
+
+}  // namespace weir

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/checkpoint_coordinator.hpp"
+#include "actors/process.hpp"
+#include "actors/state_assignment.hpp"
+#include "messages/messages.hpp"
+#include "runtime/configuration.hpp"
+
+namespace weir {
+
+/// A submitted job, checked and ready to be deployed.
+struct PreparedJob {
+  JobSubmission submission;
+  Configuration configuration;
+  PlanDescription plan;  ///< with the maximum parallelisms of the snapshot that it starts from
+  JobGraph graph;
+  CheckpointCoordinator::Job coordinator;
+  std::vector<CompletedCheckpoint> found;
+  std::optional<StateAssignment> restore;  ///< none: every operator starts empty
+  std::string restored_from;               ///< the snapshot's directory, for people
+  std::string checkpoint_directory;        ///< as configured, absolute; empty: none was
+  std::unique_ptr<DirectoryLock> lock;     ///< of the job's checkpoint directory
+  std::vector<std::string> warnings;
+};
+
+/// Does everything of a submission that touches files: locks the job's directory against every other
+/// process, removes what crashes left there, counts on above what is found, reads the snapshot to start
+/// from and deals its state out.
+/// Errors: what the submission, the directories or the snapshot are wrong in, one sentence each; then
+/// nothing was begun. Threads: the I/O pool.
+[[nodiscard]] Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission, const ProcessSeams& seams,
+                                                               const ProcessSettings& settings);
+
+}  // namespace weir

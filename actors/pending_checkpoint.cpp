@@ -1,0 +1,154 @@
+#include "actors/pending_checkpoint.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+namespace weir {
+
+namespace {
+
+/// Where the parts of one task's share have their place in the whole snapshot.
+struct Assembly {
+  const PlanDescription& plan;
+  const JobGraph& graph;
+  SnapshotMetadata& metadata;
+};
+
+/// The index within the plan of the operator `uid` of `vertex`, or the plan's size.
+std::size_t find_operator(const Assembly& assembly, std::uint32_t vertex, const std::string& uid) {
+  for (const auto index : assembly.graph.vertices[vertex].operators) {
+    if (assembly.plan.operators[index].uid == uid) return index;
+  }
+  return assembly.plan.operators.size();
+}
+
+/// Moves the handles' location indices up by `base`. False if one is outside of the task's
+/// locations.
+bool rebase(OperatorSubtaskSnapshot& snapshot, std::uint32_t base, std::size_t location_count) {
+  bool valid = true;
+  const auto rebase_all = [&](auto& handles) {
+    for (auto& handle : handles) {
+      valid = valid && handle.location < location_count;
+      handle.location += base;
+    }
+  };
+  rebase_all(snapshot.keyed);
+  rebase_all(snapshot.operator_states);
+  rebase_all(snapshot.channels);
+  return valid;
+}
+
+/// Adds declarations whose name is new: subtasks may have registered different states so far.
+void merge_declarations(std::vector<StateDeclaration>& into, std::vector<StateDeclaration> from) {
+  for (auto& declaration : from) {
+    if (std::ranges::find(into, declaration.name, &StateDeclaration::name) == into.end())
+      into.push_back(std::move(declaration));
+  }
+}
+
+Status add_share(const Assembly& assembly, const ExecutionId& execution, TaskSnapshot share) {
+  const std::string task = "task " + to_string(execution);
+  auto& locations = assembly.metadata.locations;
+  const auto base = static_cast<std::uint32_t>(locations.size());
+  std::set<std::size_t> seen;
+  for (auto& part : share.operators) {
+    const std::string what = task + " acknowledged operator '" + part.uid + "'";
+    const auto index = find_operator(assembly, execution.vertex, part.uid);
+    if (index == assembly.plan.operators.size())
+      return error(Errc::corruption, what + ", which it does not run");
+    if (!seen.insert(index).second) return error(Errc::corruption, what + " twice");
+    if (part.snapshot.subtask != execution.subtask) {
+      return error(Errc::corruption, what + " as subtask " + std::to_string(part.snapshot.subtask));
+    }
+    if (!rebase(part.snapshot, base, share.locations.size()))
+      return error(Errc::corruption, what + " with a state handle outside of its locations");
+    auto& whole = assembly.metadata.operators[index];
+    merge_declarations(whole.states, std::move(part.states));
+    whole.subtasks[execution.subtask] = std::move(part.snapshot);
+  }
+  std::ranges::move(share.locations, std::back_inserter(locations));
+  return {};
+}
+
+/// The operators of `plan` with an empty snapshot for every subtask.
+std::vector<OperatorSnapshot> empty_operators(const PlanDescription& plan) {
+  std::vector<OperatorSnapshot> operators;
+  operators.reserve(plan.operators.size());
+  for (const auto& description : plan.operators) {
+    auto& snapshot = operators.emplace_back();
+    snapshot.uid = description.uid;
+    snapshot.name = description.name;
+    snapshot.generated_uid = description.generated_uid;
+    snapshot.parallelism = description.parallelism;
+    snapshot.max_parallelism = description.max_parallelism;
+    snapshot.subtasks.resize(description.parallelism);
+    for (std::uint32_t i = 0; i < description.parallelism; ++i) snapshot.subtasks[i].subtask = i;
+  }
+  return operators;
+}
+
+}  // namespace
+
+PendingCheckpoint::PendingCheckpoint(Settings settings, const std::vector<ExecutionId>& awaited,
+                                     std::vector<ExecutionId> finished)
+    : settings_(std::move(settings)), missing_(awaited.size()), finished_(std::move(finished)) {
+  for (const auto& execution : awaited) shares_.emplace(execution, std::nullopt);
+  WEIR_ASSERT(missing_ > 0 && shares_.size() == missing_);
+}
+
+std::string PendingCheckpoint::name() const {
+  const std::string number = std::to_string(id().value);
+  if (is_final()) return "final checkpoint " + number;
+  return (kind() == SnapshotKind::checkpoint ? "checkpoint " : "savepoint ") + number;
+}
+
+PendingCheckpoint::AcknowledgeResult PendingCheckpoint::acknowledge(const ExecutionId& execution,
+                                                                    TaskSnapshot&& snapshot) {
+  const auto share = shares_.find(execution);
+  if (share == shares_.end()) return AcknowledgeResult::unknown;
+  if (share->second) return AcknowledgeResult::duplicate;
+  share->second = std::move(snapshot);
+  --missing_;
+  return AcknowledgeResult::accepted;
+}
+
+bool PendingCheckpoint::awaits(const ExecutionId& execution) const {
+  const auto share = shares_.find(execution);
+  return share != shares_.end() && !share->second;
+}
+
+std::vector<ExecutionId> PendingCheckpoint::missing() const {
+  std::vector<ExecutionId> executions;
+  for (const auto& [execution, share] : shares_) {
+    if (!share) executions.push_back(execution);
+  }
+  return executions;
+}
+
+Result<SnapshotMetadata> PendingCheckpoint::assemble(const JobId& job, const std::string& job_name,
+                                                     const PlanDescription& plan,
+                                                     const JobGraph& graph,
+                                                     std::int64_t completed_at_ms) {
+  WEIR_ASSERT(all_acknowledged());
+  SnapshotMetadata metadata;
+  metadata.kind = kind();
+  metadata.job = job;
+  metadata.job_name = job_name;
+  metadata.checkpoint = id();
+  metadata.epoch = settings_.fence.epoch;
+  metadata.attempt = settings_.fence.attempt;
+  metadata.triggered_at_ms = settings_.triggered_at_ms;
+  metadata.completed_at_ms = completed_at_ms;
+  metadata.operators = empty_operators(plan);
+  for (auto& [execution, share] : shares_)
+    WEIR_TRY(add_share({plan, graph, metadata}, execution, std::move(*share)));
+  for (const auto& execution : finished_) {
+    for (const auto index : graph.vertices[execution.vertex].operators)
+      metadata.operators[index].subtasks[execution.subtask].finished = true;
+  }
+  WEIR_TRY(check_consistent(metadata));
+  return metadata;
+}
+
+}  // namespace weir

@@ -1,0 +1,127 @@
+#include "actors/task.hpp"
+
+#include <caf/all.hpp>
+
+#include <utility>
+
+#include "actors/handlers.hpp"
+
+namespace weir {
+
+namespace {
+
+using Self = TaskActor::stateful_pointer<TaskActorState>;
+
+constexpr std::chrono::milliseconds report_timeout = std::chrono::seconds(10);
+/// How long a report that the JobManager did not answer waits before it is repeated.
+constexpr std::chrono::milliseconds report_retry_delay = std::chrono::milliseconds(500);
+
+/// Tells the JobManager a state, again and again until it answers; the last one ends the actor.
+void report(Self self, const UpdateTaskState& update) {
+  const auto again = [self, update] { run_delayed(self, report_retry_delay, [self, update] { report(self, update); }); };
+  Delivery& delivery = *self->state.setup.seams->delivery;
+  self->state.setup.job_manager->request(self, report_timeout, endpoint_of(self->state.execution), update)
+      .then(
+          [self, update, again, &delivery](const Envelope<Reply<Done>>& reply) {
+            if (!delivery.admit(reply)) {
+              again();
+              return;
+            }
+            if (!is_terminal(update.state)) return;
+            const TaskSetup& setup = self->state.setup;
+            self->send(setup.task_manager, Envelope<TaskEnded>{endpoint_of(self->state.execution),
+                                                               endpoint_of(setup.task_manager_id),
+                                                               {self->state.job, self->state.execution}});
+            self->quit();
+          },
+          [again](const caf::error& why) {
+            // A JobManager that is gone hears nothing; its successor asks anew.
+            if (why == caf::sec::request_timeout) again();
+          });
+}
+
+/// Hears the worker thread and the I/O pool and carries what they say to the actor, or straight to the
+/// JobManager's gateway where nothing has to be decided.
+class Listener final : public TaskListener {
+ public:
+  explicit Listener(Self self) : self_(self), actor_(self->ctrl()) {
+    const TaskSetup& setup = self->state.setup;
+    job_manager_ = setup.job_manager;
+    fence_ = setup.fence;
+    job_ = self->state.job;
+    execution_ = self->state.execution;
+  }
+
+  void on_state(TaskState state, const Error& failure, bool recoverable) override {
+    UpdateTaskState update{job_, fence_, execution_, state, failure, recoverable, {}};
+    auto mail = std::make_shared<std::function<void()>>([self = self_, update]() mutable {
+      update.metrics = self->state.setup.task->metrics();
+      report(self, update);
+    });
+    caf::anon_send(caf::actor_cast<caf::actor>(actor_), ActorMail{std::move(mail)});
+  }
+  void on_acknowledge(CheckpointId id, TaskSnapshot snapshot, CheckpointMetrics metrics) override {
+    job_manager_->send(endpoint_of(execution_),
+                       AcknowledgeCheckpoint{job_, fence_, execution_, id, std::move(snapshot), metrics});
+  }
+  void on_decline(CheckpointId id, DeclineReason reason, std::string detail) override {
+    job_manager_->send(endpoint_of(execution_), DeclineCheckpoint{job_, fence_, execution_, id, reason, std::move(detail)});
+  }
+
+ private:
+  Self self_;  // only touched by mails that run on the actor
+  caf::strong_actor_ptr actor_;
+  std::shared_ptr<const JobManagerGateway> job_manager_;
+  Fence fence_;
+  JobId job_;
+  ExecutionId execution_;
+};
+
+void cancel(Self self) {
+  if (std::exchange(self->state.cancelling, true)) return;
+  self->state.setup.task->cancel();
+  const auto timeout = self->state.setup.cancellation_timeout;
+  if (timeout.count() == 0) return;
+  // If the task has ended by then, so has this actor, and the mail finds nobody.
+  run_delayed(self, timeout, [self, timeout] {
+    self->state.setup.seams->fatal("operator '" + std::string(self->state.setup.task->current_operator()) + "' of task " +
+                                   to_string(self->state.execution) + " did not return for " +
+                                   std::to_string(timeout.count()) +
+                                   " ms after it was cancelled (task.cancellation.timeout); the process ends");
+  });
+}
+
+}  // namespace
+
+TaskActor::behavior_type task_actor(Self self, TaskSetup setup) {
+  TaskActorState& state = self->state;
+  state.setup = std::move(setup);
+  state.job = state.setup.task->environment().job;
+  state.execution = state.setup.task->environment().execution;
+  state.setup.task->set_listener(std::make_shared<Listener>(self));
+  state.setup.seams->executor->start(state.setup.task);
+
+  Delivery& delivery = *state.setup.seams->delivery;
+  return {
+      on_message<StartTask>(delivery, [self](const StartTask&) { self->state.setup.task->start(); }),
+      on_message<CancelTask>(delivery, [self](const CancelTask&) { cancel(self); }),
+      on_message<DrainTask>(delivery, [self](const DrainTask&) { self->state.setup.task->drain(); }),
+      on_message<TriggerCheckpoint>(delivery,
+                                    [self](const TriggerCheckpoint& trigger) {
+                                      self->state.setup.task->trigger_checkpoint(
+                                          {trigger.checkpoint, trigger.timestamp_ms, trigger.options});
+                                    }),
+      on_message<NotifyCheckpointComplete>(delivery,
+                                           [self](const NotifyCheckpointComplete& notice) {
+                                             self->state.setup.task->notify_checkpoint_complete(notice.checkpoint, notice.kind,
+                                                                                          notice.ends_task);
+                                           }),
+      on_message<NotifyCheckpointAborted>(delivery,
+                                          [self](const NotifyCheckpointAborted& notice) {
+                                            self->state.setup.task->notify_checkpoint_aborted(notice.checkpoint);
+                                          }),
+      run_mail(),
+  };
+}
+
+}  // namespace weir

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+
+#include "api/stream_environment.hpp"
+
+namespace weir {
+
+/// Goes up whenever a job library built before cannot be run any more.
+inline constexpr std::uint32_t job_abi_version = 1;
+
+/// What a job library exports under the name `weir_job_descriptor`. It is checked before anything else
+/// of the library is called; the first two members never change.
+struct JobDescriptor {
+  char magic[8] = {'W', 'E', 'I', 'R', 'J', 'O', 'B', '\0'};
+  std::uint32_t abi_version = job_abi_version;
+  const char* compiler = __VERSION__;
+  const char* name = nullptr;
+  void (*entry)(StreamEnvironment& env) = nullptr;
+};
+
+/// The `main` of a program with one job in it: the `weir run` command with that job. Options of
+/// `weir run` stand before `--`, the job's arguments behind it. Returns the exit code.
+int run_job_program(int argc, char** argv, const JobDescriptor& job);
+
+}  // namespace weir
+
+/// Registers a job: a function of its arguments and of nothing else. It runs in every process that
+/// takes part in the job, on several hosts, and must put together the same plan in each; a value that
+/// it captures from elsewhere (a file, the environment, the time) differs between hosts unnoticed.
+///
+///   WEIR_JOB(word_count) {
+///     const auto input = env.parameters().all("input");
+///     env.read_text(input).flat_map<std::string>(split).key_by(...)...;
+///   }
+///
+/// The source builds as a program (it then takes the options of `weir run`, and the job's behind `--`)
+/// and, with `-shared`, as a library for `weir run`. One job per program or library.
+/// `env` is the `StreamEnvironment`.
+#define WEIR_JOB(job_name)                                                                        \
+  static void weir_job_entry(::weir::StreamEnvironment& env);                                     \
+  extern "C" __attribute__((visibility("default"))) const ::weir::JobDescriptor                   \
+      weir_job_descriptor{.name = #job_name, .entry = &weir_job_entry};                           \
+  __attribute__((weak)) int main(int argc, char** argv) {                                         \
+    return ::weir::run_job_program(argc, argv, weir_job_descriptor);                              \
+  }                                                                                               \
+  static void weir_job_entry([[maybe_unused]] ::weir::StreamEnvironment& env)

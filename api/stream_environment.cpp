@@ -1,0 +1,32 @@
+#include "api/stream_environment.hpp"
+
+#include "connectors/standard_input_source.hpp"
+#include "connectors/text_source.hpp"
+
+namespace weir {
+
+StreamEnvironment::StreamEnvironment(const std::vector<std::string>& arguments, std::uint32_t parallelism,
+                                     std::string working_directory)
+    : parameters_(arguments), builder_(std::move(working_directory)), parallelism_(parallelism) {}
+
+DataStream<std::string> StreamEnvironment::read_text(const std::vector<std::string>& paths, double lines_per_second) {
+  TextSourceOptions options;
+  for (const std::string& path : paths) options.paths.push_back(builder_.absolute(path));
+  options.lines_per_second = rate_of(lines_per_second);
+  return add_source<std::string>("text files", [options] { return std::make_unique<TextSource>(options); });
+}
+
+DataStream<std::string> StreamEnvironment::read_standard_input(double lines_per_second) {
+  auto stream = add_source<std::string>("standard input", [rate = rate_of(lines_per_second)] {
+    return std::make_unique<StandardInputSource>(rate);
+  });
+  stream.set_parallelism(1);
+  return stream;
+}
+
+Result<Plan> StreamEnvironment::build() const {
+  WEIR_TRY(parameters_.check());
+  return builder_.build(parallelism_, max_parallelism_);
+}
+
+}  // namespace weir

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/restored_states.hpp"
+#include "state/keyed_state_backend.hpp"
+#include "state/table.hpp"
+
+namespace weir {
+
+/// Keyed state whose tables are the state: that of the Memory and the Fs backend, which differ only in
+/// where a snapshot goes.
+/// Threads: the task's; snapshot tasks anywhere, also when the backend is gone.
+class HeapKeyedStateBackend final : public KeyedStateBackend {
+ public:
+  explicit HeapKeyedStateBackend(const KeyedStateBackendContext& context);
+
+  [[nodiscard]] Status restore(std::vector<RestoredKeyedState> states) override;
+  [[nodiscard]] Status add_table(std::unique_ptr<TableBase> table) override;
+  [[nodiscard]] std::vector<std::string> unclaimed_states() const override;
+  [[nodiscard]] std::vector<StateDeclaration> declarations() const override;
+  [[nodiscard]] Status store_changes() override;
+  [[nodiscard]] Result<std::unique_ptr<SnapshotTask>> begin_snapshot(CheckpointId id) override;
+  [[nodiscard]] Result<std::vector<std::string>> keys_of_group(std::uint32_t group) override;
+  [[nodiscard]] std::uint64_t size_bytes() const override;
+  void dispose() override {}
+
+ private:
+  const std::string operator_uid_;
+  RestoredStates restored_;
+  std::vector<std::unique_ptr<TableBase>> tables_;  // in the order they were added
+};
+
+}  // namespace weir

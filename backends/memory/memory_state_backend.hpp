@@ -1,0 +1,31 @@
+#pragma once
+
+#include "state/keyed_state_backend.hpp"
+
+namespace weir {
+
+/// Keeps state in memory and checkpoints within the acknowledgement, hence with the JobManager:
+/// `state.backend: memory` (or `jobmanager`). For small state; a checkpoint over a limit is declined.
+/// Savepoints go to files, without limits.
+/// Threads: any.
+class MemoryStateBackend final : public StateBackend {
+ public:
+  static constexpr std::uint64_t default_max_state_bytes = std::uint64_t{5} << 20;
+  static constexpr std::uint64_t default_max_payload_bytes = std::uint64_t{16} << 20;
+
+  /// Limits of a checkpoint: of one state and subtask, and of one acknowledgement.
+  explicit MemoryStateBackend(std::uint64_t max_state_bytes = default_max_state_bytes,
+                              std::uint64_t max_payload_bytes = default_max_payload_bytes)
+      : max_state_bytes_(max_state_bytes), max_payload_bytes_(max_payload_bytes) {}
+
+  [[nodiscard]] std::string_view name() const override { return "memory"; }
+  [[nodiscard]] Result<std::unique_ptr<KeyedStateBackend>> create_keyed_state_backend(
+      const KeyedStateBackendContext& context) override;
+  [[nodiscard]] SnapshotPlacement placement(SnapshotKind kind) const override;
+
+ private:
+  const std::uint64_t max_state_bytes_;
+  const std::uint64_t max_payload_bytes_;
+};
+
+}  // namespace weir

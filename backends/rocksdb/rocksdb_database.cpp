@@ -1,0 +1,99 @@
+#include "backends/rocksdb/rocksdb_database.hpp"
+
+#include <utility>
+
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+
+namespace weir {
+
+namespace {
+
+constexpr double bloom_bits_per_key = 10;
+constexpr int background_jobs = 2;
+
+rocksdb::Options make_options(std::shared_ptr<rocksdb::Cache> cache,
+                              std::shared_ptr<rocksdb::WriteBufferManager> write_buffer) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = std::move(cache);
+  table.cache_index_and_filter_blocks = true;  // or they would escape the memory budget
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(bloom_bits_per_key));
+
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  options.error_if_exists = true;
+  options.write_buffer_manager = std::move(write_buffer);
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.compression = rocksdb::kLZ4Compression;
+  options.max_background_jobs = background_jobs;
+  options.avoid_flush_during_shutdown = true;  // what is not in a checkpoint is not needed again
+  options.info_log_level = rocksdb::InfoLogLevel::ERROR_LEVEL;
+  options.keep_log_file_num = 1;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  return options;
+}
+
+}  // namespace
+
+Status to_error(const rocksdb::Status& status, const std::string& what) {
+  if (status.ok()) return {};
+  Errc code = Errc::io_error;
+  if (status.IsNotFound()) code = Errc::not_found;
+  if (status.IsCorruption()) code = Errc::corruption;
+  if (status.IsMemoryLimit()) code = Errc::limit_exceeded;
+  return error(code, what + ": RocksDB: " + status.ToString());
+}
+
+Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
+    const std::string& path, std::shared_ptr<rocksdb::Cache> cache,
+    std::shared_ptr<rocksdb::WriteBufferManager> write_buffer) {
+  std::shared_ptr<RocksDBDatabase> database(
+      new RocksDBDatabase(path, make_options(std::move(cache), std::move(write_buffer))));
+  rocksdb::DB* db = nullptr;
+  WEIR_TRY(to_error(rocksdb::DB::Open(database->options_, path, &db),
+                    path + ": cannot create the database"));
+  database->db_.reset(db);
+  return database;
+}
+
+RocksDBDatabase::~RocksDBDatabase() {
+  if (!db_) return;
+  // Neither call can lose anything that a checkpoint holds, so there is nobody to tell of a failure.
+  for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
+  db_->Close().PermitUncheckedError();
+}
+
+Result<rocksdb::ColumnFamilyHandle*> RocksDBDatabase::create_column_family(
+    const std::string& name) {
+  rocksdb::ColumnFamilyHandle* family = nullptr;
+  WEIR_TRY(to_error(db_->CreateColumnFamily(options_, name, &family),
+                    path_ + ": cannot create the column family '" + name + "'"));
+  families_.push_back(family);
+  return family;
+}
+
+Result<bool> RocksDBDatabase::get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
+                                  std::string& value) {
+  const auto status = db_->Get(rocksdb::ReadOptions(), family, slice_of(key), &value);
+  if (status.IsNotFound()) return false;
+  WEIR_TRY(to_error(status, path_ + ": cannot read an entry of '" + family->GetName() + "'"));
+  return true;
+}
+
+Status RocksDBDatabase::write(rocksdb::WriteBatch& batch) {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return to_error(db_->Write(options, &batch), path_ + ": cannot write");
+}
+
+Status RocksDBDatabase::ingest(rocksdb::ColumnFamilyHandle* family,
+                               const std::vector<std::string>& files) {
+  rocksdb::IngestExternalFileOptions options;
+  options.move_files = true;
+  return to_error(db_->IngestExternalFile(family, files, options),
+                  path_ + ": cannot ingest restored entries of '" + family->GetName() + "'");
+}
+
+}  // namespace weir

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/write_batch.h>
+#include <rocksdb/write_buffer_manager.h>
+
+#include "state/result.hpp"
+
+namespace weir {
+
+/// RocksDB's answer as ours. `what` names the path and what was being done with it.
+[[nodiscard]] Status to_error(const rocksdb::Status& status, const std::string& what);
+
+[[nodiscard]] inline rocksdb::Slice slice_of(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+[[nodiscard]] inline std::string_view view_of(const rocksdb::Slice& slice) {
+  return {slice.data(), slice.size()};
+}
+
+/// An open database with its column families, shared by a backend and its snapshots: it is closed when
+/// the last of them lets go. It writes no log: what is not in a checkpoint is lost with the task anyway.
+/// Threads: any, but for `create_column_family`, which the task calls alone.
+class RocksDBDatabase {
+ public:
+  /// Creates a database in the directory `path`, where none may be. Cache and write buffer belong to the
+  /// process. Errors: `io_error`.
+  [[nodiscard]] static Result<std::shared_ptr<RocksDBDatabase>> create(
+      const std::string& path, std::shared_ptr<rocksdb::Cache> cache,
+      std::shared_ptr<rocksdb::WriteBufferManager> write_buffer);
+  ~RocksDBDatabase();
+  RocksDBDatabase(const RocksDBDatabase&) = delete;
+  RocksDBDatabase& operator=(const RocksDBDatabase&) = delete;
+
+  /// The handle belongs to the database. Errors: `io_error`.
+  [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> create_column_family(const std::string& name);
+  /// False if there is no such entry.
+  [[nodiscard]] Result<bool> get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
+                                 std::string& value);
+  [[nodiscard]] Status write(rocksdb::WriteBatch& batch);
+  /// Makes sorted files part of `family`; they are moved, not copied.
+  [[nodiscard]] Status ingest(rocksdb::ColumnFamilyHandle* family,
+                              const std::vector<std::string>& files);
+  /// The options with which files to be ingested are written.
+  [[nodiscard]] const rocksdb::Options& options() const { return options_; }
+  [[nodiscard]] rocksdb::DB& db() { return *db_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  RocksDBDatabase(std::string path, rocksdb::Options options)
+      : path_(std::move(path)), options_(std::move(options)) {}
+
+  const std::string path_;
+  const rocksdb::Options options_;
+  std::unique_ptr<rocksdb::DB> db_;
+  std::vector<rocksdb::ColumnFamilyHandle*> families_;
+};
+
+}  // namespace weir

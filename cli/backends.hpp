@@ -1,0 +1,17 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "runtime/configuration.hpp"
+#include "state/keyed_state_backend.hpp"
+
+namespace weir {
+
+/// Makes the backend that a configuration asks for. Here alone, `state.backend` meets the backends that
+/// are built in. Backends of the same settings share what belongs to the process, such as a cache, so
+/// one registry serves a whole process.
+[[nodiscard]] std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)>
+make_backend_registry();
+
+}  // namespace weir

@@ -1,0 +1,402 @@
+#include "cli/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "cli/version.hpp"
+#include "runtime/nearest.hpp"
+
+namespace weir {
+namespace {
+
+/// One row for each verb: what it is called and what stands behind it.
+struct Verb {
+  std::string_view name;
+  std::string_view usage;
+  std::string_view summary;
+  bool names_job = false;
+  bool names_file = false;
+};
+constexpr std::array verbs{
+    Verb{"run", "[OPTIONS] JOB.so [JOB ARGUMENTS]", "run a job in this process", false, true},
+    Verb{"list", "[OPTIONS]", "list the jobs that are running"},
+    Verb{"info", "[OPTIONS] JOB", "show a job: operators, checkpoints, log file", true},
+    Verb{"savepoint", "[OPTIONS] JOB [DIRECTORY]", "write a savepoint, or delete one (-d PATH)", true},
+    Verb{"checkpoint", "[OPTIONS] JOB", "take a checkpoint now", true},
+    Verb{"cancel", "[-s [DIRECTORY]] [OPTIONS] JOB", "cancel a job, with -s after a savepoint", true},
+    Verb{"stop", "[--drain] [OPTIONS] JOB", "write a savepoint and end the job", true},
+    Verb{"compile", "SOURCE.cpp [-o JOB.so] [-- COMPILER FLAGS]", "build a job", false, true},
+    Verb{"completion", "bash|zsh|fish", "print the shell's completion script"},
+};
+constexpr std::array<std::string_view, 3> shells{"bash", "zsh", "fish"};
+
+/// Everything that words can say, before it is known to which verb it belongs.
+struct Words {
+  std::string configuration_file;
+  std::vector<std::string> settings;
+  bool json = false;
+  std::string restore;
+  bool allow_non_restored_state = false;
+  std::string parallelism;
+  bool detached = false;
+  std::string name;
+  std::string trace_file;
+  bool verbose = false;
+  std::string target;  ///< of a savepoint
+  std::string dispose;
+  bool drain = false;
+  std::string output;
+  std::vector<std::string> positional;
+};
+
+std::unexpected<Error> refuse(const std::string& what) {
+  return error(Errc::invalid_argument, what);
+}
+
+/// `Usage: ...` as the table has it.
+class Formatter : public CLI::Formatter {
+ public:
+  explicit Formatter(std::string usage) : usage_(std::move(usage)) { column_width(34); }
+  std::string make_usage(const CLI::App*, std::string) const override {
+    return "Usage: " + usage_ + "\n";
+  }
+  std::string make_positionals(const CLI::App*) const override { return {}; }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_type_size() == 0) return {};
+    const std::string name = option->get_type_name();
+    return option->get_expected_min() == 0 ? " [" + name + "]" : " " + name;
+  }
+
+ private:
+  std::string usage_;
+};
+
+void add_common(CLI::App& app, Words& words) {
+  app.add_option("--config", words.configuration_file,
+                 "Settings to read instead of weir.yaml of $WEIR_CONF_DIR or the working directory")
+      ->type_name("FILE");
+  app.add_option("-D", words.settings, "A setting; wins over the file and the job; may repeat")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_flag("--json", words.json, "Print one JSON object and nothing else");
+}
+
+void add_run(CLI::App& app, Words& words) {
+  app.prefix_command();
+  app.add_option("-s,--fromSavepoint", words.restore,
+                 "Start from the snapshot in this directory; `latest`: go on with the newest "
+                 "checkpoint of the job of this name")
+      ->type_name("PATH|latest");
+  app.add_flag("-n,--allowNonRestoredState", words.allow_non_restored_state,
+               "Skip state of the snapshot that belongs to no operator of the job");
+  app.add_option("-p,--parallelism", words.parallelism, "Parallelism of operators that set none")
+      ->type_name("N");
+  app.add_flag("-d,--detached", words.detached, "Go on in the background; print the job's id");
+  app.add_option("--name", words.name, "Name of the job, instead of the one in WEIR_JOB")
+      ->type_name("NAME");
+  app.add_option("--trace", words.trace_file, "Write each control message to this file, as JSON")
+      ->type_name("FILE");
+  app.add_flag("-v,--verbose", words.verbose, "Write more into the log file");
+}
+
+/// The options of `verb`, bound to `words`.
+std::unique_ptr<CLI::App> make_parser(const Verb& verb, const std::string& usage, Words& words) {
+  auto app = std::make_unique<CLI::App>(std::string(verb.summary));
+  app->formatter(std::make_shared<Formatter>(usage));
+  app->allow_extras();
+  app->set_help_flag("-h,--help", "Show this text");
+  app->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  if (verb.name == "compile") {
+    app->add_option("-o,--output", words.output, "The library, or with a name without .so a program")
+        ->type_name("FILE");
+    app->add_flag("-v,--verbose", words.verbose, "Show the compiler's command");
+    return app;
+  }
+  if (verb.name == "completion") return app;
+  if (verb.name == "run") add_run(*app, words);
+  if (verb.name == "savepoint")
+    app->add_option("-d,--dispose", words.dispose, "Delete the savepoint in this directory")
+        ->type_name("PATH");
+  if (verb.name == "cancel")
+    app->add_option("-s,--withSavepoint", words.target,
+                    "Write a savepoint first, into DIRECTORY if one stands before the job")
+        ->type_name("DIRECTORY")
+        ->expected(0, 1);
+  if (verb.name == "stop") {
+    app->add_flag("--drain", words.drain, "End the input first, so that everything is emitted");
+    app->add_option("-p,--savepointPath", words.target, "Where to write the savepoint")
+        ->type_name("DIRECTORY");
+  }
+  add_common(*app, words);
+  return app;
+}
+
+/// Spells CLI11's complaint as ours.
+std::string sentence_of(const CLI::ParseError& failure) {
+  const std::string what = failure.what();
+  const std::string option = what.substr(0, what.find(':'));
+  if (what.find("At Most") != std::string::npos) return option + " is given more than once";
+  if (what.find("missing") != std::string::npos) return option + " needs a value";
+  return what;
+}
+
+/// The names of all options of `app`, with dashes.
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) names.push_back("-" + name);
+  }
+  return names;
+}
+
+std::string nearest_of(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::vector<std::string_view> views(candidates.begin(), candidates.end());
+  return did_you_mean(word, views);
+}
+
+std::string unknown_option(const CLI::App& app, const std::string& word) {
+  const std::string name = word.substr(0, word.find('='));
+  return "unknown option '" + name + "'" + nearest_of(name, option_names(app));
+}
+
+bool looks_like_option(const std::string& word) { return word.size() > 1 && word[0] == '-'; }
+
+/// Lets CLI11 read `words` into what `app` is bound to and returns the words that are no options.
+/// A text: the help that was asked for.
+Result<std::variant<std::vector<std::string>, std::string>> read_words(
+    CLI::App& app, std::span<const std::string> words) {
+  std::vector<std::string> reversed(words.rbegin(), words.rend());
+  try {
+    app.parse(std::move(reversed));
+  } catch (const CLI::CallForHelp&) {
+    return app.help();
+  } catch (const CLI::ParseError& failure) {
+    return refuse(sentence_of(failure));
+  }
+  return app.remaining();
+}
+
+Result<CommonOptions> common_of(const Words& words) {
+  CommonOptions common;
+  if (!words.configuration_file.empty()) common.configuration_file = words.configuration_file;
+  common.json = words.json;
+  for (const std::string& setting : words.settings) {
+    const auto equals = setting.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return refuse("-D takes KEY=VALUE, and '" + setting + "' has no '='");
+    WEIR_TRY(common.settings.set(setting.substr(0, equals), setting.substr(equals + 1), "-D"));
+  }
+  if (!words.parallelism.empty())
+    WEIR_TRY(common.settings.set("parallelism.default", words.parallelism, "-p"));
+  if (!words.name.empty()) WEIR_TRY(common.settings.set("pipeline.name", words.name, "--name"));
+  return common;
+}
+
+Result<RunCommand> run_command_of(const Words& words) {
+  RunCommand command;
+  WEIR_TRY_ASSIGN(common, common_of(words));
+  command.common = std::move(common);
+  if (!words.restore.empty()) command.restore = words.restore;
+  command.allow_non_restored_state = words.allow_non_restored_state;
+  command.detached = words.detached;
+  command.verbose = words.verbose;
+  if (!words.trace_file.empty()) command.trace_file = words.trace_file;
+  return command;
+}
+
+/// The job and at most one word behind it.
+Status take_job(const Verb& verb, std::vector<std::string>& positional, std::size_t most,
+                std::string& job) {
+  if (positional.empty())
+    return refuse("which job? Name it by its id; `weir list` shows the ids");
+  if (positional.size() > most)
+    return refuse("unexpected word '" + positional[most] + "'; usage: weir " +
+                  std::string(verb.name) + " " + std::string(verb.usage));
+  job = positional.front();
+  const bool is_id = job.size() <= 32 &&
+                     job.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (!is_id)
+    return refuse("'" + job + "' is no job id, which has 32 lowercase hex digits; `weir list` " +
+                  "shows the ids");
+  return {};
+}
+
+Result<Command> savepoint_command(const Verb& verb, Words& words, CommonOptions common) {
+  if (!words.dispose.empty()) {
+    if (!words.positional.empty())
+      return refuse("unexpected word '" + words.positional[0] + "'; -d takes one path and no job");
+    return DisposeCommand{std::move(common), words.dispose};
+  }
+  SavepointCommand command{std::move(common), {}, {}};
+  WEIR_TRY(take_job(verb, words.positional, 2, command.job));
+  if (words.positional.size() == 2) command.target = words.positional[1];
+  return command;
+}
+
+Result<Command> cancel_command(const Verb& verb, Words& words, bool with_savepoint,
+                               CommonOptions common) {
+  CancelCommand command{std::move(common), {}, with_savepoint, words.target};
+  // One word behind -s is the job.
+  if (words.positional.empty() && !command.target.empty())
+    words.positional.push_back(std::exchange(command.target, {}));
+  WEIR_TRY(take_job(verb, words.positional, 1, command.job));
+  return command;
+}
+
+Result<Command> compile_command(Words& words, std::span<const std::string> flags) {
+  if (words.positional.empty()) return refuse("which source? usage: weir compile JOB.cpp -o JOB.so");
+  return CompileCommand{std::move(words.positional), words.output, {flags.begin(), flags.end()},
+                        words.verbose};
+}
+
+Result<Command> completion_command(const Words& words) {
+  if (words.positional.size() != 1) return refuse("which shell: bash, zsh or fish?");
+  const std::string& shell = words.positional[0];
+  if (std::ranges::find(shells, shell) == shells.end())
+    return refuse("unknown shell '" + shell + "'" + did_you_mean(shell, shells));
+  return CompletionCommand{shell};
+}
+
+/// Reads the words behind `verb`.
+Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) {
+  std::span<const std::string> flags;
+  if (verb.name == "compile") {  // what is behind -- belongs to the compiler
+    const auto dashes = std::ranges::find(rest, "--");
+    if (dashes != rest.end()) flags = rest.subspan(static_cast<std::size_t>(dashes - rest.begin()) + 1);
+    rest = rest.first(static_cast<std::size_t>(dashes - rest.begin()));
+  }
+  Words words;
+  const auto app =
+      make_parser(verb, "weir " + std::string(verb.name) + " " + std::string(verb.usage), words);
+  WEIR_TRY_ASSIGN(read, read_words(*app, rest));
+  if (const auto* help = std::get_if<std::string>(&read)) return PrintCommand{*help};
+  words.positional = std::get<std::vector<std::string>>(std::move(read));
+
+  if (verb.name == "run") {
+    if (words.positional.empty())
+      return refuse("which job? usage: weir run [OPTIONS] JOB.so [JOB ARGUMENTS]");
+    if (looks_like_option(words.positional[0]))
+      return refuse(unknown_option(*app, words.positional[0]));
+    WEIR_TRY_ASSIGN(command, run_command_of(words));
+    command.library = words.positional[0];
+    command.arguments.assign(words.positional.begin() + 1, words.positional.end());
+    return command;
+  }
+  for (const std::string& word : words.positional)
+    if (looks_like_option(word)) return refuse(unknown_option(*app, word));
+  if (verb.name == "compile") return compile_command(words, flags);
+  if (verb.name == "completion") return completion_command(words);
+
+  WEIR_TRY_ASSIGN(common, common_of(words));
+  if (verb.name == "list") {
+    if (!words.positional.empty()) return refuse("unexpected word '" + words.positional[0] + "'");
+    return ListCommand{std::move(common)};
+  }
+  if (verb.name == "savepoint") return savepoint_command(verb, words, std::move(common));
+  if (verb.name == "cancel")
+    return cancel_command(verb, words, app->count("--withSavepoint") > 0, std::move(common));
+  std::string job;
+  WEIR_TRY(take_job(verb, words.positional, 1, job));
+  if (verb.name == "info") return InfoCommand{std::move(common), job};
+  if (verb.name == "checkpoint") return CheckpointCommand{std::move(common), job};
+  WEIR_ASSERT(verb.name == "stop");
+  return StopCommand{std::move(common), job, words.drain, words.target};
+}
+
+std::string general_help() {
+  std::string text =
+      "Weir runs stateful jobs over streams, with checkpoints and savepoints.\n\n"
+      "Usage: weir VERB [OPTIONS] ...\n\n";
+  for (const Verb& verb : verbs) {
+    std::string line = "  " + std::string(verb.name);
+    line.resize(14, ' ');
+    text += line + std::string(verb.summary) + "\n";
+  }
+  text +=
+      "\n`weir VERB --help` shows the options of a verb, `weir --version` the version.\n"
+      "Exit codes: 0 finished or done; 1 a job failed, or something outside is missing or broken;\n"
+      "2 a word on the command line or a setting is wrong; 130 ended by Ctrl-C or SIGTERM.\n";
+  return text;
+}
+
+std::vector<std::string> verb_names() {
+  std::vector<std::string> names;
+  for (const Verb& verb : verbs) names.emplace_back(verb.name);
+  names.emplace_back("help");
+  return names;
+}
+
+}  // namespace
+
+Result<Command> parse_command_line(std::span<const std::string> words) {
+  if (words.empty()) return refuse("no verb is given; `weir --help` lists them");
+  std::string first = words[0];
+  words = words.subspan(1);
+  if (first == "-h" || first == "--help" || (first == "help" && words.empty()))
+    return PrintCommand{general_help()};
+  if (first == "--version") return PrintCommand{version_text() + "\n"};
+  static const std::vector<std::string> help_option{"--help"};
+  if (first == "help") {
+    first = words[0];
+    words = help_option;
+  }
+  const auto verb = std::ranges::find(verbs, first, &Verb::name);
+  if (verb != verbs.end()) {
+    auto command = parse_verb(*verb, words);
+    if (!command) command.error().what = first + ": " + command.error().what;
+    return command;
+  }
+  if (looks_like_option(first))
+    return refuse("unknown option '" + first + "'" + nearest_of(first, {"--help", "--version"}) +
+                  " (options of a verb stand behind it)");
+  return refuse("unknown verb '" + first + "'" + nearest_of(first, verb_names()));
+}
+
+Result<Command> parse_program_line(const std::string& program,
+                                   std::span<const std::string> words) {
+  const auto dashes = std::ranges::find(words, "--");
+  const auto count = static_cast<std::size_t>(dashes - words.begin());
+  const auto options = words.first(count);
+  if (count > 0 && options[0] == "--version") return PrintCommand{version_text() + "\n"};
+  Words read_into;
+  const auto app =
+      make_parser(verbs[0], program + " [OPTIONS] [-- JOB ARGUMENTS]", read_into);
+  WEIR_TRY_ASSIGN(read, read_words(*app, options));
+  if (const auto* help = std::get_if<std::string>(&read)) return PrintCommand{*help};
+  const auto& unread = std::get<std::vector<std::string>>(read);
+  if (!unread.empty())
+    return refuse((looks_like_option(unread[0]) ? unknown_option(*app, unread[0])
+                                                : "unexpected word '" + unread[0] + "'") +
+                  " (the job's own arguments stand behind --)");
+  WEIR_TRY_ASSIGN(command, run_command_of(read_into));
+  if (dashes != words.end()) command.arguments.assign(dashes + 1, words.end());
+  return command;
+}
+
+std::vector<VerbDescription> describe_verbs() {
+  std::vector<VerbDescription> described;
+  for (const Verb& verb : verbs) {
+    VerbDescription description{std::string(verb.name), std::string(verb.summary), verb.names_job,
+                                verb.names_file, {}};
+    Words unused;
+    const auto app = make_parser(verb, {}, unused);
+    for (const CLI::Option* option : app->get_options()) {
+      OptionName name;
+      if (!option->get_snames().empty()) name.short_name = option->get_snames()[0];
+      if (!option->get_lnames().empty()) name.long_name = option->get_lnames()[0];
+      name.description = option->get_description();
+      name.takes_value = option->get_type_size() > 0;
+      description.options.push_back(std::move(name));
+    }
+    described.push_back(std::move(description));
+  }
+  return described;
+}
+
+std::string version_text() { return "weir " WEIR_VERSION; }
+
+}  // namespace weir

@@ -1,0 +1,136 @@
+#include "cli/compile.hpp"
+
+#include <dlfcn.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/filesystem.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <system_error>
+
+extern char** environ;
+
+namespace weir {
+namespace {
+
+namespace fs = boost::filesystem;
+
+/// Where meson compiled from; for a build directory outside of the source tree.
+#ifndef WEIR_SOURCE_ROOT
+#define WEIR_SOURCE_ROOT ""
+#endif
+
+bool is_there(const fs::path& path) {
+  boost::system::error_code failed;
+  return fs::exists(path, failed);
+}
+
+bool has_headers(const fs::path& directory) { return is_there(directory / "api/weir/weir.hpp"); }
+bool has_library(const fs::path& directory) { return is_there(directory / "libweir.so"); }
+
+std::optional<std::string> environment(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr || *value == '\0') return std::nullopt;
+  return value;
+}
+
+/// `job.cpp` → `job.so`, beside it.
+std::string default_output(const std::string& source) {
+  return fs::path(source).replace_extension(".so").string();
+}
+
+/// Runs `command` and waits for its end. Errors: `not_found`, `io_error`.
+Result<bool> run_command(const std::vector<std::string>& command) {
+  std::vector<char*> words;
+  for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  pid_t process = 0;
+  const int failed = ::posix_spawnp(&process, words[0], nullptr, nullptr, words.data(), environ);
+  if (failed != 0)
+    return error(failed == ENOENT ? Errc::not_found : Errc::io_error,
+                 "cannot run the compiler '" + command[0] +
+                     "': " + std::generic_category().message(failed) +
+                     "; install g++ or set CXX to a compiler of the same version");
+  int status = 0;
+  while (::waitpid(process, &status, 0) < 0 && errno == EINTR) continue;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace
+
+std::string running_library_directory() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<const void*>(&running_library_directory), &info) == 0 ||
+      info.dli_fname == nullptr)
+    return {};
+  boost::system::error_code failed;
+  const fs::path path = fs::canonical(info.dli_fname, failed);
+  return failed ? std::string() : path.parent_path().string();
+}
+
+Result<Installation> find_installation(const std::optional<std::string>& home,
+                                       const std::string& library_directory) {
+  std::vector<fs::path> roots;
+  if (home) {
+    roots = {*home, fs::path(*home) / "include/weir"};
+  } else {
+    const fs::path library(library_directory);
+    roots = {library.parent_path(), library.parent_path() / "include/weir",
+             library.parent_path().parent_path() / "include/weir", WEIR_SOURCE_ROOT};
+  }
+  std::string looked_in;
+  for (const fs::path& root : roots) {
+    if (root.empty()) continue;
+    if (has_headers(root)) {
+      std::vector<fs::path> libraries{library_directory};
+      if (home) libraries = {fs::path(*home) / "build", fs::path(*home) / "lib", library_directory};
+      for (const fs::path& directory : libraries)
+        if (has_library(directory)) return Installation{root.string(), directory.string()};
+      return error(Errc::not_found, "there is no libweir.so in " + libraries.front().string() +
+                                        "; build Weir with `./dev build`, or set WEIR_HOME");
+    }
+    looked_in += (looked_in.empty() ? "" : ", ") + root.string();
+  }
+  return error(Errc::not_found, "the headers of Weir are not found (looked in " + looked_in +
+                                    "); set WEIR_HOME to the source tree or to the prefix of the "
+                                    "installation");
+}
+
+std::vector<std::string> compiler_command(const std::string& compiler,
+                                          const Installation& installation,
+                                          const CompileCommand& command) {
+  const std::string output =
+      command.output.empty() ? default_output(command.sources.front()) : command.output;
+  std::vector<std::string> words{compiler, "-std=c++23", "-O2"};
+  if (output.ends_with(".so")) words.insert(words.end(), {"-shared", "-fPIC"});
+  // One copy of every static is the runtime's; those of the job are its own and can be replaced.
+  words.insert(words.end(), {"-fvisibility=hidden", "-fvisibility-inlines-hidden",
+                             "-fno-gnu-unique", "-DXXH_INLINE_ALL"});
+  words.insert(words.end(), {"-isystem", installation.include_directory, "-isystem",
+                             installation.include_directory + "/api"});
+  words.insert(words.end(), command.sources.begin(), command.sources.end());
+  words.insert(words.end(), {"-o", output});
+  words.insert(words.end(), {"-L" + installation.library_directory, "-lweir",
+                             "-Wl,-rpath," + installation.library_directory, "-Wl,--no-undefined"});
+  words.insert(words.end(), command.flags.begin(), command.flags.end());
+  return words;
+}
+
+Result<bool> compile_job(const CompileCommand& command) {
+  for (const std::string& source : command.sources)
+    if (!is_there(source)) return error(Errc::not_found, source + ": no such file");
+  WEIR_TRY_ASSIGN(installation,
+                  find_installation(environment("WEIR_HOME"), running_library_directory()));
+  const auto words = compiler_command(environment("CXX").value_or("g++"), installation, command);
+  if (command.verbose) {
+    std::string line;
+    for (const std::string& word : words) line += (line.empty() ? "" : " ") + word;
+    std::fprintf(stderr, "%s\n", line.c_str());
+  }
+  return run_command(words);
+}
+
+}  // namespace weir

@@ -1,0 +1,215 @@
+#include "cli/job_output.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "cli/text.hpp"
+
+namespace weir {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// One line; bytes that are no UTF-8, as names of files may have, are replaced.
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json json_of(const JobOverview& job) {
+  Json json{{"id", to_string(job.id)},
+            {"name", job.name},
+            {"state", state_name(job.state)},
+            {"parallelism", job.parallelism},
+            {"started_at_ms", job.started_at_ms},
+            {"restarts", job.restarts}};
+  if (job.ended_at_ms != 0) json["ended_at_ms"] = job.ended_at_ms;
+  return json;
+}
+
+Json json_of(const CheckpointSummary& summary) {
+  return {{"id", summary.id.value},
+          {"kind", enumerator_name(summary.kind)},
+          {"directory", summary.directory},
+          {"triggered_at_ms", summary.triggered_at_ms},
+          {"duration_ms", summary.duration_ms},
+          {"size_bytes", summary.size_bytes}};
+}
+
+Json json_of(const CheckpointCounts& counts) {
+  Json json{{"completed", counts.completed},
+            {"failed", counts.failed},
+            {"in_progress", counts.in_progress}};
+  if (counts.last_completed) json["last_completed"] = json_of(*counts.last_completed);
+  if (counts.last_savepoint) json["last_savepoint"] = json_of(*counts.last_savepoint);
+  if (counts.restored_from) json["restored_from"] = counts.restored_from->value;
+  if (!counts.restored_directory.empty()) json["restored_directory"] = counts.restored_directory;
+  return json;
+}
+
+Json json_of(const OperatorMetrics& metrics) {
+  return {{"uid", metrics.uid},
+          {"name", metrics.name},
+          {"parallelism", metrics.parallelism},
+          {"records_in", metrics.records_in},
+          {"records_out", metrics.records_out},
+          {"state_bytes", metrics.state_bytes}};
+}
+
+Json operators_json(const std::vector<OperatorMetrics>& operators) {
+  Json json = Json::array();
+  for (const OperatorMetrics& metrics : operators) json.push_back(json_of(metrics));
+  return json;
+}
+
+std::string describe(const CheckpointSummary& summary) {
+  std::string text = std::to_string(summary.id.value) + " of " +
+                     format_time(summary.triggered_at_ms) + ", " +
+                     format_bytes(summary.size_bytes) + " in " +
+                     format_duration(std::chrono::milliseconds(summary.duration_ms));
+  if (!summary.directory.empty()) text += ", " + summary.directory;
+  return text;
+}
+
+std::string checkpoints_text(const CheckpointCounts& counts) {
+  std::string text = "checkpoints: " + std::to_string(counts.completed) + " completed, " +
+                     std::to_string(counts.failed) + " failed, " +
+                     std::to_string(counts.in_progress) + " under way\n";
+  if (counts.last_completed) text += "  last: " + describe(*counts.last_completed) + "\n";
+  if (counts.last_savepoint) text += "  last savepoint: " + describe(*counts.last_savepoint) + "\n";
+  if (!counts.restored_directory.empty())
+    text += "  restored from: " + counts.restored_directory + "\n";
+  return text;
+}
+
+}  // namespace
+
+std::string state_name(JobState state) {
+  std::string name(enumerator_name(state));
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return name;
+}
+
+std::string jobs_json(const std::vector<JobOverview>& jobs) {
+  Json list = Json::array();
+  for (const JobOverview& job : jobs) list.push_back(json_of(job));
+  return dump({{"jobs", list}});
+}
+
+std::string jobs_text(const std::vector<JobOverview>& jobs) {
+  if (jobs.empty()) return {};
+  std::string text = fit("JOB", 34) + fit("STATE", 12) + fit("PARALLELISM", 13) +
+                     fit("STARTED", 21) + "NAME\n";
+  for (const JobOverview& job : jobs)
+    text += fit(to_string(job.id), 34) + fit(state_name(job.state), 12) +
+            fit(std::to_string(job.parallelism), 13) + fit(format_time(job.started_at_ms), 21) +
+            job.name + "\n";
+  return text;
+}
+
+std::string details_json(const JobDetails& details) {
+  Json json = json_of(details.overview);
+  if (!details.failure.empty()) json["failure"] = details.failure;
+  json["operators"] = operators_json(details.operators);
+  json["checkpoints"] = json_of(details.checkpoints);
+  json["checkpoint_directory"] = details.checkpoint_directory;
+  json["log_file"] = details.log_file;
+  Json tasks = Json::array();
+  for (const auto& [task, state] : details.tasks)
+    tasks.push_back(Json{{"task", task}, {"state", state}});
+  json["tasks"] = tasks;
+  return dump(json);
+}
+
+std::string details_text(const JobDetails& details) {
+  const JobOverview& job = details.overview;
+  std::string text = "job " + to_string(job.id) + " (" + job.name + ") is " + state_name(job.state) +
+                     " since " + format_time(job.started_at_ms) + ", restarted " +
+                     std::to_string(job.restarts) + " times\n";
+  if (!details.failure.empty()) text += "last failure: " + details.failure + "\n";
+  text += fit("OPERATOR", 32) + fit("PARALLELISM", 13) + fit("RECORDS IN", 16) +
+          fit("RECORDS OUT", 16) + "STATE\n";
+  for (const OperatorMetrics& one : details.operators)
+    text += fit(fit(one.name, 31), 32) + fit(std::to_string(one.parallelism), 13) +
+            fit(format_count(one.records_in), 16) + fit(format_count(one.records_out), 16) +
+            format_bytes(one.state_bytes) + "\n";
+  text += checkpoints_text(details.checkpoints);
+  text += "checkpoint directory: " +
+          (details.checkpoint_directory.empty() ? "none (state.checkpoints.dir is not set)"
+                                                : details.checkpoint_directory) +
+          "\nlog file: " + details.log_file + "\n";
+  return text;
+}
+
+std::string savepoint_json(const JobId& job, const std::string& path) {
+  return dump({{"job", to_string(job)}, {"savepoint", path}});
+}
+
+std::string cancellation_json(const JobId& job) {
+  return dump({{"job", to_string(job)}, {"state", state_name(JobState::canceled)}});
+}
+
+std::string disposal_json(const std::string& path) { return dump({{"disposed", path}}); }
+
+std::string checkpoint_json(const CheckpointCompleted& completed) {
+  return dump({{"job", to_string(completed.job)},
+               {"checkpoint", completed.checkpoint.value},
+               {"directory", completed.directory}});
+}
+
+RunTotals totals_of(const JobDetails& details, const PlanDescription& plan) {
+  RunTotals totals;
+  const JobOverview& job = details.overview;
+  if (job.ended_at_ms != 0) totals.duration_ms = job.ended_at_ms - job.started_at_ms;
+  std::set<std::uint32_t> producers;
+  for (const EdgeDescription& edge : plan.edges) producers.insert(edge.producer);
+  for (std::uint32_t i = 0; i < plan.operators.size(); ++i) {
+    const OperatorDescription& description = plan.operators[i];
+    const auto metrics =
+        std::ranges::find(details.operators, description.uid, &OperatorMetrics::uid);
+    if (metrics == details.operators.end()) continue;
+    if (description.source) totals.records_in += metrics->records_out;
+    if (!producers.contains(i)) totals.records_out += metrics->records_in;
+  }
+  return totals;
+}
+
+std::string summary_json(const JobDetails& details, const PlanDescription& plan) {
+  const RunTotals totals = totals_of(details, plan);
+  Json json{{"job", to_string(details.overview.id)},
+            {"name", details.overview.name},
+            {"state", state_name(details.overview.state)},
+            {"parallelism", details.overview.parallelism},
+            {"records_in", totals.records_in},
+            {"records_out", totals.records_out},
+            {"duration_ms", totals.duration_ms},
+            {"restarts", details.overview.restarts}};
+  if (!details.failure.empty()) json["failure"] = details.failure;
+  json["checkpoints"] = json_of(details.checkpoints);
+  json["operators"] = operators_json(details.operators);
+  json["log_file"] = details.log_file;
+  return dump(json);
+}
+
+std::string summary_text(const JobDetails& details, const PlanDescription& plan) {
+  const RunTotals totals = totals_of(details, plan);
+  const JobOverview& job = details.overview;
+  const std::chrono::milliseconds duration(totals.duration_ms);
+  std::string text = "job " + to_string(job.id) + " (" + job.name + ") is " + state_name(job.state) +
+                     " after " + format_duration(duration) + ": " +
+                     format_count(totals.records_in) + " records in, " +
+                     format_count(totals.records_out) + " out";
+  if (totals.duration_ms > 0)
+    text += ", " + format_count(totals.records_in * 1000 / static_cast<std::uint64_t>(totals.duration_ms)) +
+            " records/s";
+  text += "; " + std::to_string(details.checkpoints.completed) + " checkpoints";
+  if (job.restarts > 0) text += "; " + std::to_string(job.restarts) + " restarts";
+  text += "\n";
+  if (details.checkpoints.last_savepoint)
+    text += "last savepoint: " + details.checkpoints.last_savepoint->directory + "\n";
+  return text;
+}
+
+}  // namespace weir

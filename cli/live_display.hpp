@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "messages/messages.hpp"
+#include "state/clock.hpp"
+#include "state/standard_streams.hpp"
+
+namespace weir {
+
+/// Lines at the bottom of a terminal that show how a running job does: each operator's rate and state,
+/// the last checkpoint. Whatever else is written to the terminal goes above them.
+/// Threads: any.
+class LiveDisplay {
+ public:
+  /// `write` puts text on the terminal, which is `columns()` wide.
+  LiveDisplay(std::function<void(const std::string&)> write, std::function<std::size_t()> columns)
+      : write_(std::move(write)), columns_(std::move(columns)) {}
+
+  /// Draws `details` as of `now`.
+  void show(const JobDetails& details, MonotonicTime now, WallTime wall_now);
+  /// Takes the lines away and calls `print`, which may write to the terminal.
+  void print_above(const std::function<void()>& print);
+  /// Takes the lines away.
+  void clear();
+
+ private:
+  /// How many records an operator had handled when the number last changed, and how fast it was.
+  struct Rate {
+    std::uint64_t records = 0;
+    MonotonicTime changed;
+    double per_second = 0;
+  };
+  [[nodiscard]] double rate_of(const OperatorMetrics& metrics, MonotonicTime now);
+  void erase();
+
+  const std::function<void(const std::string&)> write_;
+  const std::function<std::size_t()> columns_;
+  std::mutex mutex_;  ///< guards the fields below and the terminal
+  std::size_t lines_ = 0;  ///< on the terminal now
+  std::map<std::string, Rate> rates_;  ///< by operator uid
+};
+
+/// Prints above a `LiveDisplay`.
+class DisplayedStreams final : public StandardStreams {
+ public:
+  /// Both outlive the streams.
+  DisplayedStreams(StandardStreams& streams, LiveDisplay& display)
+      : streams_(streams), display_(display) {}
+  Status print(std::string_view text) override;
+  Result<std::unique_ptr<ByteFeed>> read_input(std::function<void()> on_arrival) override {
+    return streams_.read_input(std::move(on_arrival));
+  }
+
+ private:
+  StandardStreams& streams_;
+  LiveDisplay& display_;
+};
+
+/// How wide the terminal at stderr is.
+[[nodiscard]] std::size_t terminal_columns();
+
+}  // namespace weir

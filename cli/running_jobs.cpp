@@ -1,0 +1,60 @@
+#include "cli/running_jobs.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace weir {
+namespace {
+
+constexpr std::size_t shortest_prefix = 6;
+constexpr std::size_t id_digits = 32;
+
+}  // namespace
+
+Result<ReachedProcesses> reach_processes(const RunDirectory& directory, const Connect& connect,
+                                         std::chrono::milliseconds timeout) {
+  WEIR_TRY_ASSIGN(paths, directory.sockets());
+  ReachedProcesses reached;
+  for (const std::string& path : paths) {
+    const auto reach = [&]() -> Result<std::optional<ReachedProcess>> {
+      WEIR_TRY_ASSIGN(socket, connect_or_drop(path, timeout));
+      if (!socket) return std::optional<ReachedProcess>();
+      WEIR_TRY_ASSIGN(client, connect(std::move(*socket), timeout));
+      WEIR_TRY_ASSIGN(list, client->ask(ListJobs{}, timeout));
+      return ReachedProcess{path, std::move(client), std::move(list.jobs)};
+    };
+    auto process = reach();
+    if (!process) {
+      // A process that ends while it is asked has no jobs; one that is silent may have some.
+      if (process.error().code != Errc::unavailable)
+        reached.warnings.push_back("the process behind " + path +
+                                   " does not answer: " + process.error().what);
+    } else if (*process) {
+      reached.processes.push_back(std::move(**process));
+    }
+  }
+  return reached;
+}
+
+Result<FoundJob> find_job(const ReachedProcesses& reached, const std::string& word) {
+  if (word.size() < shortest_prefix)
+    return error(Errc::invalid_argument, "'" + word + "' is too short for a job id; give all " +
+                                             std::to_string(id_digits) + " digits, or at least " +
+                                             std::to_string(shortest_prefix));
+  std::optional<FoundJob> found;
+  for (const ReachedProcess& process : reached.processes) {
+    for (const JobOverview& job : process.jobs) {
+      if (!to_string(job.id).starts_with(word)) continue;
+      if (found)
+        return error(Errc::invalid_argument,
+                     "the ids of several jobs begin with '" + word + "'; give more digits");
+      found = FoundJob{process.client.get(), job};
+    }
+  }
+  if (!found)
+    return error(Errc::not_found, "no job " + word + " is running; `weir list` shows those that are");
+  return *found;
+}
+
+}  // namespace weir

@@ -1,0 +1,47 @@
+#include "cli/signals.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+
+namespace weir {
+namespace {
+
+// A signal handler reaches nothing but what is global.
+std::atomic<bool> requested{false};
+int wake_pipe[2] = {-1, -1};
+
+void on_signal(int) {
+  if (requested.exchange(true)) ::_exit(interrupted_exit_code);
+  const char byte = 0;
+  [[maybe_unused]] const auto written = ::write(wake_pipe[1], &byte, 1);
+}
+
+}  // namespace
+
+void catch_end_signals() {
+  if (wake_pipe[0] < 0 && ::pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  ::sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+}
+
+bool end_requested() { return requested.load(); }
+
+bool wait_for_end_request(std::chrono::milliseconds time) {
+  pollfd polled{wake_pipe[0], POLLIN, 0};
+  ::poll(&polled, 1, static_cast<int>(time.count()));
+  // Only the first wait is cut short; who goes on waiting for the end has its full time.
+  char byte = 0;
+  [[maybe_unused]] const auto taken = ::read(wake_pipe[0], &byte, 1);
+  return end_requested();
+}
+
+}  // namespace weir

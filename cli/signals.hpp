@@ -1,0 +1,21 @@
+#pragma once
+
+#include <chrono>
+
+namespace weir {
+
+/// The exit code of a process that Ctrl-C or SIGTERM has ended.
+inline constexpr int interrupted_exit_code = 130;
+
+/// From here on, the first SIGINT or SIGTERM is kept as a request to end cleanly; the second ends the
+/// process at once. A reader that has gone is an error of the write, not a signal.
+/// To be called before any thread exists.
+void catch_end_signals();
+
+/// Whether the process was asked to end. Threads: any.
+[[nodiscard]] bool end_requested();
+
+/// Waits for `time`, or until the first such signal comes. Returns `end_requested()`. Threads: one.
+bool wait_for_end_request(std::chrono::milliseconds time);
+
+}  // namespace weir

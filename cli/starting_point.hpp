@@ -1,0 +1,39 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "state/checkpoint_storage.hpp"
+#include "state/ids.hpp"
+
+namespace weir {
+
+/// The snapshot that a job starts from, verified to its last byte.
+struct StartingPoint {
+  std::string directory;
+  bool continues = false;  ///< the job goes on under `job`
+  JobId job;               ///< the snapshot's
+  std::vector<std::string> warnings;
+};
+
+/// What `-s latest` has to know of the job that it looks for.
+struct LatestSearch {
+  std::string job_name;
+  std::vector<std::string> directories;  ///< that checkpoints may lie under, absolute
+  bool transactional = false;            ///< a sink of the job commits what it wrote
+};
+
+/// Resolves `-s latest`: the newest recovery point of the job of that name which verifies. A job
+/// without transactional sinks passes over damaged ones, with a warning; for a job with one it is an
+/// error that names both, because the sink may have committed what lies between.
+/// Errors: `not_found` if there is none; `corruption`; `io_error`. Threads: any; may block.
+[[nodiscard]] Result<StartingPoint> find_latest(CheckpointStorage& storage,
+                                                const LatestSearch& search);
+
+/// Resolves `-s PATH`: the snapshot in `directory`, absolute, or the one whose `_metadata` it is.
+/// Errors: `not_found`, `corruption`, `unsupported`, `io_error`. Never falls back to another one.
+[[nodiscard]] Result<StartingPoint> open_starting_point(CheckpointStorage& storage,
+                                                        std::string directory);
+
+}  // namespace weir

@@ -1,0 +1,65 @@
+#include "cli/surroundings.hpp"
+
+#include <algorithm>
+#include <boost/filesystem.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "cli/configuration_file.hpp"
+#include "storage/uri.hpp"
+
+namespace weir {
+
+int report(const Error& error, int exit_code) {
+  std::string what = error.what;
+  std::ranges::replace(what, '\n', ' ');
+  std::fprintf(stderr, "weir: %s\n", what.c_str());
+  return exit_code;
+}
+
+int report(const Error& error) {
+  return report(error,
+                error.code == Errc::invalid_argument ? usage_exit_code : failure_exit_code);
+}
+
+void warn(const std::string& what) { std::fprintf(stderr, "weir: warning: %s\n", what.c_str()); }
+
+std::optional<std::string> environment_variable(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr || *value == '\0') return std::nullopt;
+  return value;
+}
+
+std::string current_directory() {
+  boost::system::error_code failed;
+  const auto path = boost::filesystem::current_path(failed);
+  return failed ? "/" : path.string();
+}
+
+Result<Configuration> load_settings_file(FileSystem& files, const CommonOptions& common) {
+  ConfigurationSearch search;
+  search.file = common.configuration_file;
+  search.directory = environment_variable("WEIR_CONF_DIR");
+  search.working_directory = current_directory();
+  return load_configuration(files, search);
+}
+
+Status resolve_settings(Configuration& configuration) {
+  return configuration.resolve_directories(
+      [here = current_directory()](std::string_view text) { return parse_directory(text, here); });
+}
+
+Result<Configuration> load_settings(FileSystem& files, const CommonOptions& common) {
+  WEIR_TRY_ASSIGN(configuration, load_settings_file(files, common));
+  configuration.merge(common.settings);
+  WEIR_TRY(resolve_settings(configuration));
+  WEIR_TRY(configuration.check());
+  return configuration;
+}
+
+std::string temporary_base(const Configuration& configuration) {
+  const std::string& configured = configuration.directories().temporary;
+  return configured.empty() ? environment_variable("TMPDIR").value_or("/tmp") : configured;
+}
+
+}  // namespace weir

@@ -1,0 +1,51 @@
+#include "cli/text.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <ctime>
+
+namespace weir {
+
+std::string format_count(std::uint64_t count) {
+  std::string text = std::to_string(count);
+  for (std::size_t i = text.size(); i > 3;) text.insert(i -= 3, ",");
+  return text;
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+  constexpr std::array units{"KB", "MB", "GB", "TB"};
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  double value = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  while (value >= 1024 && unit + 1 < units.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  return fmt::format("{:.1f} {}", value, units[unit]);
+}
+
+std::string format_duration(std::chrono::milliseconds time) {
+  const auto ms = time.count();
+  if (ms < 1000) return fmt::format("{} ms", ms);
+  if (ms < 60'000) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000);
+  if (ms < 3'600'000) return fmt::format("{} min {} s", ms / 60'000, ms / 1000 % 60);
+  return fmt::format("{} h {} min", ms / 3'600'000, ms / 60'000 % 60);
+}
+
+std::string format_time(std::int64_t ms_since_1970) {
+  if (ms_since_1970 == 0) return "-";
+  const std::time_t seconds = ms_since_1970 / 1000;
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S", &local);
+  return text.data();
+}
+
+std::string fit(std::string text, std::size_t width) {
+  text.resize(width, ' ');
+  return text;
+}
+
+}  // namespace weir

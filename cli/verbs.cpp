@@ -1,0 +1,207 @@
+#include "cli/verbs.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "cli/job_output.hpp"
+#include "cli/progress.hpp"
+#include "cli/remote_processes.hpp"
+#include "cli/running_jobs.hpp"
+#include "cli/surroundings.hpp"
+#include "state/snapshot_io.hpp"
+#include "storage/file_checkpoint_storage.hpp"
+#include "storage/posix_file_system.hpp"
+#include "storage/system.hpp"
+#include "storage/uri.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// What writes a snapshot; the checkpoint's own timeout ends it long before.
+constexpr std::chrono::milliseconds snapshot_timeout = 1h;
+/// What a process has to say hello; one that is stopped shall not hold up the others.
+constexpr std::chrono::milliseconds longest_hello = 5s;
+
+/// A command on its way: its settings, and the processes that it has reached.
+struct Conversation {
+  bool json = false;
+  std::chrono::milliseconds timeout{0};  ///< of quick requests
+  std::chrono::milliseconds hello{0};    ///< of each process to connect and list its jobs
+  std::string working_directory;
+  RemoteProcesses remote;  // outlives the clients in `reached`
+  ReachedProcesses reached;
+};
+
+/// Calls `talk` with the settings of `common` and the processes that run jobs; prints the text that it
+/// returns, or its error. Returns the exit code.
+int converse(const CommonOptions& common,
+             const std::function<Result<std::string>(Conversation&)>& talk) {
+  PosixFileSystem files;
+  const auto settings = load_settings(files, common);
+  if (!settings) return report(settings.error());
+  Conversation conversation;
+  conversation.json = common.json;
+  conversation.timeout = settings->process().client_timeout;
+  conversation.hello = std::min(conversation.timeout, longest_hello);
+  conversation.working_directory = current_directory();
+  const auto connect = [&](Socket socket, std::chrono::milliseconds timeout) {
+    return conversation.remote.connect(std::move(socket), timeout);
+  };
+  auto reached = reach_processes(run_directory_of_process(), connect, conversation.hello);
+  if (!reached) return report(reached.error());
+  conversation.reached = std::move(*reached);
+  for (const std::string& warning : conversation.reached.warnings) warn(warning);
+
+  const Result<std::string> text = talk(conversation);
+  if (!text) return report(text.error());
+  if (std::fputs(text->c_str(), stdout) < 0 || std::fflush(stdout) != 0)
+    return report({Errc::io_error, "cannot write to standard output"}, failure_exit_code);
+  return success_exit_code;
+}
+
+/// Asks the JobManager of `job` and waits for the answer; `what` is shown if that takes long.
+template <class M>
+auto ask(const Conversation& conversation, const FoundJob& job, M message,
+         std::chrono::milliseconds timeout, const std::string& what) {
+  const Progress progress(what + " of job " + job.overview.name,
+                          !conversation.json && ::isatty(STDERR_FILENO) != 0,
+                          [&job] { return job.client->is_gone(); });
+  return job.client->ask(std::move(message), timeout);
+}
+
+/// The target directory of a savepoint, absolute; empty if none is named.
+Result<std::string> target_of(const Conversation& conversation, const std::string& word) {
+  if (word.empty()) return std::string();
+  return parse_directory(word, conversation.working_directory);
+}
+
+std::string savepoint_answer(const Conversation& conversation, const JobId& job,
+                             const std::string& path) {
+  return conversation.json ? savepoint_json(job, path) : path + "\n";
+}
+
+/// The process whose job may still need the snapshot in `path`: it refuses to delete it. Otherwise any
+/// process, or none if there is none.
+JobClient* process_to_dispose(Conversation& conversation, const std::string& path) {
+  JobClient* any = nullptr;
+  for (const ReachedProcess& process : conversation.reached.processes) {
+    if (any == nullptr) any = process.client.get();
+    for (const JobOverview& job : process.jobs) {
+      const auto details = process.client->ask(RequestJobDetails{job.id}, conversation.hello);
+      if (details && details->checkpoints.restored_directory == path) return process.client.get();
+    }
+  }
+  return any;
+}
+
+/// A checkpoint belongs to its job for as long as that runs.
+Status check_not_in_use(const Conversation& conversation, CheckpointStorage& storage,
+                        const std::string& path) {
+  WEIR_TRY_ASSIGN(metadata, read_metadata(storage, path));
+  if (metadata.kind != SnapshotKind::checkpoint) return {};
+  for (const ReachedProcess& process : conversation.reached.processes)
+    for (const JobOverview& job : process.jobs)
+      if (job.id == metadata.job && !is_terminal(job.state))
+        return error(Errc::unavailable, path + ": this is a checkpoint of job " + to_string(job.id) +
+                                            ", which is running and deletes it itself");
+  return {};
+}
+
+}  // namespace
+
+int run_verb(const ListCommand& command) {
+  return converse(command.common, [](Conversation& conversation) -> Result<std::string> {
+    std::vector<JobOverview> jobs;
+    for (const ReachedProcess& process : conversation.reached.processes)
+      for (const JobOverview& job : process.jobs)
+        if (!is_terminal(job.state)) jobs.push_back(job);
+    std::ranges::sort(jobs, {}, [](const JobOverview& job) {
+      return std::pair(job.started_at_ms, job.id);
+    });
+    return conversation.json ? jobs_json(jobs) : jobs_text(jobs);
+  });
+}
+
+int run_verb(const InfoCommand& command) {
+  return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
+    WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
+    WEIR_TRY_ASSIGN(details, ask(conversation, job, RequestJobDetails{job.overview.id},
+                                 conversation.timeout, "asking for the details"));
+    return conversation.json ? details_json(details) : details_text(details);
+  });
+}
+
+int run_verb(const SavepointCommand& command) {
+  return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
+    WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
+    WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
+    WEIR_TRY_ASSIGN(written, ask(conversation, job, TriggerSavepoint{job.overview.id, target},
+                                 snapshot_timeout, "writing a savepoint"));
+    return savepoint_answer(conversation, written.job, written.path);
+  });
+}
+
+int run_verb(const DisposeCommand& command) {
+  return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
+    WEIR_TRY_ASSIGN(path, target_of(conversation, command.path));
+    PosixFileSystem files;
+    SystemRandom random;
+    FileCheckpointStorage storage(files, random);
+    WEIR_TRY(check_not_in_use(conversation, storage, path));
+    if (JobClient* client = process_to_dispose(conversation, path)) {
+      const Progress progress("deleting the savepoint",
+                              !conversation.json && ::isatty(STDERR_FILENO) != 0,
+                              [client] { return client->is_gone(); });
+      WEIR_TRY(client->ask(DisposeSavepoint{path}, snapshot_timeout));
+    } else {
+      WEIR_TRY(delete_snapshot(storage, path));
+    }
+    return conversation.json ? disposal_json(path) : path + " is deleted\n";
+  });
+}
+
+int run_verb(const CancelCommand& command) {
+  return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
+    WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
+    WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
+    const JobId id = job.overview.id;
+    if (command.with_savepoint) {
+      WEIR_TRY_ASSIGN(cancelled, ask(conversation, job, CancelJobWithSavepoint{id, target},
+                                     snapshot_timeout, "writing the last savepoint"));
+      return savepoint_answer(conversation, id, cancelled.savepoint);
+    }
+    WEIR_TRY(ask(conversation, job, CancelJob{id}, conversation.timeout, "waiting for the end"));
+    return conversation.json ? cancellation_json(id) : "job " + to_string(id) + " is cancelled\n";
+  });
+}
+
+int run_verb(const StopCommand& command) {
+  return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
+    WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
+    WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
+    const JobId id = job.overview.id;
+    WEIR_TRY_ASSIGN(stopped, ask(conversation, job, StopJobWithSavepoint{id, target, command.drain},
+                                 snapshot_timeout, "writing the last savepoint"));
+    return savepoint_answer(conversation, id, stopped.savepoint);
+  });
+}
+
+int run_verb(const CheckpointCommand& command) {
+  return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
+    WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
+    WEIR_TRY_ASSIGN(completed, ask(conversation, job, RequestCheckpoint{job.overview.id},
+                                   snapshot_timeout, "taking a checkpoint"));
+    if (conversation.json) return checkpoint_json(completed);
+    return "checkpoint " + std::to_string(completed.checkpoint.value) +
+           (completed.directory.empty() ? std::string() : " " + completed.directory) + "\n";
+  });
+}
+
+}  // namespace weir

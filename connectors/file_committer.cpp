@@ -1,0 +1,230 @@
+#include "connectors/file_committer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "state/key_groups.hpp"
+
+namespace weir {
+namespace {
+
+constexpr std::string_view pending_prefix = ".weir-";
+constexpr std::string_view pending_suffix = ".pending";
+constexpr std::string_view digits = "0123456789";
+constexpr std::string_view hex_digits = "0123456789abcdef";
+constexpr std::size_t random_digits = 16;
+/// A longer uid is cut and told apart by its hash; file systems take names of 255 bytes.
+constexpr std::size_t uid_bytes_max = 100;
+
+std::string to_hex(std::uint64_t number) {
+  std::array<char, random_digits + 1> text{};
+  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(number));
+  return text.data();
+}
+
+bool is_plain(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         c == '-' || c == '.';
+}
+
+/// Different for different uids; fit for a file name that does not begin with a dot.
+std::string encode_uid(std::string_view uid) {
+  std::string encoded;
+  for (const char c : uid) {
+    if (is_plain(c) && !(c == '.' && encoded.empty())) {
+      encoded += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      encoded += {'%', hex_digits[byte >> 4], hex_digits[byte & 15]};
+    }
+  }
+  if (encoded.size() <= uid_bytes_max) return encoded;
+  return encoded.substr(0, uid_bytes_max) + "~" + to_hex(hash_bytes(uid));
+}
+
+bool consists_of(std::string_view text, std::string_view characters) {
+  return !text.empty() && text.find_first_not_of(characters) == std::string_view::npos;
+}
+
+std::unexpected<Error> unusable(const std::string& directory, const Error& cause) {
+  return error(cause.code, "output directory " + directory +
+                               " cannot be written; give another or change its permissions: " +
+                               cause.what);
+}
+
+Status check_size(const std::string& path, std::uint64_t size_bytes, const PreCommittedFile& file) {
+  if (size_bytes == file.size_bytes) return {};
+  return error(Errc::corruption, "output file " + path + " has " + std::to_string(size_bytes) +
+                                     " bytes and was closed with " +
+                                     std::to_string(file.size_bytes) +
+                                     ": restore it or start from another snapshot");
+}
+
+}  // namespace
+
+std::string output_file_name(std::string_view uid, std::uint32_t subtask, std::uint64_t counter,
+                             std::uint64_t random) {
+  return encode_uid(uid) + "-" + std::to_string(subtask) + "-" + std::to_string(counter) + "-" +
+         to_hex(random);
+}
+
+std::string pending_file_name(std::string_view name) {
+  return std::string(pending_prefix) + std::string(name) + std::string(pending_suffix);
+}
+
+bool is_pending_file_of(std::string_view name, std::string_view uid) {
+  const std::string begin = std::string(pending_prefix) + encode_uid(uid) + "-";
+  if (!name.starts_with(begin) || !name.ends_with(pending_suffix)) return false;
+  name.remove_prefix(begin.size());
+  if (name.size() < pending_suffix.size()) return false;
+  name.remove_suffix(pending_suffix.size());
+  // Exactly subtask, counter and random part: operator "a" must not take a file of "a-1" for its own.
+  const std::size_t first = name.find('-');
+  const std::size_t second = name.find('-', first + 1);
+  if (first == std::string_view::npos || second == std::string_view::npos) return false;
+  return consists_of(name.substr(0, first), digits) &&
+         consists_of(name.substr(first + 1, second - first - 1), digits) &&
+         consists_of(name.substr(second + 1), hex_digits) &&
+         name.size() - second - 1 == random_digits;
+}
+
+FileCommitter::FileCommitter(std::string directory)
+    : directory_(directory.substr(0, directory.find_last_not_of('/') + 1)) {}
+
+Status FileCommitter::open(OperatorContext& context) {
+  context_ = &context;
+  WEIR_TRY_ASSIGN(state, context.operator_state().list_state<PreCommittedFile>(
+                             "files", StateKind::operator_union));
+  state_ = state;
+  if (context.subtask() != 0) return {};
+
+  FileSystem& files = context.files();
+  if (auto made = files.create_directories(directory_); !made)
+    return unusable(directory_, made.error());
+  WEIR_TRY(commit(state_->get()));
+  const auto entries = files.list(directory_);
+  if (!entries) return unusable(directory_, entries.error());
+  if (!context.is_restored()) WEIR_TRY(refuse_committed(*entries));
+  WEIR_TRY(remove_leftovers(*entries));
+  return try_writing();
+}
+
+Status FileCommitter::refuse_committed(const std::vector<DirectoryEntry>& entries) const {
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.is_directory || entry.name.starts_with('.')) continue;
+    return error(Errc::already_exists,
+                 "output directory " + directory_ + " already holds files, such as " + entry.name +
+                     ": give an empty one, or go on with the job that wrote them (-s latest)");
+  }
+  return {};
+}
+
+Status FileCommitter::remove_leftovers(const std::vector<DirectoryEntry>& entries) {
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.is_directory || !is_pending_file_of(entry.name, context_->uid())) continue;
+    const std::string path = directory_ + "/" + entry.name;
+    if (auto removed = context_->files().remove(path);
+        !removed && removed.error().code != Errc::not_found)
+      return removed;
+  }
+  return {};
+}
+
+Status FileCommitter::try_writing() {
+  const std::string path =
+      directory_ + "/" +
+      pending_file_name(output_file_name(context_->uid(), 0, 0, context_->random().next()));
+  const auto file = context_->files().create(path);
+  if (!file) return unusable(directory_, file.error());
+  return context_->files().remove(path);
+}
+
+Status FileCommitter::begin_file() {
+  file_name_ = output_file_name(context_->uid(), context_->subtask(), ++counter_,
+                                context_->random().next());
+  WEIR_TRY_ASSIGN(file,
+                  context_->files().create(directory_ + "/" + pending_file_name(file_name_)));
+  file_ = std::move(file);
+  file_bytes_ = 0;
+  return {};
+}
+
+Status FileCommitter::write_buffer() {
+  WEIR_TRY(file_->append(buffer_));
+  file_bytes_ += buffer_.size();
+  buffer_.clear();
+  return {};
+}
+
+Status FileCommitter::close_file() {
+  if (!file_) return {};
+  WEIR_TRY(write_buffer());
+  WEIR_TRY(file_->sync());
+  WEIR_TRY(file_->close());
+  // The file's name must be as durable as its content before a checkpoint relies on it.
+  WEIR_TRY(context_->files().sync_directory(directory_));
+  file_.reset();
+  closed_.push_back({directory_, std::move(file_name_), file_bytes_, CheckpointId{}});
+  return {};
+}
+
+void FileCommitter::snapshot(CheckpointId id) {
+  WEIR_ASSERT(!file_);
+  for (PreCommittedFile& file : closed_)
+    if (file.covered_by == CheckpointId{}) file.covered_by = id;
+  state_->update(closed_);
+}
+
+Status FileCommitter::complete(CheckpointId id) {
+  std::vector<PreCommittedFile> covered;
+  std::vector<PreCommittedFile> rest;
+  for (const PreCommittedFile& file : closed_) {
+    const bool is_covered = file.covered_by != CheckpointId{} && file.covered_by <= id;
+    (is_covered ? covered : rest).push_back(file);
+  }
+  WEIR_TRY(commit(covered));
+  closed_ = std::move(rest);
+  return {};
+}
+
+Status FileCommitter::commit(const std::vector<PreCommittedFile>& files) {
+  std::set<std::string> directories;
+  for (const PreCommittedFile& file : files) {
+    WEIR_TRY(commit(file));
+    directories.insert(file.directory);
+  }
+  // Also for names that were there already: whoever gave them may have crashed before this.
+  for (const std::string& directory : directories)
+    WEIR_TRY(context_->files().sync_directory(directory));
+  return {};
+}
+
+Status FileCommitter::commit(const PreCommittedFile& file) {
+  FileSystem& files = context_->files();
+  const std::string from = file.directory + "/" + pending_file_name(file.name);
+  const std::string to = file.directory + "/" + file.name;
+  const auto pending = files.stat(from);
+  if (!pending && pending.error().code != Errc::not_found)
+    return std::unexpected(pending.error());
+  if (pending) {
+    WEIR_TRY(check_size(from, pending->size_bytes, file));
+    auto renamed = files.rename_no_replace(from, to);
+    if (renamed || renamed.error().code != Errc::already_exists) return renamed;
+  }
+  const auto committed = files.stat(to);
+  if (!committed && committed.error().code == Errc::not_found)
+    return error(Errc::corruption, "output file " + to + ", which the snapshot holds, is gone, and " +
+                                       pending_file_name(file.name) +
+                                       " beside it too: restore it or start from another snapshot");
+  if (!committed) return std::unexpected(committed.error());
+  WEIR_TRY(check_size(to, committed->size_bytes, file));
+  // Both names: a file system that renames by linking crashed before it removed the first. The random
+  // part makes sure that it is the same file.
+  return pending ? files.remove(from) : Status{};
+}
+
+}  // namespace weir

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace weir {
+
+/// How many letters must be inserted, removed, replaced or swapped with their neighbour to turn `a`
+/// into `b`. Source: Damerau, "A technique for computer detection and correction of spelling
+/// errors", 1964, in the restricted form that edits no part twice.
+[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The candidate nearest to `word`, the first of those equally near; empty without candidates.
+[[nodiscard]] std::string_view nearest(std::string_view word,
+                                       std::span<const std::string_view> candidates);
+
+/// The end of a sentence about an unknown word: `; did you mean 'cancel'?`, or `; the nearest is
+/// 'cancel'` if it hardly was a slip. Empty without candidates.
+[[nodiscard]] std::string did_you_mean(std::string_view word,
+                                       std::span<const std::string_view> candidates);
+
+}  // namespace weir

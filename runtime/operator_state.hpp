@@ -1,0 +1,92 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "state/codec.hpp"
+#include "state/snapshot_metadata.hpp"
+
+namespace weir {
+
+/// Elements that one subtask of an operator keeps, without a key: a source's splits, a sink's open
+/// files. When the parallelism changes they are dealt out again (`split`) or given to all (`union`).
+/// Threads: the task thread.
+template <Described T>
+class OperatorListState {
+ public:
+  [[nodiscard]] const std::vector<T>& get() const { return elements_; }
+  void add(T element) { elements_.push_back(std::move(element)); }
+  void update(std::vector<T> elements) { elements_ = std::move(elements); }
+  void clear() { elements_.clear(); }
+
+ private:
+  friend class OperatorStateStore;
+  std::vector<T> elements_;
+};
+
+/// The operator state of one operator in one subtask.
+/// Threads: the task thread.
+class OperatorStateStore {
+ public:
+  /// One restored state: its declaration and the encoded elements that this subtask gets.
+  struct Restored {
+    StateDeclaration declaration;
+    std::vector<std::string> elements;
+    bool claimed = false;
+  };
+  /// One state frozen for a snapshot: the elements' encodings, one behind the other.
+  struct Frozen {
+    std::string state;
+    std::string payload;
+    std::vector<std::uint64_t> offsets;  ///< where each element begins
+  };
+
+  /// `uid` is for error sentences.
+  explicit OperatorStateStore(std::string uid) : uid_(std::move(uid)) {}
+  void restore(std::vector<Restored> states) { restored_ = std::move(states); }
+
+  /// The state `name`, with its restored elements. `kind` is operator_list or operator_union.
+  /// Errors: `already_exists`, `state_incompatible`, `corruption`.
+  template <Described T>
+  [[nodiscard]] Result<OperatorListState<T>*> list_state(const std::string& name,
+                                                         StateKind kind = StateKind::operator_list) {
+    StateDeclaration declaration{name, kind, std::nullopt, schema_of<T>()};
+    WEIR_TRY_ASSIGN(elements, claim(declaration));
+    auto state = std::make_shared<OperatorListState<T>>();
+    for (const auto& bytes : elements) {
+      WEIR_TRY_ASSIGN(element, decode_value<T>(bytes, "operator '" + uid_ + "', state '" + name + "': an element"));
+      state->elements_.push_back(std::move(element));
+    }
+    auto* const handle = state.get();
+    states_.push_back({std::move(declaration), [state](Frozen& frozen) {
+                         ByteWriter writer(frozen.payload);
+                         for (const T& element : state->elements_) {
+                           frozen.offsets.push_back(frozen.payload.size());
+                           encode(element, writer);
+                         }
+                       }});
+    return handle;
+  }
+
+  /// Encodes every state; small, so it happens in the synchronous part.
+  [[nodiscard]] std::vector<Frozen> freeze() const;
+  [[nodiscard]] std::vector<StateDeclaration> declarations() const;
+  /// Names of restored states that no `list_state` asked for.
+  [[nodiscard]] std::vector<std::string> unclaimed_states() const;
+
+ private:
+  struct Entry {
+    StateDeclaration declaration;
+    std::function<void(Frozen&)> freeze;
+  };
+  /// Checks the declaration and hands out its restored elements.
+  [[nodiscard]] Result<std::vector<std::string>> claim(const StateDeclaration& declaration);
+
+  std::string uid_;
+  std::vector<Entry> states_;
+  std::vector<Restored> restored_;
+};
+
+}  // namespace weir

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "runtime/operator.hpp"
+#include "state/keyed_state.hpp"
+
+namespace weir {
+
+/// What a rich function may ask for in `open`: its place in the job and its states.
+///
+///   void open(RuntimeContext& context) override {
+///     count_ = context.state(ValueStateDescriptor<long>{"count"});
+///   }
+///
+/// A state that cannot be had (a name used twice, a snapshot that does not fit) fails the task after
+/// `open` with that reason; the handle must not be used before.
+/// Threads: the task thread, during `open`.
+class RuntimeContext {
+ public:
+  /// `key` is null for a function that is not on a keyed stream.
+  RuntimeContext(OperatorContext& context, const KeyContext* key, std::size_t key_width, Schema key_schema)
+      : context_(context), key_(key), key_width_(key_width), key_schema_(std::move(key_schema)) {}
+
+  [[nodiscard]] const std::string& job_name() const { return context_.job_name(); }
+  [[nodiscard]] const std::string& uid() const { return context_.uid(); }
+  /// From 0 up to, not including, `parallelism()`.
+  [[nodiscard]] std::uint32_t subtask() const { return context_.subtask(); }
+  [[nodiscard]] std::uint32_t parallelism() const { return context_.parallelism(); }
+  /// True if the job started from a snapshot.
+  [[nodiscard]] bool is_restored() const { return context_.is_restored(); }
+
+  // Keyed state; keyed streams only.
+  template <Described T>
+  [[nodiscard]] ValueState<T> state(const ValueStateDescriptor<T>& descriptor) {
+    return bind<ValueState<T>, T>(descriptor);
+  }
+  template <Described T>
+  [[nodiscard]] ListState<T> list_state(const ListStateDescriptor<T>& descriptor) {
+    return bind<ListState<T>, ListValue<T>>(descriptor);
+  }
+  template <Described T>
+  [[nodiscard]] ReducingState<T> reducing_state(const ReducingStateDescriptor<T>& descriptor) {
+    return bind<ReducingState<T>, T>(descriptor);
+  }
+
+  // Operator state, without a key.
+  /// Elements that are dealt out again when the parallelism changes. Null if it cannot be had.
+  template <Described T>
+  [[nodiscard]] OperatorListState<T>* operator_list_state(const std::string& name) {
+    return operator_state<T>(name, StateKind::operator_list);
+  }
+  /// Elements that after a restore every subtask has all of. Null if it cannot be had.
+  template <Described T>
+  [[nodiscard]] OperatorListState<T>* operator_union_state(const std::string& name) {
+    return operator_state<T>(name, StateKind::operator_union);
+  }
+
+  /// The first error of the calls above.
+  [[nodiscard]] const Status& status() const { return status_; }
+  /// The tables of the keyed states, for prefetching.
+  [[nodiscard]] const std::vector<TableBase*>& tables() const { return tables_; }
+
+ private:
+  template <class Handle, class V, class Descriptor>
+  [[nodiscard]] Handle bind(const Descriptor& descriptor) {
+    if (key_ == nullptr) {
+      fail(Error{Errc::invalid_argument, "operator '" + uid() + "', state '" + descriptor.name +
+                                             "': keyed state needs a keyed stream; call key_by before"});
+      return {};
+    }
+    auto backend = context_.keyed_state(key_width_);
+    if (!backend) {
+      fail(backend.error());
+      return {};
+    }
+    const TableOptions options{key_group_range(subtask(), parallelism(), context_.max_parallelism()),
+                               context_.max_parallelism(), key_width_};
+    auto table = make_table(descriptor, key_schema_, options);
+    Table<V>* const raw = table.get();
+    if (auto added = (*backend)->add_table(std::move(table)); !added) {
+      fail(added.error());
+      return {};
+    }
+    tables_.push_back(raw);
+    return Handle(raw, key_);
+  }
+  template <class T>
+  [[nodiscard]] OperatorListState<T>* operator_state(const std::string& name, StateKind kind) {
+    auto state = context_.operator_state().list_state<T>(name, kind);
+    if (state) return *state;
+    fail(state.error());
+    return nullptr;
+  }
+  void fail(const Error& why) {
+    if (status_) status_ = std::unexpected(why);
+  }
+
+  OperatorContext& context_;
+  const KeyContext* key_;
+  std::size_t key_width_;
+  Schema key_schema_;
+  Status status_;
+  std::vector<TableBase*> tables_;
+};
+
+}  // namespace weir

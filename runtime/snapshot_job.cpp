@@ -1,0 +1,41 @@
+#include "runtime/snapshot_job.hpp"
+
+namespace weir {
+
+Result<TaskSnapshot> SnapshotJob::run() {
+  Result<TaskSnapshot> result = write();
+  if (result && writer_->cancelled()) result = error(Errc::cancelled, "the checkpoint was given up");
+  if (!result) writer_->discard();
+  operators_.clear();  // releases the frozen views
+  return result;
+}
+
+Result<TaskSnapshot> SnapshotJob::write() {
+  TaskSnapshot snapshot;
+  for (FrozenOperator& frozen : operators_) {
+    OperatorShare& share = snapshot.operators.emplace_back();
+    share.uid = frozen.uid;
+    share.states = std::move(frozen.states);
+    share.snapshot.subtask = frozen.subtask;
+    share.snapshot.finished = frozen.finished;
+    for (const OperatorStateStore::Frozen& state : frozen.operator_states) {
+      writer_->begin_state(state.state);
+      OperatorStateHandle& handle = share.snapshot.operator_states.emplace_back();
+      handle.state = state.state;
+      handle.offset = writer_->position();
+      handle.length = state.payload.size();
+      handle.checksum = hash_bytes(state.payload);
+      handle.elements = state.offsets;
+      WEIR_TRY(writer_->append(state.payload));
+    }
+    if (!frozen.keyed) continue;
+    WEIR_TRY_ASSIGN(handles, frozen.keyed->run(*writer_));
+    share.snapshot.keyed = std::move(handles);
+  }
+  WEIR_TRY_ASSIGN(location, writer_->finish());
+  // Every handle points to location 0: a task writes one payload.
+  snapshot.locations.push_back(std::move(location));
+  return snapshot;
+}
+
+}  // namespace weir

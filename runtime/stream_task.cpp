@@ -1,0 +1,671 @@
+#include "runtime/stream_task.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace weir {
+
+namespace {
+
+/// Ids told to be aborted before their trigger came that a source remembers.
+constexpr std::size_t max_aborted_remembered = 64;
+constexpr std::chrono::milliseconds metrics_interval(500);
+
+/// A restart would fail the same way.
+bool is_recoverable(const Error& failure) {
+  return failure.code != Errc::state_incompatible && failure.code != Errc::corruption &&
+         failure.code != Errc::invalid_argument && failure.code != Errc::already_exists;
+}
+
+std::int64_t microseconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+}
+
+}  // namespace
+
+/// What one operator sees of the task.
+class StreamTask::Context final : public OperatorContext {
+ public:
+  Context(StreamTask& task, std::size_t index, const OperatorDescription& description)
+      : task_(task), index_(index), description_(description), operator_state_(description.uid) {}
+
+  const std::string& uid() const override { return description_.uid; }
+  const std::string& job_name() const override { return task_.environment_.job_name; }
+  std::uint32_t subtask() const override { return task_.environment_.execution.subtask; }
+  std::uint32_t parallelism() const override { return description_.parallelism; }
+  std::uint32_t max_parallelism() const override { return description_.max_parallelism; }
+  bool is_restored() const override { return task_.environment_.restore.has_value(); }
+  OperatorStateStore& operator_state() override { return operator_state_; }
+  FileSystem& files() override { return *task_.environment_.files; }
+  const Clock& clock() const override { return *task_.environment_.clock; }
+  Random& random() override { return *task_.environment_.random; }
+  StandardStreams& standard_streams() override { return *task_.environment_.standard_streams; }
+  void wake_at(MonotonicTime time) override { task_.chain_.set_timer(index_, time); }
+  std::function<void()> waker() override {
+    return [weak = task_.weak_from_this()] {
+      if (auto task = weak.lock()) task->post([raw = task.get()] { raw->source_ready_ = true; });
+    };
+  }
+
+  Result<KeyedStateBackend*> keyed_state(std::size_t key_width) override {
+    if (keyed_) return keyed_.get();
+    const TaskEnvironment& env = task_.environment_;
+    KeyedStateBackendContext context;
+    context.operator_uid = description_.uid;
+    context.key_width = key_width;
+    context.groups = key_group_range(subtask(), description_.parallelism, description_.max_parallelism);
+    context.max_parallelism = description_.max_parallelism;
+    context.local_directory = env.local_directory + "/op-" + std::to_string(index_);
+    context.files = env.files;
+    WEIR_TRY_ASSIGN(backend, env.backend->create_keyed_state_backend(context));
+    if (const OperatorRestore* restore = restored()) {
+      WEIR_TRY_ASSIGN(states, restored_keyed_states(*restore));
+      WEIR_TRY(backend->restore(std::move(states)));
+    }
+    keyed_ = std::move(backend);
+    return keyed_.get();
+  }
+
+  /// Hands the restored operator states over, before `open`.
+  Status restore_operator_state() {
+    const OperatorRestore* restore = restored();
+    if (restore == nullptr) return {};
+    std::vector<OperatorStateStore::Restored> states;
+    for (const OperatorStateRestore& part : restore->operator_states) {
+      WEIR_TRY_ASSIGN(elements, read_elements(part));
+      const StateDeclaration* declaration = find_declaration(*restore, part.handle.state);
+      const auto known = std::ranges::find(states, part.handle.state,
+                                           [](const auto& state) { return state.declaration.name; });
+      if (known == states.end()) {
+        states.push_back({*declaration, std::move(elements), false});
+      } else {
+        std::ranges::move(elements, std::back_inserter(known->elements));
+      }
+    }
+    operator_state_.restore(std::move(states));
+    return {};
+  }
+
+  /// Restored states that the operator did not ask for are an error unless the user allows it.
+  Status check_unclaimed() {
+    if (task_.environment_.allow_non_restored_state) return {};
+    std::vector<std::string> names = operator_state_.unclaimed_states();
+    if (keyed_) std::ranges::move(keyed_->unclaimed_states(), std::back_inserter(names));
+    else if (const OperatorRestore* restore = restored())
+      for (const KeyedStateHandle& handle : restore->keyed) names.push_back(handle.state);
+    if (names.empty()) return {};
+    return error(Errc::state_incompatible, "operator '" + uid() + "': the snapshot has a state '" + names.front() +
+                                               "' that the job does not use; keep it in the job, or start with "
+                                               "--allowNonRestoredState to drop it");
+  }
+
+  [[nodiscard]] const OperatorRestore* restored() const {
+    if (!task_.environment_.restore) return nullptr;
+    for (const OperatorRestore& restore : task_.environment_.restore->operators)
+      if (restore.uid == description_.uid) return &restore;
+    return nullptr;
+  }
+  [[nodiscard]] KeyedStateBackend* keyed() { return keyed_.get(); }
+
+  Result<FrozenOperator> freeze(const CheckpointBarrier& barrier, bool finished) {
+    FrozenOperator frozen;
+    frozen.uid = description_.uid;
+    frozen.subtask = subtask();
+    frozen.finished = finished;
+    frozen.states = operator_state_.declarations();
+    frozen.operator_states = operator_state_.freeze();
+    // Nobody reads the keyed state of an operator that will not run again; a savepoint keeps it for
+    // people and tools.
+    const bool dead = finished && barrier.options.kind == SnapshotKind::checkpoint;
+    if (keyed_ && !dead) {
+      std::ranges::move(keyed_->declarations(), std::back_inserter(frozen.states));
+      WEIR_TRY_ASSIGN(task, keyed_->begin_snapshot(barrier.id));
+      frozen.keyed = std::move(task);
+    }
+    return frozen;
+  }
+
+ private:
+  static const StateDeclaration* find_declaration(const OperatorRestore& restore, const std::string& state) {
+    for (const StateDeclaration& declaration : restore.states)
+      if (declaration.name == state) return &declaration;
+    WEIR_ASSERT(!"the state assignment gives every state its declaration");
+  }
+
+  Result<std::shared_ptr<SnapshotSource>> source_of(std::uint32_t location) {
+    auto& source = sources_[location];
+    if (!source) {
+      const TaskRestore& restore = *task_.environment_.restore;
+      WEIR_TRY_ASSIGN(opened, make_source(*task_.environment_.storage, restore.directory, restore.locations[location]));
+      source = std::move(opened);
+    }
+    return source;
+  }
+
+  Result<std::vector<RestoredKeyedState>> restored_keyed_states(const OperatorRestore& restore) {
+    std::vector<RestoredKeyedState> states;
+    for (const KeyedStateHandle& handle : restore.keyed) {
+      auto known = std::ranges::find(states, handle.state, [](const auto& state) { return state.declaration.name; });
+      if (known == states.end()) {
+        states.push_back({*find_declaration(restore, handle.state), {}});
+        known = states.end() - 1;
+      }
+      WEIR_TRY_ASSIGN(source, source_of(handle.location));
+      known->parts.push_back({std::move(source), handle.groups});
+    }
+    return states;
+  }
+
+  Result<std::vector<std::string>> read_elements(const OperatorStateRestore& part) {
+    const OperatorStateHandle& handle = part.handle;
+    WEIR_TRY_ASSIGN(source, source_of(handle.location));
+    WEIR_TRY_ASSIGN(bytes, source->read(handle.offset, handle.length));
+    if (hash_bytes(bytes) != handle.checksum)
+      return error(Errc::corruption, source->name() + ", offset " + std::to_string(handle.offset) + ": state '" +
+                                         handle.state + "' does not match its checksum");
+    std::vector<std::string> elements;
+    for (const std::uint32_t index : part.assigned) {
+      const std::uint64_t begin = handle.elements[index];
+      const std::uint64_t end = index + 1 < handle.elements.size() ? handle.elements[index + 1] : handle.length;
+      elements.push_back(bytes.substr(begin, end - begin));
+    }
+    return elements;
+  }
+
+  StreamTask& task_;
+  const std::size_t index_;
+  const OperatorDescription& description_;
+  OperatorStateStore operator_state_;
+  std::unique_ptr<KeyedStateBackend> keyed_;
+  std::map<std::uint32_t, std::shared_ptr<SnapshotSource>> sources_;
+};
+
+StreamTask::StreamTask(TaskEnvironment environment) : environment_(std::move(environment)) {
+  for (const auto& edge : environment_.inputs) {
+    if (logical_inputs_.size() <= edge.input) logical_inputs_.resize(edge.input + 1);
+    for (const auto& channel : edge.channels)
+      inputs_.push_back({channel, edge.input, logical_inputs_[edge.input].open_channels++});
+  }
+  for (LogicalInput& input : logical_inputs_)
+    input.watermarks = std::make_unique<WatermarkMerger>(input.open_channels);
+  if (!inputs_.empty()) aligner_.emplace(inputs_.size());
+  has_source_ = inputs_.empty();
+}
+
+StreamTask::~StreamTask() = default;
+
+void StreamTask::set_wakeable(std::shared_ptr<Wakeable> wakeable) {
+  {
+    const std::scoped_lock lock(mutex_);
+    wakeable_ = wakeable;
+  }
+  for (const auto& edge : environment_.inputs)
+    for (const auto& channel : edge.channels) channel->set_consumer(wakeable);
+  for (const auto& edge : environment_.outputs)
+    for (const auto& channel : edge.channels) channel->set_producer(wakeable);
+}
+
+// ---- mails ----------------------------------------------------------------------------------------
+
+void StreamTask::post(std::function<void()> mail) {
+  std::shared_ptr<Wakeable> wakeable;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (closed_) return;
+    mails_.push_back(std::move(mail));
+    has_mail_.store(true, std::memory_order_release);
+    wakeable = wakeable_;
+  }
+  if (wakeable) wakeable->wake();
+}
+
+void StreamTask::handle_mails() {
+  if (!has_mail_.load(std::memory_order_acquire)) return;
+  std::vector<std::function<void()>> mails;
+  {
+    const std::scoped_lock lock(mutex_);
+    mails.swap(mails_);
+    has_mail_.store(false, std::memory_order_relaxed);
+  }
+  for (const auto& mail : mails) {
+    if (is_terminal(state_)) return;
+    mail();
+  }
+}
+
+void StreamTask::start() {
+  post([this] { started_ = true; });
+}
+
+void StreamTask::trigger_checkpoint(const CheckpointBarrier& barrier) {
+  post([this, barrier] {
+    if (state_ != TaskState::running && state_ != TaskState::finishing) {
+      decline(barrier.id, DeclineReason::task_not_ready, "the task is " + std::string(enumerator_name(state_)));
+    } else if (!has_source_) {
+      decline(barrier.id, DeclineReason::task_not_checkpointing, "the task has no source to start a barrier from");
+    } else if (aborted_.erase(barrier.id) > 0) {
+      chain_.broadcast(CancelCheckpointMarker{barrier.id});
+    } else if (barrier.id > last_barrier_) {
+      last_barrier_ = barrier.id;
+      alignment_begin_ = environment_.clock->now();
+      barriers_.push_back(barrier);
+    }  // else: a trigger that came twice
+  });
+}
+
+void StreamTask::notify_checkpoint_complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
+  post([this, id, kind, ends_task] { complete(id, kind, ends_task); });
+}
+
+void StreamTask::notify_checkpoint_aborted(CheckpointId id) {
+  post([this, id] { aborted(id); });
+}
+
+void StreamTask::drain() {
+  post([this] { drain_requested_ = true; });
+}
+
+void StreamTask::cancel() {
+  post([this] { cancel_requested_ = true; });
+}
+
+template <class F>
+Status StreamTask::guarded(F&& call) {
+  const auto failed = [this](Errc code, const std::string& what) {
+    return error(code, "operator '" + std::string(current_operator()) + "', subtask " +
+                           std::to_string(environment_.execution.subtask) + ": " + what);
+  };
+  try {
+    if constexpr (std::is_void_v<std::invoke_result_t<F>>) {
+      call();
+      return {};
+    } else {
+      return call();
+    }
+  } catch (const OperatorError& e) {
+    return failed(e.error().code, e.error().what);
+  } catch (const std::exception& e) {
+    return failed(Errc::user_function_failed, std::string("the user function threw: ") + e.what());
+  } catch (...) {
+    return failed(Errc::user_function_failed, "the user function threw something that is no std::exception");
+  }
+}
+
+// ---- deploying ------------------------------------------------------------------------------------
+
+void StreamTask::deploy_next() {
+  if (chain_.size() == 0) {
+    if (auto made = make_operators(); !made) fail(made.error());
+    return;
+  }
+  if (deployed_ < chain_.size()) {
+    if (auto opened = open_operator(deployed_); !opened) fail(opened.error());
+    ++deployed_;
+    return;
+  }
+  enter_running();
+}
+
+Status StreamTask::make_operators() {
+  const TaskEnvironment& env = environment_;
+  const JobVertex& vertex = env.graph.vertices[env.execution.vertex];
+  std::map<std::uint32_t, std::size_t> position;  // plan operator -> chain operator
+  for (const std::uint32_t op : vertex.operators) {
+    const OperatorDescription& description = env.description.operators[op];
+    std::unique_ptr<Operator> made;
+    WEIR_TRY(guarded([&] { made = env.plan->operators[op].make(); }));
+    const std::size_t inputs = position.empty() ? logical_inputs_.size() : 1;
+    position[op] = chain_.add_operator(description.uid, description.name, std::move(made),
+                                       static_cast<std::uint32_t>(inputs), description.source);
+    contexts_.push_back(std::make_unique<Context>(*this, position[op], description));
+    chain_.metrics(position[op]).parallelism = description.parallelism;
+  }
+  for (std::uint32_t e = 0; e < env.description.edges.size(); ++e) {
+    const EdgeDescription& edge = env.description.edges[e];
+    if (!position.contains(edge.producer)) continue;
+    const bool exchange = std::ranges::find(env.graph.exchange_edges, e) != env.graph.exchange_edges.end();
+    if (!exchange) {
+      WEIR_TRY(chain_.connect(position[edge.producer], edge.output_tag, position[edge.consumer]));
+      continue;
+    }
+    const auto output = std::ranges::find(env.outputs, e, [](const auto& one) { return one.edge; });
+    WEIR_ASSERT(output != env.outputs.end());
+    auto writer = env.plan->edges[e].make_writer(output->channels, env.execution.subtask,
+                                                 env.description.operators[edge.consumer].max_parallelism);
+    WEIR_TRY(chain_.connect(position[edge.producer], edge.output_tag, std::move(writer)));
+  }
+  return {};
+}
+
+Status StreamTask::open_operator(std::size_t index) {
+  Context& context = *contexts_[index];
+  chain_.set_current(index);
+  WEIR_TRY(context.restore_operator_state());
+  if (const OperatorRestore* restore = context.restored(); restore != nullptr && restore->finished)
+    chain_.set_finished(index);
+  WEIR_TRY(guarded([&] { return chain_.op(index).open(context); }));
+  return context.check_unclaimed();
+}
+
+void StreamTask::enter_running() {
+  state_ = TaskState::running;
+  last_flush_ = last_metrics_ = environment_.clock->now();
+  environment_.listener->on_state(state_, {}, true);
+}
+
+// ---- running --------------------------------------------------------------------------------------
+
+StepResult StreamTask::step() {
+  WEIR_ASSERT(!is_terminal(state_));
+  handle_mails();
+  if (is_terminal(state_)) return StepResult::finished;
+  if (cancel_requested_) {
+    end(TaskState::canceled, {}, true);
+    return StepResult::finished;
+  }
+  switch (state_) {
+    case TaskState::created:
+      state_ = TaskState::deploying;
+      environment_.listener->on_state(state_, {}, true);
+      return StepResult::busy;
+    case TaskState::deploying:
+      deploy_next();
+      break;
+    default:
+      return advance();
+  }
+  return is_terminal(state_) ? StepResult::finished : StepResult::busy;
+}
+
+StepResult StreamTask::advance() {
+  const MonotonicTime now = environment_.clock->now();
+  if (now - last_metrics_ >= metrics_interval) update_metrics(now);
+  if (now - last_flush_ >= environment_.buffer_timeout) {
+    last_flush_ = now;
+    chain_.flush();
+  }
+  if (!chain_.idle()) {
+    if (chain_.needs_room() && !chain_.has_room())
+      return scan_for_barriers() ? StepResult::busy : StepResult::waiting_for_room;
+    Status worked = guarded([&] { chain_.run_slice(*environment_.clock); });
+    if (worked)
+      if (KeyedStateBackend* keyed = contexts_[chain_.current()]->keyed()) worked = keyed->store_changes();
+    if (!worked) fail(worked.error());
+  } else if (!barriers_.empty()) {
+    if (preparing_) perform_checkpoint();
+    else chain_.push_before_barrier(barriers_.front());
+    preparing_ = !preparing_;
+  } else {
+    chain_.push_due_timers(now);
+    if (has_source_ && started_) {
+      const auto timer = chain_.next_timer();
+      source_ready_ = source_ready_ || !timer || *timer <= now;
+    }
+    if (!chain_.idle()) return StepResult::busy;
+    const bool room = chain_.has_room();
+    if (has_source_) {
+      const bool may_poll = started_ && !source_ended_ && !blocked_by_;
+      // A source that had finished when the snapshot was taken does not run again.
+      if (may_poll && (drain_requested_ || chain_.finished(0))) {
+        end_source();
+        return StepResult::busy;
+      }
+      if (may_poll && source_ready_) {
+        if (!room) return StepResult::waiting_for_room;
+        poll_source();
+        return is_terminal(state_) ? StepResult::finished : StepResult::busy;
+      }
+    } else if (take_input(room)) {
+      return is_terminal(state_) ? StepResult::finished : StepResult::busy;
+    }
+    if (state_ == TaskState::running && chain_.ended()) {
+      state_ = TaskState::finishing;
+      update_metrics(now);
+      environment_.listener->on_state(state_, {}, true);
+    }
+    chain_.flush();
+    return room || has_source_ ? StepResult::idle : StepResult::waiting_for_room;
+  }
+  return is_terminal(state_) ? StepResult::finished : StepResult::busy;
+}
+
+std::optional<MonotonicTime> StreamTask::wake_time() const { return chain_.next_timer(); }
+
+void StreamTask::poll_source() {
+  PollResult result = PollResult::more;
+  if (auto polled = guarded([&] { result = chain_.poll_source(); }); !polled) {
+    fail(polled.error());
+    return;
+  }
+  if (result == PollResult::nothing_now) source_ready_ = false;
+  if (result == PollResult::end) end_source();
+}
+
+void StreamTask::end_source() {
+  source_ended_ = true;
+  chain_.push_source_end();
+}
+
+bool StreamTask::take_input(bool room) {
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    const std::size_t channel = (next_input_ + i) % inputs_.size();
+    if (inputs_[channel].closed || aligner_->is_blocked(channel)) continue;
+    const StreamElement* element = inputs_[channel].channel->peek();
+    if (element == nullptr) continue;
+    const bool is_barrier =
+        std::holds_alternative<CheckpointBarrier>(*element) || std::holds_alternative<CancelCheckpointMarker>(*element);
+    if (!room && !is_barrier) continue;
+    next_input_ = channel + 1;
+    take_element(channel);
+    return true;
+  }
+  return false;
+}
+
+bool StreamTask::scan_for_barriers() { return !has_source_ && take_input(false); }
+
+void StreamTask::take_element(std::size_t channel) {
+  Input& input = inputs_[channel];
+  StreamElement element = input.channel->pop();
+  struct Visitor {
+    StreamTask& task;
+    std::size_t channel;
+    Input& input;
+    void operator()(std::unique_ptr<AnyBatch>& batch) const {
+      task.chain_.push_batch(input.input, std::move(batch), input.channel.get());
+    }
+    void operator()(const Watermark& watermark) const {
+      if (auto merged = task.logical_inputs_[input.input].watermarks->on_watermark(input.position, watermark))
+        task.chain_.push_watermark(input.input, *merged);
+    }
+    void operator()(const CheckpointBarrier& barrier) const {
+      const bool aligning = task.aligner_->aligning().has_value();
+      auto decisions = task.aligner_->on_barrier(channel, barrier);
+      if (!aligning) task.alignment_begin_ = task.environment_.clock->now();
+      task.apply(decisions);
+    }
+    void operator()(const CancelCheckpointMarker& marker) const {
+      task.apply(task.aligner_->on_cancel_marker(channel, marker));
+    }
+    void operator()(const EndOfInput&) const { task.on_end_of_input(input); }
+    void operator()(const EndOfPartition&) const {
+      input.closed = true;
+      task.apply(task.aligner_->on_end_of_channel(channel));
+    }
+  };
+  std::visit(Visitor{*this, channel, input}, element);
+}
+
+void StreamTask::on_end_of_input(Input& input) {
+  if (std::exchange(input.ended, true)) return;
+  LogicalInput& logical = logical_inputs_[input.input];
+  const auto merged = logical.watermarks->on_end_of_input(input.position);
+  if (--logical.open_channels == 0) chain_.push_end(input.input);
+  if (merged) chain_.push_watermark(input.input, *merged);  // above the end on the stack: it goes first
+}
+
+void StreamTask::apply(const Result<AlignmentDecisions>& decisions) {
+  if (!decisions) {
+    fail(decisions.error());
+    return;
+  }
+  for (const AlignmentDecision& decision : *decisions) {
+    if (const auto* aligned = std::get_if<CheckpointAligned>(&decision)) {
+      barriers_.push_back(aligned->barrier);
+      continue;
+    }
+    const auto& aborted = std::get<AlignmentAborted>(decision);
+    chain_.broadcast(CancelCheckpointMarker{aborted.id});
+    switch (aborted.reason) {
+      case AlignmentAbortReason::notified:
+        break;  // the coordinator knows
+      case AlignmentAbortReason::subsumed:
+        decline(aborted.id, DeclineReason::subsumed, to_sentence(aborted));
+        break;
+      case AlignmentAbortReason::on_cancellation_barrier:
+        decline(aborted.id, DeclineReason::on_cancellation_barrier, to_sentence(aborted));
+        break;
+      case AlignmentAbortReason::limit_exceeded:
+        decline(aborted.id, DeclineReason::limit_exceeded, to_sentence(aborted));
+        break;
+    }
+  }
+}
+
+// ---- checkpoints ----------------------------------------------------------------------------------
+
+void StreamTask::perform_checkpoint() {
+  const CheckpointBarrier barrier = std::move(barriers_.front());
+  barriers_.pop_front();
+  const MonotonicTime begin = environment_.clock->now();
+  CheckpointMetrics metrics;
+  metrics.alignment_us = microseconds(begin - alignment_begin_);
+
+  chain_.broadcast(barrier);
+  if (barrier.options.terminal && has_source_) blocked_by_ = barrier.id;
+
+  std::vector<FrozenOperator> operators;
+  for (std::size_t i = 0; i < chain_.size(); ++i) {
+    chain_.set_current(i);
+    if (auto done = guarded([&] { return chain_.op(i).snapshot_state(barrier); }); !done) {
+      if (done.error().code == Errc::user_function_failed) fail(done.error());
+      else decline(barrier.id, DeclineReason::snapshot_failed, done.error().what);
+      return;
+    }
+    auto frozen = contexts_[i]->freeze(barrier, chain_.finished(i));
+    if (!frozen) {
+      const bool limit = frozen.error().code == Errc::limit_exceeded;
+      decline(barrier.id, limit ? DeclineReason::limit_exceeded : DeclineReason::snapshot_failed, frozen.error().what);
+      return;
+    }
+    operators.push_back(std::move(*frozen));
+  }
+  metrics.sync_us = microseconds(environment_.clock->now() - begin);
+  run_snapshot_job(barrier, std::move(operators), metrics);
+}
+
+void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier, std::vector<FrozenOperator> operators,
+                                  CheckpointMetrics metrics) {
+  const TaskEnvironment& env = environment_;
+  SnapshotPlacement placement = env.backend->placement(barrier.options.kind);
+  if (barrier.options.directory.empty()) placement.files = false;
+  auto writer = std::make_unique<TaskSnapshotWriter>(
+      env.storage.get(), barrier.options.directory,
+      data_file_name(env.epoch, barrier.id, env.execution, *env.random), placement, *env.random);
+  auto job = std::make_shared<SnapshotJob>(std::move(operators), std::move(writer));
+  std::erase_if(snapshot_jobs_, [](const auto& entry) { return entry.second.expired(); });
+  snapshot_jobs_[barrier.id] = job;
+  env.io->submit([job, storage = env.storage, listener = env.listener, clock = env.clock, id = barrier.id, metrics]() mutable {
+    const MonotonicTime begin = clock->now();
+    auto snapshot = job->run();
+    metrics.async_us = microseconds(clock->now() - begin);
+    if (snapshot) {
+      metrics.state_bytes = snapshot->size_bytes();
+      listener->on_acknowledge(id, std::move(*snapshot), metrics);
+    } else if (snapshot.error().code != Errc::cancelled) {
+      const bool limit = snapshot.error().code == Errc::limit_exceeded;
+      listener->on_decline(id, limit ? DeclineReason::limit_exceeded : DeclineReason::snapshot_failed,
+                           std::move(snapshot.error().what));
+    }
+  });
+}
+
+void StreamTask::decline(CheckpointId id, DeclineReason reason, std::string detail) {
+  environment_.listener->on_decline(id, reason, std::move(detail));
+}
+
+void StreamTask::complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
+  if (state_ != TaskState::running && state_ != TaskState::finishing) return;
+  for (std::size_t i = 0; i < chain_.size(); ++i) {
+    chain_.set_current(i);
+    if (auto notified = guarded([&] { return chain_.op(i).notify_checkpoint_complete(id, kind); }); !notified) {
+      fail(notified.error());
+      return;
+    }
+  }
+  if (!ends_task) return;
+  chain_.broadcast(EndOfPartition{});
+  end(TaskState::finished, {}, true);
+}
+
+void StreamTask::aborted(CheckpointId id) {
+  if (const auto job = snapshot_jobs_.find(id); job != snapshot_jobs_.end())
+    if (auto running = job->second.lock()) running->cancel();
+  const auto waiting = std::ranges::find(barriers_, id, &CheckpointBarrier::id);
+  if (waiting != barriers_.end() && (waiting != barriers_.begin() || !preparing_)) {
+    barriers_.erase(waiting);
+    chain_.broadcast(CancelCheckpointMarker{id});
+  }
+  if (aligner_) apply(aligner_->abort(id));
+  if (has_source_ && id > last_barrier_) {
+    aborted_.insert(id);
+    if (aborted_.size() > max_aborted_remembered) aborted_.erase(aborted_.begin());
+  }
+  if (blocked_by_ == id) blocked_by_.reset();
+  for (std::size_t i = 0; i < chain_.size() && !is_terminal(state_); ++i) {
+    chain_.set_current(i);
+    if (auto notified = guarded([&] { return chain_.op(i).notify_checkpoint_aborted(id); }); !notified)
+      fail(notified.error());
+  }
+}
+
+// ---- ending ---------------------------------------------------------------------------------------
+
+void StreamTask::fail(const Error& failure) {
+  if (!is_terminal(state_)) end(TaskState::failed, failure, is_recoverable(failure));
+}
+
+void StreamTask::end(TaskState state, const Error& failure, bool recoverable) {
+  update_metrics(environment_.clock->now());
+  state_ = state;
+  {
+    const std::scoped_lock lock(mutex_);
+    closed_ = true;
+    mails_.clear();
+  }
+  for (const auto& [id, weak] : snapshot_jobs_)
+    if (auto job = weak.lock(); job && state != TaskState::finished) job->cancel();
+  for (const auto& context : contexts_)
+    if (context->keyed() != nullptr) context->keyed()->dispose();
+  environment_.listener->on_state(state, failure, recoverable);
+}
+
+void StreamTask::update_metrics(MonotonicTime now) {
+  last_metrics_ = now;
+  std::vector<OperatorMetrics> copy;
+  for (std::size_t i = 0; i < chain_.size(); ++i) {
+    OperatorMetrics& metrics = chain_.metrics(i);
+    if (KeyedStateBackend* keyed = contexts_[i]->keyed()) metrics.state_bytes = keyed->size_bytes();
+    copy.push_back(metrics);
+  }
+  const std::scoped_lock lock(mutex_);
+  metrics_ = std::move(copy);
+}
+
+std::vector<OperatorMetrics> StreamTask::metrics() const {
+  const std::scoped_lock lock(mutex_);
+  return metrics_;
+}
+
+}  // namespace weir

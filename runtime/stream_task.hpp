@@ -1,0 +1,216 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "runtime/barrier_aligner.hpp"
+#include "runtime/channel.hpp"
+#include "runtime/operator_chain.hpp"
+#include "runtime/plan.hpp"
+#include "runtime/snapshot_job.hpp"
+#include "runtime/task_restore.hpp"
+#include "runtime/watermark_merger.hpp"
+#include "state/executor.hpp"
+
+namespace weir {
+
+class StreamTask;
+
+/// Hears what becomes of a task.
+/// Threads: the task thread; `on_acknowledge` and `on_decline` also the I/O pool. Never blocks.
+class TaskListener {
+ public:
+  virtual ~TaskListener() = default;
+  /// The task has reached `state`. `failure` is set for FAILED; `recoverable` is false if a restart
+  /// would fail the same way.
+  virtual void on_state(TaskState state, const Error& failure, bool recoverable) = 0;
+  virtual void on_acknowledge(CheckpointId id, TaskSnapshot snapshot, CheckpointMetrics metrics) = 0;
+  virtual void on_decline(CheckpointId id, DeclineReason reason, std::string detail) = 0;
+};
+
+/// Everything that a task needs from outside. Pointers outlive the task unless they are shared.
+struct TaskEnvironment {
+  JobId job;
+  std::string job_name;
+  LeaderEpoch epoch;
+  ExecutionId execution;
+  std::shared_ptr<const Plan> plan;
+  PlanDescription description;  ///< with the parallelisms that the JobManager decided
+  JobGraph graph;
+  std::optional<TaskRestore> restore;
+  bool allow_non_restored_state = false;
+
+  std::shared_ptr<StateBackend> backend;
+  std::shared_ptr<CheckpointStorage> storage;
+  FileSystem* files = nullptr;
+  const Clock* clock = nullptr;
+  Random* random = nullptr;
+  StandardStreams* standard_streams = nullptr;
+  IoExecutor* io = nullptr;
+  std::shared_ptr<TaskListener> listener;
+  std::string local_directory;  ///< of this attempt alone; made when needed
+  std::chrono::nanoseconds buffer_timeout{std::chrono::milliseconds(5)};
+
+  /// The channels of one exchange edge that end at this subtask, and which input they feed.
+  struct InputEdge {
+    std::uint32_t input = 0;
+    std::vector<std::shared_ptr<Channel>> channels;  ///< by producing subtask
+  };
+  std::vector<InputEdge> inputs;
+  /// The channels of one exchange edge that begin at this subtask, by consuming subtask.
+  struct OutputEdge {
+    std::uint32_t edge = 0;  ///< index into the plan's edges
+    std::vector<std::shared_ptr<Channel>> channels;
+  };
+  std::vector<OutputEdge> outputs;
+};
+
+/// What a call of `StreamTask::step` did.
+enum class StepResult : std::uint8_t {
+  busy,              ///< call again
+  idle,              ///< nothing to do until woken or `wake_time` has come
+  waiting_for_room,  ///< an output is full; woken when there is room
+  finished           ///< the task has ended and reported it; never call again
+};
+
+/// The work of one subtask: its operators, its keyed state, its inputs and outputs.
+/// `step` is the only way forward. It never blocks; everything it leaves undone is remembered.
+///
+///   created ──step──> deploying: operators made, state restored, one operator a step
+///           ──────> running: sources wait for `start`; records, events, checkpoints
+///           ──────> finishing: input ended everywhere, waits for the final checkpoint
+///           ──────> finished | canceled | failed
+///
+/// Threads: one thread (or the simulator) calls `step`; `post` and the calls that say so come from any.
+class StreamTask final : public std::enable_shared_from_this<StreamTask> {
+ public:
+  explicit StreamTask(TaskEnvironment environment);
+  ~StreamTask();
+
+  /// Who hears what becomes of the task. Before the first `step`.
+  void set_listener(std::shared_ptr<TaskListener> listener) { environment_.listener = std::move(listener); }
+  /// Who is woken when a mail, an element or room arrives. Before the first `step`.
+  void set_wakeable(std::shared_ptr<Wakeable> wakeable);
+  [[nodiscard]] StepResult step();
+  /// When an idle task wants to be called again, if nobody wakes it before.
+  [[nodiscard]] std::optional<MonotonicTime> wake_time() const;
+
+  // Mails. Threads: any.
+  /// Every subtask of the job is RUNNING: sources may emit.
+  void start();
+  /// Starts a checkpoint at this task, which has a source; declined if it is not running.
+  void trigger_checkpoint(const CheckpointBarrier& barrier);
+  void notify_checkpoint_complete(CheckpointId id, SnapshotKind kind, bool ends_task);
+  void notify_checkpoint_aborted(CheckpointId id);
+  /// Ends the sources' input as if they had reached its end (`stop --drain`).
+  void drain();
+  /// Ends the task at the next slice boundary. Not an end of input.
+  void cancel();
+
+  [[nodiscard]] const TaskEnvironment& environment() const { return environment_; }
+  /// A copy of the counters, brought up to date at least once a second. Threads: any.
+  [[nodiscard]] std::vector<OperatorMetrics> metrics() const;
+  /// The uid of the operator that works now, for crash reports. Threads: the task thread, also from a
+  /// signal handler on it.
+  [[nodiscard]] const char* current_operator() const {
+    return chain_.size() == 0 ? "" : chain_.uid(chain_.current()).c_str();
+  }
+
+ private:
+  class Context;
+  struct Input {
+    std::shared_ptr<Channel> channel;
+    std::uint32_t input = 0;
+    std::size_t position = 0;  ///< among the channels of the same input
+    bool ended = false;        ///< EndOfInput has come
+    bool closed = false;       ///< EndOfPartition has come
+  };
+  struct LogicalInput {
+    std::size_t open_channels = 0;
+    std::unique_ptr<WatermarkMerger> watermarks;
+  };
+
+  void post(std::function<void()> mail);
+  void handle_mails();
+  /// Calls user code; an exception becomes a failure of the current operator.
+  template <class F>
+  [[nodiscard]] Status guarded(F&& call);
+
+  // Deploying.
+  void deploy_next();
+  [[nodiscard]] Status make_operators();
+  [[nodiscard]] Status open_operator(std::size_t index);
+  void enter_running();
+
+  // Running.
+  StepResult advance();
+  /// Takes the next element of some input; false if there is none that may be taken.
+  bool take_input(bool room);
+  void take_element(std::size_t channel);
+  void on_end_of_input(Input& input);
+  /// Lets barriers at the heads of the inputs take part in alignment while records must wait.
+  bool scan_for_barriers();
+  /// Carries out what the aligner decided, or fails the task over a corrupt stream.
+  void apply(const Result<AlignmentDecisions>& decisions);
+  void poll_source();
+  void end_source();
+
+  // Checkpoints.
+  void perform_checkpoint();
+  void run_snapshot_job(const CheckpointBarrier& barrier, std::vector<FrozenOperator> operators,
+                        CheckpointMetrics metrics);
+  void decline(CheckpointId id, DeclineReason reason, std::string detail);
+  void complete(CheckpointId id, SnapshotKind kind, bool ends_task);
+  void aborted(CheckpointId id);
+
+  void fail(const Error& failure);
+  void end(TaskState state, const Error& failure, bool recoverable);
+  void update_metrics(MonotonicTime now);
+
+  TaskEnvironment environment_;
+  OperatorChain chain_;
+  std::vector<std::unique_ptr<Context>> contexts_;
+  std::vector<Input> inputs_;
+  std::vector<LogicalInput> logical_inputs_;
+  std::optional<BarrierAligner> aligner_;
+  std::size_t next_input_ = 0;
+
+  TaskState state_ = TaskState::created;
+  std::size_t deployed_ = 0;  ///< operators opened so far
+  bool has_source_ = false;
+  bool started_ = false;
+  bool source_ready_ = true;    ///< false after `nothing_now` until woken
+  bool source_ended_ = false;
+  bool drain_requested_ = false;
+  bool cancel_requested_ = false;
+  std::optional<CheckpointId> blocked_by_;  ///< a terminal savepoint whose outcome is awaited
+
+  MonotonicTime alignment_begin_{};
+  std::deque<CheckpointBarrier> barriers_;  ///< aligned or triggered, waiting for the chain to be idle
+  bool preparing_ = false;                  ///< `before_barrier` of the first of them is running
+  CheckpointId last_barrier_;
+  std::set<CheckpointId> aborted_;  ///< told to be aborted before their barrier came; bounded
+  std::map<CheckpointId, std::weak_ptr<SnapshotJob>> snapshot_jobs_;
+
+  MonotonicTime last_flush_{};
+  MonotonicTime last_metrics_{};
+
+  std::shared_ptr<Wakeable> wakeable_;
+  std::atomic<bool> has_mail_{false};
+  mutable std::mutex mutex_;                 // guards the next three
+  std::vector<std::function<void()>> mails_;
+  std::vector<OperatorMetrics> metrics_;
+  bool closed_ = false;
+};
+
+}  // namespace weir

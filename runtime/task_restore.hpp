@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "state/codec.hpp"
+#include "state/ids.hpp"
+#include "state/snapshot_metadata.hpp"
+
+namespace weir {
+
+/// One operator state that one subtask starts from: a handle, whole, and which of its elements are the
+/// subtask's.
+struct OperatorStateRestore {
+  OperatorStateHandle handle;
+  std::vector<std::uint32_t> assigned;  ///< indices into `handle.elements`, ascending
+};
+WEIR_FIELDS(OperatorStateRestore, handle, assigned)
+
+/// State of one operator that one subtask starts from.
+struct OperatorRestore {
+  std::string uid;
+  bool finished = false;  ///< the operator had finished and does not run again
+  std::vector<StateDeclaration> states;
+  std::vector<KeyedStateHandle> keyed;  ///< cut down to the subtask's key groups
+  std::vector<OperatorStateRestore> operator_states;
+};
+WEIR_FIELDS(OperatorRestore, uid, finished, states, keyed, operator_states)
+
+/// What one subtask starts from; `location` indices count within `locations`.
+struct TaskRestore {
+  CheckpointId checkpoint;
+  std::string directory;  ///< of the snapshot, absolute; files of `locations` lie here
+  std::vector<DataLocation> locations;
+  std::vector<OperatorRestore> operators;
+};
+WEIR_FIELDS(TaskRestore, checkpoint, directory, locations, operators)
+
+}  // namespace weir

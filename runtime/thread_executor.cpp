@@ -1,0 +1,137 @@
+#include "runtime/thread_executor.hpp"
+
+#include <csignal>
+#include <cstring>
+#include <unistd.h>
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "runtime/waker.hpp"
+
+namespace weir {
+
+namespace {
+
+class ParkingWakeable final : public Wakeable {
+ public:
+  void wake() override { waker.wake(); }
+  Waker waker;
+};
+
+/// The task that this worker thread runs, for the crash reporter alone.
+thread_local const StreamTask* crash_context = nullptr;
+
+/// A stack for the signal handler, so that an exhausted stack is reported too.
+constexpr std::size_t signal_stack_bytes = 64 * 1024;
+
+void report_crash(int signal) {
+  const auto say = [](const char* text) { [[maybe_unused]] auto n = ::write(STDERR_FILENO, text, std::strlen(text)); };
+  if (crash_context != nullptr) {
+    say("weir: operator '");
+    say(crash_context->current_operator());
+    say("' crashed the process (");
+    say(signal == SIGSEGV ? "SIGSEGV" : signal == SIGBUS ? "SIGBUS" : signal == SIGFPE ? "SIGFPE"
+                                    : signal == SIGILL   ? "SIGILL" : "SIGABRT");
+    say("); the job's last completed checkpoint is kept: resume with `weir run -s latest`\n");
+  }
+  // The handler was installed for one time: the signal now ends the process as if it had never run.
+  ::raise(signal);
+}
+
+void run_task(StreamTask& task, Waker& waker) {
+  for (;;) {
+    StepResult result = task.step();
+    if (result == StepResult::finished) return;
+    if (result == StepResult::busy) continue;
+    waker.prepare_to_park();
+    result = task.step();
+    if (result == StepResult::idle || result == StepResult::waiting_for_room) {
+      waker.park_until(task.wake_time());
+      continue;
+    }
+    waker.cancel_park();
+    if (result == StepResult::finished) return;
+  }
+}
+
+}  // namespace
+
+void install_crash_reporter() {
+  struct sigaction action {};
+  action.sa_handler = report_crash;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_ONSTACK | SA_NODEFER);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) ::sigaction(signal, &action, nullptr);
+}
+
+ThreadExecutor::~ThreadExecutor() {
+  for (Worker& worker : workers_)
+    if (worker.thread.joinable()) worker.thread.join();
+}
+
+void ThreadExecutor::start(std::shared_ptr<StreamTask> task) {
+  auto wakeable = std::make_shared<ParkingWakeable>();
+  task->set_wakeable(wakeable);
+  const std::scoped_lock lock(mutex_);
+  for (auto worker = workers_.begin(); worker != workers_.end();) {
+    if (!worker->done.load(std::memory_order_acquire)) {
+      ++worker;
+      continue;
+    }
+    worker->thread.join();
+    worker = workers_.erase(worker);
+  }
+  Worker& worker = workers_.emplace_back();
+  worker.thread = std::thread([task = std::move(task), wakeable, &worker]() mutable {
+    std::vector<char> signal_stack(signal_stack_bytes);
+    stack_t alternate{};
+    alternate.ss_sp = signal_stack.data();
+    alternate.ss_size = signal_stack.size();
+    ::sigaltstack(&alternate, nullptr);
+    crash_context = task.get();
+    run_task(*task, wakeable->waker);
+    crash_context = nullptr;
+    alternate.ss_flags = SS_DISABLE;
+    ::sigaltstack(&alternate, nullptr);
+    task.reset();
+    worker.done.store(true, std::memory_order_release);
+  });
+}
+
+IoPool::IoPool(std::size_t thread_count) {
+  for (std::size_t i = 0; i < thread_count; ++i) threads_.emplace_back([this] { run(); });
+}
+
+IoPool::~IoPool() {
+  {
+    const std::scoped_lock lock(mutex_);
+    closed_ = true;
+  }
+  changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void IoPool::submit(std::function<void()> work) {
+  {
+    const std::scoped_lock lock(mutex_);
+    queue_.push_back(std::move(work));
+  }
+  changed_.notify_one();
+}
+
+void IoPool::run() {
+  for (;;) {
+    std::function<void()> work;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return closed_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      work = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    work();
+  }
+}
+
+}  // namespace weir

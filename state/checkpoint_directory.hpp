@@ -1,0 +1,133 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "state/checkpoint_storage.hpp"
+#include "state/clock.hpp"
+#include "state/codec.hpp"
+#include "state/ids.hpp"
+
+namespace weir {
+
+/// Where snapshots of a job lie (docs/formats/snapshot.md, "Directories"):
+///
+///   <dir>/<job id>/.lock              held by the process that runs the job
+///   <dir>/<job id>/chk-<n>/_metadata  complete checkpoint n; without `_metadata` incomplete
+///   <dir>/<job id>/savepoint-<n>      pointer to a terminal savepoint that lies elsewhere
+///   <dir>/savepoint-<first 6 of job id>-<random>/   a savepoint, self-contained
+///
+/// All functions may block and take absolute paths. Threads: any.
+
+/// `<directory>/<job id>`
+[[nodiscard]] std::string job_directory(const std::string& directory, const JobId& job);
+/// `<directory>/<job id>/chk-<n>`
+[[nodiscard]] std::string checkpoint_directory(const std::string& directory, const JobId& job,
+                                               CheckpointId checkpoint);
+/// Makes a new `<target>/savepoint-<first 6 of job id>-<random>` and returns its path. Missing parents
+/// are made. Errors: `io_error`.
+[[nodiscard]] Result<std::string> create_savepoint_directory(CheckpointStorage& storage,
+                                                             const std::string& target,
+                                                             const JobId& job, Random& random);
+
+/// Says in the job's checkpoint directory that a terminal savepoint, which may lie anywhere, is a
+/// recovery point of the job.
+struct SavepointPointer {
+  JobId job;
+  std::string job_name;
+  CheckpointId savepoint;
+  LeaderEpoch epoch;
+  std::int64_t completed_at_ms = 0;  ///< wall clock, milliseconds since 1970
+  std::string directory;             ///< of the savepoint, absolute
+  bool operator==(const SavepointPointer&) const = default;
+};
+WEIR_FIELDS(SavepointPointer, job, job_name, savepoint, epoch, completed_at_ms, directory)
+
+/// Writes the pointer under `<directory>/<job id>/savepoint-<n>`, durably; to be called when the
+/// savepoint's `_metadata` is durable and before any sink is told. Errors: as `publish_file`.
+[[nodiscard]] Status write_savepoint_pointer(CheckpointStorage& storage,
+                                             const std::string& directory,
+                                             const SavepointPointer& pointer, Random& random);
+/// Errors: `not_found`, `corruption`, `unsupported`, `io_error`.
+[[nodiscard]] Result<SavepointPointer> read_savepoint_pointer(CheckpointStorage& storage,
+                                                              const std::string& path);
+/// Removes the pointer of a terminal savepoint that a newer checkpoint has subsumed; the savepoint
+/// itself stays the user's.
+[[nodiscard]] Status delete_savepoint_pointer(CheckpointStorage& storage,
+                                              const std::string& directory, const JobId& job,
+                                              CheckpointId savepoint);
+
+/// One thing that a scan found in a job's directory. Nothing has been read from it yet.
+struct FoundSnapshot {
+  enum class Kind : std::uint8_t { complete, incomplete, savepoint_pointer };
+  Kind kind = Kind::incomplete;
+  JobId job;
+  CheckpointId checkpoint;
+  std::string path;        ///< of the directory, or of the pointer file
+  LeaderEpoch epoch_seen;  ///< the highest in names of data files; 0 if there are none
+  bool operator==(const FoundSnapshot&) const = default;
+};
+
+/// Lists the checkpoints, complete or not, and savepoint pointers of every job id under `directory`,
+/// ascending by job id and number. A missing directory holds none. Symbolic links and names that are
+/// not ours are passed over. Errors: `io_error`.
+[[nodiscard]] Result<std::vector<FoundSnapshot>> scan_checkpoints(CheckpointStorage& storage,
+                                                                  const std::string& directory);
+/// The same for one job id.
+[[nodiscard]] Result<std::vector<FoundSnapshot>> scan_job(CheckpointStorage& storage,
+                                                          const std::string& directory,
+                                                          const JobId& job);
+
+/// A checkpoint or terminal savepoint from which a job can go on.
+struct RecoveryPoint {
+  JobId job;
+  CheckpointId checkpoint;
+  LeaderEpoch epoch;  ///< if `damage`: the highest of its older neighbours
+  std::string directory;
+  bool is_savepoint = false;
+  std::int64_t completed_at_ms = 0;  ///< 0 if `damage`
+  /// Set if `_metadata` or the pointer cannot be read: what to tell the user.
+  std::optional<Error> damage;
+};
+
+/// What `-s latest` chooses from.
+struct RecoveryPoints {
+  /// Of the job id that completed a snapshot last: newest first by (epoch, number). Damaged ones stand
+  /// where their number puts them, so that the caller cannot pass over one unnoticed.
+  std::vector<RecoveryPoint> points;
+  /// Damaged ones of job ids of which nothing could be read: they may belong to the job or not.
+  std::vector<RecoveryPoint> nameless;
+};
+
+/// Finds the recovery points of the job called `job_name` under all of `directories`. Reads every
+/// `_metadata` there, but no data file. Errors: `io_error`.
+[[nodiscard]] Result<RecoveryPoints> find_recovery_points(CheckpointStorage& storage,
+                                                          std::span<const std::string> directories,
+                                                          const std::string& job_name);
+
+/// The highest numbers found of one job; a job that continues counts on above them.
+struct HighestFound {
+  CheckpointId checkpoint;
+  LeaderEpoch epoch;
+  bool operator==(const HighestFound&) const = default;
+};
+/// Looks through checkpoints, complete or not, pointers and savepoints of `job` under `directories`
+/// (checkpoint and savepoint directories alike). Errors: `io_error`.
+[[nodiscard]] Result<HighestFound> find_highest(CheckpointStorage& storage,
+                                                std::span<const std::string> directories,
+                                                const JobId& job);
+
+/// Deletes what crashes have left in the directory of `job`, whose lock the caller holds: incomplete
+/// checkpoints, files that the `_metadata` beside them does not name, temporary files. A checkpoint
+/// whose `_metadata` is damaged is left as it is. Returns the removed paths. Errors: `io_error`.
+[[nodiscard]] Result<std::vector<std::string>> delete_orphans(CheckpointStorage& storage,
+                                                              const std::string& directory,
+                                                              const JobId& job);
+/// Removes the directory of `job`, whose lock the caller holds, if only the lock is left in it.
+[[nodiscard]] Status remove_job_directory_if_empty(CheckpointStorage& storage,
+                                                   const std::string& directory, const JobId& job);
+
+}  // namespace weir

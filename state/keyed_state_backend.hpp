@@ -1,0 +1,130 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "state/checkpoint_storage.hpp"
+#include "state/clock.hpp"
+#include "state/key_context.hpp"
+#include "state/snapshot_metadata.hpp"
+
+namespace weir {
+
+class TableBase;
+
+/// Receives the payload of one subtask's snapshot, in order.
+/// Threads: one at a time; on the I/O pool.
+class SnapshotSink {
+ public:
+  virtual ~SnapshotSink() = default;
+  /// Says that what is appended from here belongs to the state `name`: limits of a state count from
+  /// here, and error sentences name it.
+  virtual void begin_state(std::string_view /*name*/) {}
+  /// Appends to the payload. Errors: `io_error`; `limit_exceeded` with the limit that was hit;
+  /// `cancelled` once the checkpoint has been given up.
+  [[nodiscard]] virtual Status append(std::string_view bytes) = 0;
+  /// Bytes appended so far: the offset of the next byte.
+  [[nodiscard]] virtual std::uint64_t position() const = 0;
+};
+
+/// Reads ranges of the payload of one restored location, verifying every block.
+/// Threads: one at a time.
+class SnapshotSource {
+ public:
+  virtual ~SnapshotSource() = default;
+  /// Reads exactly `length` payload bytes at `offset`. Errors: `corruption`, `io_error`, with the path.
+  [[nodiscard]] virtual Result<std::string> read(std::uint64_t offset, std::uint64_t length) = 0;
+  /// Names the file for error sentences.
+  [[nodiscard]] virtual std::string name() const = 0;
+};
+
+/// A frozen view of one operator's keyed state and the work of writing it out.
+/// Threads: made on the task thread, runs once, on any thread; released on any thread.
+class SnapshotTask {
+ public:
+  virtual ~SnapshotTask() = default;
+  /// Writes every state to `sink` and returns the handles (`location` left 0 for the caller to set).
+  [[nodiscard]] virtual Result<std::vector<KeyedStateHandle>> run(SnapshotSink& sink) = 0;
+};
+
+/// One restored keyed state: its declaration and where its entries of the wanted key groups lie.
+struct RestoredKeyedState {
+  StateDeclaration declaration;
+  struct Part {
+    std::shared_ptr<SnapshotSource> source;
+    std::vector<KeyGroupExtent> groups;
+  };
+  std::vector<Part> parts;
+};
+
+/// Keyed state of one operator in one subtask. The typed tables lie in front of it: for Memory and Fs
+/// they are the state, for RocksDB a cache. Below them everything is serialized entries, by the batch.
+/// Threads: the task thread alone, but for what `SnapshotTask` does. The destructor releases memory
+/// and descriptors; `dispose` removes local files.
+class KeyedStateBackend {
+ public:
+  virtual ~KeyedStateBackend() = default;
+
+  /// Hands the restored states over; before the first `add_table`. Entries are loaded when the state's
+  /// table is added. Errors: `corruption`, `io_error`.
+  [[nodiscard]] virtual Status restore(std::vector<RestoredKeyedState> states) = 0;
+  /// Adds a state. Loads its restored entries; the backend owns the table from here.
+  /// Errors: `already_exists` (name used twice), `state_incompatible`, `corruption`, `io_error`.
+  [[nodiscard]] virtual Status add_table(std::unique_ptr<TableBase> table) = 0;
+  /// Names of restored states for which no table was added.
+  [[nodiscard]] virtual std::vector<std::string> unclaimed_states() const = 0;
+  /// The declarations of the added states, in the order they were added.
+  [[nodiscard]] virtual std::vector<StateDeclaration> declarations() const = 0;
+
+  /// Passes what the tables changed on to where it is kept. Called after every slice of a batch; cheap
+  /// if there is nothing to do. Errors: `io_error`, `limit_exceeded` (memory budget).
+  [[nodiscard]] virtual Status store_changes() = 0;
+  /// Freezes the contents for checkpoint `id` and returns the work of writing them out.
+  /// Returns quickly however large the state is; whatever is slow belongs in the returned task.
+  /// Writes made after the return are not part of the snapshot. Serializes and copies no entry.
+  /// Errors: `io_error`, `limit_exceeded` (memory budget).
+  [[nodiscard]] virtual Result<std::unique_ptr<SnapshotTask>> begin_snapshot(CheckpointId id) = 0;
+
+  /// The encoded keys of `group` that have an entry in any state, ascending, each once.
+  [[nodiscard]] virtual Result<std::vector<std::string>> keys_of_group(std::uint32_t group) = 0;
+  /// Bytes of memory and local disk that the state occupies, for people.
+  [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
+  /// Removes local files. The backend is not used afterwards.
+  virtual void dispose() = 0;
+};
+
+/// What a backend needs to know of the subtask it serves.
+struct KeyedStateBackendContext {
+  std::string operator_uid;
+  std::size_t key_width = 0;  ///< fixed width of the key's encoding in bytes, 0 if it varies
+  KeyGroupRange groups;
+  std::uint32_t max_parallelism = 128;
+  /// A directory of this operator and attempt alone, not yet created, for local working files.
+  std::string local_directory;
+  FileSystem* files = nullptr;  ///< outlives the backend
+};
+
+/// Where the payload of a snapshot goes (see `StateBackend::placement`).
+struct SnapshotPlacement {
+  bool files = true;                            ///< false: everything inline
+  std::uint64_t inline_threshold_bytes = 0;     ///< a payload up to this size stays inline
+  std::uint64_t max_state_bytes = ~std::uint64_t{0};    ///< of one state and subtask
+  std::uint64_t max_payload_bytes = ~std::uint64_t{0};  ///< of one acknowledgement
+};
+
+/// Makes the keyed state of subtasks and says where their snapshots go; chosen by `state.backend`.
+/// Threads: any.
+class StateBackend {
+ public:
+  virtual ~StateBackend() = default;
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<KeyedStateBackend>> create_keyed_state_backend(
+      const KeyedStateBackendContext& context) = 0;
+  [[nodiscard]] virtual SnapshotPlacement placement(SnapshotKind kind) const = 0;
+};
+
+}  // namespace weir

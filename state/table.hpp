@@ -1,0 +1,484 @@
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "state/codec.hpp"
+#include "state/key_context.hpp"
+#include "state/key_groups.hpp"
+#include "state/keyed_state_backend.hpp"
+#include "state/list_value.hpp"
+#include "state/snapshot_metadata.hpp"
+
+namespace weir {
+
+class ExtentWriter;
+
+/// What a table needs to know of the subtask that it serves.
+struct TableOptions {
+  KeyGroupRange groups;
+  std::uint32_t max_parallelism = 128;
+  std::size_t key_width = 0;  ///< fixed width of the key's encoding in bytes, 0 if it varies
+};
+
+/// Work that a table did on its owner's thread, counted so that tests can assert what was not done.
+struct TableCounters {
+  std::uint64_t groups_frozen = 0;  ///< group headers copied by `freeze`, which does nothing else
+  std::uint64_t directories_copied = 0;  ///< lists of a group's segments
+  std::uint64_t segments_copied = 0;
+  std::uint64_t nodes_copied = 0;     ///< values that live in a node, hence copies of user types
+  std::uint64_t entries_encoded = 0;  ///< for a `StateBacking`
+  std::uint64_t entries_loaded = 0;   ///< from a `StateBacking`
+  bool operator==(const TableCounters&) const = default;
+};
+
+/// A state access failed below the table: the database could not be read. It is thrown through user
+/// code, because a handle that pretended the key had no value would let the job emit wrong results.
+class StateAccessFailed : public std::runtime_error {
+ public:
+  explicit StateAccessFailed(Error error)
+      : std::runtime_error(error.what), error_(std::move(error)) {}
+  [[nodiscard]] const Error& error() const { return error_; }
+
+ private:
+  Error error_;
+};
+
+/// Where a table that is only a cache finds the entries that it does not hold.
+/// Threads: the table's owner.
+class StateBacking {
+ public:
+  virtual ~StateBacking() = default;
+  /// Reads the value of `entry_key` (layout of state/entry_key.hpp) into `value`; false if there is
+  /// none. May block. Errors: `io_error`, `corruption`.
+  [[nodiscard]] virtual Result<bool> load(std::string_view entry_key, std::string& value) = 0;
+};
+
+/// How a table's values become the bytes of an entry and back. This one serves value state and, with
+/// `reduce`, reducing state, whose entry holds one or more partial values.
+template <class V>
+struct EntryCodec {
+  std::function<V(const V&, const V&)> reduce;  ///< empty unless the state is reducing
+
+  static void encode(const V& value, ByteWriter& writer) { weir::encode(value, writer); }
+  /// False if `bytes` are not one value (or, reducing, at least one). May call the user's function.
+  [[nodiscard]] bool decode(std::string_view bytes, V& value) const {
+    ByteReader reader(bytes);
+    weir::decode(reader, value);
+    while (reduce && reader.remaining() > 0) {
+      V partial{};
+      weir::decode(reader, partial);
+      if (!reader.failed()) value = reduce(value, partial);
+    }
+    return reader.complete();
+  }
+  static std::size_t heap_bytes(const V& value) { return Codec<V>::heap_bytes(value); }
+};
+
+/// A list's elements stand one behind the other, without a count, so that appending is concatenation.
+template <class T>
+struct EntryCodec<ListValue<T>> {
+  static_assert(Codec<T>::min_width > 0, "an element of a list state needs at least one byte");
+
+  static void encode(const ListValue<T>& list, ByteWriter& writer) {
+    list.for_each([&](const T& element) { weir::encode(element, writer); });
+  }
+  [[nodiscard]] static bool decode(std::string_view bytes, ListValue<T>& list) {
+    ByteReader reader(bytes);
+    while (reader.remaining() > 0) {
+      T element{};
+      weir::decode(reader, element);
+      if (!reader.failed()) list.push_back(std::move(element));
+    }
+    return reader.complete();
+  }
+  static std::size_t heap_bytes(const ListValue<T>& list) { return list.heap_bytes(); }
+};
+
+namespace table {
+
+/// A value that lives behind its slot: because it is not trivially copyable, because its key is not
+/// compact, or because the key's word is 0, which an inline slot needs to be empty. The value follows
+/// at `Layout::value_offset`, the key's bytes (unless compact) at `Layout::node_bytes`.
+struct Node {
+  std::uint32_t epoch;
+  std::uint32_t key_size;
+};
+template <class V>
+struct NodeOf : Node {
+  V value;
+};
+
+/// A slot with its value behind it. `word` is the compact key or the key's hash.
+struct NodeSlot {
+  std::uint64_t word;
+  Node* node;  // null: the slot is empty
+};
+/// A slot with its value in it.
+template <class V>
+struct InlineSlot {
+  std::uint64_t word;  // the compact key; 0: the slot is empty
+  V value;
+};
+
+/// Up to 4 KiB of slots, and the epoch in which they were last written.
+struct Segment {
+  char* slots;
+  std::uint32_t epoch;
+};
+
+/// One key group's open-addressing array. Copying this header freezes the group: whoever finds that
+/// `directory_epoch` may be seen by a snapshot copies the directory before changing it.
+struct Group {
+  Segment* segments;   // the directory: `mask + 1` slots' worth of segments
+  Node* zero;          // the entry of the compact key 0 if values are inline, else null
+  std::uint32_t mask;  // slots - 1
+  std::uint32_t used;  // slots taken
+  std::uint32_t used_limit;
+  std::uint32_t directory_epoch;
+};
+
+/// Where things lie in slots and nodes, and what can be done with a value whose type is not known:
+/// everything that is not on the path of a hit is written once, for all types, in table.cpp.
+struct Layout {
+  std::uint32_t inline_slot_bytes;               // 0: values of this type are never inline
+  std::uint32_t node_bytes;                      // without the key's bytes
+  std::uint32_t value_offset;                    // in slots and nodes
+  void (*construct)(void* value);                // the default value
+  void (*copy)(void* value, const void* other);  // constructs a copy
+  void (*destroy)(void* value);                  // null: nothing to do
+  void (*encode)(const void* value, ByteWriter& writer);
+  std::size_t (*heap_bytes)(const void* value);  // null: always 0
+};
+
+template <class V>
+inline constexpr bool is_inline =
+    std::is_trivially_copyable_v<V> && sizeof(V) <= 256 && alignof(V) <= 16;
+
+/// Slots of a full segment, as a power of two: as many as fit into 4 KiB.
+constexpr std::uint32_t segment_shift(std::size_t slot_bytes) {
+  return static_cast<std::uint32_t>(std::bit_width(4096 / slot_bytes)) - 1;
+}
+
+/// The layout for values of type `V`.
+template <class V>
+constexpr Layout layout_of() {
+  static_assert(alignof(V) <= 16, "values of state are aligned to at most 16 bytes");
+  constexpr std::uint32_t value_offset = alignof(V) <= 8 ? 8 : 16;
+  Layout layout{};
+  if constexpr (is_inline<V>) {
+    static_assert(sizeof(InlineSlot<V>) >= value_offset + sizeof(V));
+    layout.inline_slot_bytes = sizeof(InlineSlot<V>);
+  }
+  layout.node_bytes = sizeof(NodeOf<V>);
+  layout.value_offset = value_offset;
+  layout.construct = [](void* value) { new (value) V{}; };
+  layout.copy = [](void* value, const void* other) {
+    new (value) V(*static_cast<const V*>(other));
+  };
+  if constexpr (!std::is_trivially_destructible_v<V>)
+    layout.destroy = [](void* value) { static_cast<V*>(value)->~V(); };
+  layout.encode = [](const void* value, ByteWriter& writer) {
+    EntryCodec<V>::encode(*static_cast<const V*>(value), writer);
+  };
+  if constexpr (!is_flat<V>)
+    layout.heap_bytes = [](const void* value) {
+      return EntryCodec<V>::heap_bytes(*static_cast<const V*>(value));
+    };
+  return layout;
+}
+template <class V>
+inline constexpr Layout layout = layout_of<V>();
+
+/// The form of one table: a layout, and what follows from its keys.
+struct Shape {
+  const Layout* layout;
+  std::size_t key_width;
+  bool compact;        // keys are words
+  bool inline_values;  // `InlineSlot`, else `NodeSlot`
+  std::uint32_t slot_bytes;
+  std::uint32_t segment_shift;
+};
+
+class Storage;  // owns groups, segments and nodes; shared with frozen tables
+
+}  // namespace table
+
+/// The contents of a table as they were at `TableBase::freeze`. Nothing that it sees changes any more.
+/// Its destruction lets the table reuse the memory that only it still saw.
+/// Threads: one at a time, any; also when the table is already gone.
+class FrozenTable {
+ public:
+  ~FrozenTable();
+  FrozenTable(const FrozenTable&) = delete;
+  FrozenTable& operator=(const FrozenTable&) = delete;
+
+  [[nodiscard]] const StateDeclaration& declaration() const { return *declaration_; }
+  [[nodiscard]] KeyGroupRange groups() const { return range_; }
+  /// Entries of `group`, which is one of `groups()`.
+  [[nodiscard]] std::uint64_t entries(std::uint32_t group) const;
+  /// Sorts and encodes the entries of `group` and appends them to `sink`. Errors: those of `sink`.
+  [[nodiscard]] Result<KeyGroupExtent> write_group(std::uint32_t group, SnapshotSink& sink) const;
+  /// Writes all groups, ascending. Errors: those of `sink`.
+  [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink) const;
+
+ private:
+  friend class TableBase;
+  FrozenTable(std::shared_ptr<const table::Storage> storage,
+              std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
+              std::shared_ptr<std::atomic<bool>> ended);
+  [[nodiscard]] Status write_compact(const table::Group& group, ExtentWriter& writer,
+                                     std::uint32_t number) const;
+  [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,
+                                  std::uint32_t number) const;
+
+  std::shared_ptr<const table::Storage> storage_;  // memory, not contents: those are in `groups_`
+  std::shared_ptr<const StateDeclaration> declaration_;
+  KeyGroupRange range_;
+  std::shared_ptr<std::atomic<bool>> ended_;  // tells the owner
+  std::vector<table::Group> groups_;
+};
+
+/// One keyed state of one subtask, whatever its value's type: what backends do with it.
+///
+/// Each key group has one open-addressing array of slots (linear probing, at most 70 % full), cut into
+/// segments of 4 KiB. `freeze` copies the group headers and counts up the epoch; that is all. Before a
+/// segment, a group's list of segments or a node that an unfinished snapshot can see is changed for
+/// the first time in an epoch, it is copied; the old one is never written again and is freed, by the
+/// owner, after the last snapshot that saw it has ended.
+///
+/// A table may be a cache in front of a database (`set_backing`). Then a miss is looked up there and
+/// changed keys are remembered until `for_each_change` has passed them on.
+/// Threads: one owner, at a time; frozen tables go anywhere.
+class TableBase {
+ public:
+  virtual ~TableBase();
+  TableBase(const TableBase&) = delete;
+  TableBase& operator=(const TableBase&) = delete;
+
+  [[nodiscard]] const StateDeclaration& declaration() const { return *declaration_; }
+  [[nodiscard]] KeyGroupRange groups() const { return range_; }
+  [[nodiscard]] std::size_t key_width() const { return shape_.key_width; }
+  /// Entries in memory.
+  [[nodiscard]] std::uint64_t entries() const;
+  /// Bytes of memory, what frozen tables still see included; what values hold on the heap is estimated
+  /// from a sample.
+  [[nodiscard]] std::size_t memory_bytes() const;
+  [[nodiscard]] const TableCounters& counters() const { return counters_; }
+
+  /// Fetches the slot of a key that will be needed soon. `group` is one of `groups()`.
+  void prefetch(KeyHash hash, std::uint32_t group) const {
+    const table::Group& header = groups_[group - range_.first];
+    const std::uint32_t index = static_cast<std::uint32_t>(hash >> 32) & header.mask;
+    const char* slots = header.segments[index >> shape_.segment_shift].slots;
+    const std::uint32_t within = index & ((1U << shape_.segment_shift) - 1);
+    const char* slot = slots + std::size_t{within} * shape_.slot_bytes;
+    __builtin_prefetch(slot, 1);
+    // GCC drops calls of functions without effect, and a prefetch is none to it: measured, 3 times slower.
+    asm volatile("" : : "r"(slot));
+  }
+
+  /// The contents as they are now. Copies and serializes no entry. The table must be no cache.
+  [[nodiscard]] std::unique_ptr<FrozenTable> freeze();
+  /// Frees some of what no unfinished snapshot sees any more. Cheap if there is nothing.
+  void reclaim();
+
+  /// Makes room for `entries` entries in `group`, if it is empty.
+  void reserve(std::uint32_t group, std::uint64_t entries);
+  /// Adds a restored entry. Errors: `corruption` if it does not decode, is there already or belongs to
+  /// a group outside `groups()`; `user_function_failed` if folding the partial values throws.
+  [[nodiscard]] Status insert(std::string_view entry_key, std::string_view value);
+  /// Appends the encoded keys in memory of `group`, in no order.
+  void append_keys(std::uint32_t group, std::vector<std::string>& keys) const;
+
+  /// Makes the table a cache in front of `backing`, which outlives it; before the first access.
+  /// `backing_is_empty` saves the look-ups of keys that were never there.
+  void set_backing(StateBacking* backing, bool backing_is_empty);
+  [[nodiscard]] bool has_changes() const { return !changes_.empty(); }
+  /// Calls `store(entry key, encoded value)` for each changed key once, with null for a removed one.
+  void for_each_change(
+      const std::function<void(std::string_view entry_key, const std::string* value)>& store);
+  /// The changes are in the database.
+  void forget_changes();
+  /// Drops groups, one after the other, until no more than `budget_bytes` are used; changes nothing
+  /// while there are changes.
+  void drop_groups(std::size_t budget_bytes);
+
+ protected:
+  TableBase(StateDeclaration declaration, const TableOptions& options, const table::Layout& layout);
+
+  /// Decodes `bytes` into the default-constructed `value`.
+  [[nodiscard]] virtual bool decode(std::string_view bytes, void* value) const = 0;
+
+  // What is off the path of a hit. An `index` is that of a slot within the group's array.
+  void* insert_default(const KeyContext& key);
+  void* load(const KeyContext& key);
+  void note_change(const KeyContext& key);
+  char* thaw_slot(table::Group& group, std::uint32_t index);
+  table::Node* thaw_node(table::Group& group, std::uint32_t index);
+  table::Node* thaw_zero(table::Group& group);
+  bool erase_entry(const KeyContext& key);
+
+  // The path of a hit reads these.
+  table::Group* groups_ = nullptr;  // of `storage_`, by group - range_.first
+  KeyGroupRange range_;
+  std::uint32_t epoch_ = 1;
+  StateBacking* backing_ = nullptr;
+  table::Shape shape_;
+
+ private:
+  /// A key that was changed since the last `forget_changes`.
+  struct Change {
+    KeyHash hash;
+    std::uint32_t group;
+    std::uint64_t word;
+    std::string bytes;
+  };
+  [[nodiscard]] KeyContext context_of(const Change& change) const {
+    return {change.hash, change.group, change.word, change.bytes};
+  }
+  [[nodiscard]] void* find_value(const KeyContext& key) const;
+  [[nodiscard]] bool find_index(const table::Group& group, const KeyContext& key,
+                                std::uint32_t& index) const;
+  [[nodiscard]] std::uint32_t free_index(const table::Group& group, KeyHash hash) const;
+  [[nodiscard]] KeyHash hash_of(const char* slot) const;
+  void resize(table::Group& group, std::uint32_t slots);
+  table::Node* make_node(std::string_view key);
+  table::Node* thaw(table::Node* node);
+  bool remove(const KeyContext& key);
+  /// The place of `key` in `change_index_`, or the free one where it would be put.
+  [[nodiscard]] std::size_t change_position(const KeyContext& key) const;
+  [[nodiscard]] bool is_changed(const KeyContext& key) const;
+  [[nodiscard]] std::string entry_key_of(const KeyContext& key) const;
+  [[nodiscard]] Status decode_entry(std::string_view bytes, void* value) const;
+
+  std::shared_ptr<const StateDeclaration> declaration_;
+  std::shared_ptr<table::Storage> storage_;
+  TableCounters counters_;
+  // Of a cache only:
+  std::vector<bool> complete_;               // by group: every entry of the database is in memory
+  std::uint32_t next_dropped_ = 0;           // group at which dropping goes on
+  std::vector<Change> changes_;              // in the order of the first change
+  std::vector<std::uint32_t> change_index_;  // open addressing by hash; position in `changes_` + 1
+};
+
+/// One keyed state of one subtask with values of type `V`. A hit is a direct call: no virtual function,
+/// no allocation, one cache miss if the value is trivially copyable and the key compact, else two.
+/// A value is copied alone before its first change after a snapshot: a copy of a `V` must be deep, and
+/// reading a const `V` from another thread safe.
+/// A pointer or reference that a table returns is valid until the next call on it.
+/// Threads: one owner.
+template <class V>
+class Table final : public TableBase {
+ public:
+  Table(StateDeclaration declaration, const TableOptions& options, EntryCodec<V> codec = {})
+      : TableBase(std::move(declaration), options, table::layout<V>), codec_(std::move(codec)) {}
+
+  /// The value of `key`, null if there is none. May throw `StateAccessFailed`, as all accesses, if the
+  /// table is a cache.
+  [[nodiscard]] const V* find(const KeyContext& key) {
+    const V* value = locate<false>(key);
+    if (value == nullptr && backing_ != nullptr) [[unlikely]]
+      value = static_cast<const V*>(load(key));
+    return value;
+  }
+  /// The same, to be changed.
+  [[nodiscard]] V* find_for_write(const KeyContext& key) {
+    V* value = locate<true>(key);
+    if (backing_ != nullptr) [[unlikely]] {
+      if (value == nullptr) value = static_cast<V*>(load(key));
+      if (value != nullptr) note_change(key);
+    }
+    return value;
+  }
+  /// The value of `key`, to be changed; the default value if there was none.
+  [[nodiscard]] V& find_or_insert(const KeyContext& key) {
+    V* value = locate<true>(key);
+    if (value == nullptr) [[unlikely]] {
+      if (backing_ != nullptr) value = static_cast<V*>(load(key));
+      if (value == nullptr) value = static_cast<V*>(insert_default(key));
+    }
+    if (backing_ != nullptr) [[unlikely]]
+      note_change(key);
+    return *value;
+  }
+  /// Removes the entry of `key`; false if there was none.
+  bool erase(const KeyContext& key) { return erase_entry(key); }
+
+  [[nodiscard]] const EntryCodec<V>& codec() const { return codec_; }
+
+ private:
+  using Node = table::NodeOf<V>;
+
+  template <bool for_write>
+  [[gnu::always_inline]] V* locate(const KeyContext& key) {
+    table::Group& group = groups_[key.group - range_.first];
+    const auto home = static_cast<std::uint32_t>(key.hash >> 32);
+    if constexpr (table::is_inline<V>) {
+      if (shape_.inline_values) [[likely]] {
+        if (key.word == 0) [[unlikely]]
+          return locate_zero<for_write>(group);
+        using Slot = table::InlineSlot<V>;
+        constexpr std::uint32_t shift = table::segment_shift(sizeof(Slot));
+        for (std::uint32_t index = home & group.mask;; index = (index + 1) & group.mask) {
+          const table::Segment& segment = group.segments[index >> shift];
+          Slot* slot = reinterpret_cast<Slot*>(segment.slots) + (index & ((1U << shift) - 1));
+          if (slot->word == key.word) [[likely]] {
+            if constexpr (for_write)
+              if (segment.epoch != epoch_) [[unlikely]]
+                slot = reinterpret_cast<Slot*>(thaw_slot(group, index));
+            return &slot->value;
+          }
+          if (slot->word == 0) return nullptr;
+        }
+      }
+    }
+    using Slot = table::NodeSlot;
+    constexpr std::uint32_t shift = table::segment_shift(sizeof(Slot));
+    for (std::uint32_t index = home & group.mask;; index = (index + 1) & group.mask) {
+      Slot* slot = reinterpret_cast<Slot*>(group.segments[index >> shift].slots) +
+                   (index & ((1U << shift) - 1));
+      table::Node* node = slot->node;
+      if (node == nullptr) return nullptr;
+      const bool matches = shape_.compact
+                               ? slot->word == key.word
+                               : slot->word == key.hash && node_key_of(node) == key.bytes;
+      if (matches) {
+        if constexpr (for_write)
+          if (node->epoch != epoch_) [[unlikely]]
+            node = thaw_node(group, index);
+        return &static_cast<Node*>(node)->value;
+      }
+    }
+  }
+  template <bool for_write>
+  V* locate_zero(table::Group& group) {
+    table::Node* node = group.zero;
+    if (node == nullptr) return nullptr;
+    if constexpr (for_write)
+      if (node->epoch != epoch_) node = thaw_zero(group);
+    return &static_cast<Node*>(node)->value;
+  }
+  static std::string_view node_key_of(const table::Node* node) {
+    return {reinterpret_cast<const char*>(node) + sizeof(Node), node->key_size};
+  }
+  bool decode(std::string_view bytes, void* value) const override {
+    return codec_.decode(bytes, *static_cast<V*>(value));
+  }
+
+  EntryCodec<V> codec_;
+};
+
+}  // namespace weir

@@ -1,0 +1,216 @@
+#include "cli/command_line.hpp"
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/completion.hpp"
+
+namespace weir {
+namespace {
+
+using Words = std::vector<std::string>;
+using Catch::Matchers::Contains;
+
+const std::string id = "0123456789abcdef0123456789abcdef";
+
+/// Reads `words`, which must be right, as a command of type `T`.
+template <class T>
+T parsed(const Words& words) {
+  auto command = parse_command_line(words);
+  if (!command) FAIL(command.error().what);
+  REQUIRE(std::holds_alternative<T>(*command));
+  return std::get<T>(std::move(*command));
+}
+
+/// The sentence about `words`, which must be wrong.
+std::string refused(const Words& words) {
+  const auto command = parse_command_line(words);
+  REQUIRE_FALSE(command);
+  CHECK(command.error().code == Errc::invalid_argument);
+  CHECK(command.error().what.find('\n') == std::string::npos);
+  return command.error().what;
+}
+
+}  // namespace
+
+TEST_CASE("options of run stand before the library and every word behind it is the job's", "[cli]") {
+  const auto run = parsed<RunCommand>({"run", "-s", "latest", "-n", "-p", "3", "-d", "-D",
+                                       "state.backend=rocksdb", "--name", "other", "--trace", "t",
+                                       "--json", "-v", "--config", "c.yaml", "job.so", "-p", "9",
+                                       "--help", "--", "-D"});
+  CHECK(run.restore == "latest");
+  CHECK(run.allow_non_restored_state);
+  CHECK(run.detached);
+  CHECK(run.verbose);
+  CHECK(run.trace_file == "t");
+  CHECK(run.common.json);
+  CHECK(run.common.configuration_file == "c.yaml");
+  CHECK(run.common.settings.execution().parallelism == 3);
+  CHECK(run.common.settings.execution().job_name == "other");
+  CHECK(run.common.settings.state_backend().kind == StateBackendKind::rocksdb);
+  CHECK(run.library == "job.so");
+  CHECK(run.arguments == Words{"-p", "9", "--help", "--", "-D"});
+}
+
+TEST_CASE("run takes Flink's long names and values behind an equals sign", "[cli]") {
+  const auto run = parsed<RunCommand>({"run", "--fromSavepoint=/tmp/s p", "--allowNonRestoredState",
+                                       "--parallelism=2", "--detached", "-Dparallelism.default=5",
+                                       "j.so"});
+  CHECK(run.restore == "/tmp/s p");
+  CHECK(run.allow_non_restored_state);
+  CHECK(run.detached);
+  CHECK(run.common.settings.execution().parallelism == 2);
+  CHECK(run.arguments.empty());
+}
+
+TEST_CASE("-D repeats and the last one wins", "[cli]") {
+  const auto run = parsed<RunCommand>({"run", "-D", "parallelism.default=2", "-D",
+                                       "parallelism.default=4", "j.so"});
+  CHECK(run.common.settings.execution().parallelism == 4);
+}
+
+TEST_CASE("words of run may be the names of verbs", "[cli]") {
+  const auto run = parsed<RunCommand>({"run", "list", "cancel"});
+  CHECK(run.library == "list");
+  CHECK(run.arguments == Words{"cancel"});
+}
+
+TEST_CASE("options of the other verbs stand before or behind their words", "[cli]") {
+  for (const Words& words : {Words{"savepoint", "--json", id, "dir"},
+                             Words{"savepoint", id, "--json", "dir"},
+                             Words{"savepoint", id, "dir", "--json"}}) {
+    const auto savepoint = parsed<SavepointCommand>(words);
+    CHECK(savepoint.common.json);
+    CHECK(savepoint.job == id);
+    CHECK(savepoint.target == "dir");
+  }
+  CHECK(parsed<InfoCommand>({"info", id, "--json"}).common.json);
+  CHECK(parsed<ListCommand>({"list", "--json"}).common.json);
+  CHECK(parsed<CheckpointCommand>({"checkpoint", "--config", "f", id}).job == id);
+  CHECK(parsed<CheckpointCommand>({"checkpoint", id, "--config", "f"}).job == id);
+  CHECK(parsed<SavepointCommand>({"savepoint", id}).target.empty());
+}
+
+TEST_CASE("savepoint -d deletes and needs no job", "[cli]") {
+  CHECK(parsed<DisposeCommand>({"savepoint", "-d", "/s"}).path == "/s");
+  CHECK(parsed<DisposeCommand>({"savepoint", "--dispose", "/s", "--json"}).common.json);
+  CHECK_THAT(refused({"savepoint", "-d", "/s", id}), Contains(id));
+}
+
+TEST_CASE("cancel -s takes a directory if another word stands behind it", "[cli]") {
+  const auto plain = parsed<CancelCommand>({"cancel", id});
+  CHECK_FALSE(plain.with_savepoint);
+  CHECK(plain.job == id);
+  for (const Words& words : {Words{"cancel", "-s", id}, Words{"cancel", id, "-s"},
+                             Words{"cancel", "-s", "--json", id},
+                             Words{"cancel", id, "--withSavepoint"}}) {
+    const auto cancel = parsed<CancelCommand>(words);
+    CHECK(cancel.with_savepoint);
+    CHECK(cancel.job == id);
+    CHECK(cancel.target.empty());
+  }
+  for (const Words& words : {Words{"cancel", "-s", "dir", id}, Words{"cancel", id, "-s", "dir"},
+                             Words{"cancel", "--withSavepoint=dir", id},
+                             Words{"cancel", "-s", "dir", "--json", id}}) {
+    const auto cancel = parsed<CancelCommand>(words);
+    CHECK(cancel.with_savepoint);
+    CHECK(cancel.job == id);
+    CHECK(cancel.target == "dir");
+  }
+}
+
+TEST_CASE("stop drains on request", "[cli]") {
+  CHECK_FALSE(parsed<StopCommand>({"stop", id}).drain);
+  CHECK(parsed<StopCommand>({"stop", id, "--drain"}).drain);
+  const auto stop = parsed<StopCommand>({"stop", "--drain", "-p", "dir", id});
+  CHECK(stop.drain);
+  CHECK(stop.target == "dir");
+  CHECK(stop.job == id);
+}
+
+TEST_CASE("compile leaves what is behind -- to the compiler", "[cli]") {
+  const auto compile =
+      parsed<CompileCommand>({"compile", "job.cpp", "-o", "job.so", "--", "-O3", "-o", "x"});
+  CHECK(compile.sources == Words{"job.cpp"});
+  CHECK(compile.output == "job.so");
+  CHECK(compile.flags == Words{"-O3", "-o", "x"});
+  CHECK(parsed<CompileCommand>({"compile", "-o", "job.so", "a.cpp", "b.cpp"}).sources.size() == 2);
+}
+
+TEST_CASE("help and version are printed", "[cli]") {
+  CHECK_THAT(parsed<PrintCommand>({"--version"}).text, Contains("weir "));
+  const std::string help = parsed<PrintCommand>({"--help"}).text;
+  CHECK(parsed<PrintCommand>({"help"}).text == help);
+  CHECK(parsed<PrintCommand>({"-h"}).text == help);
+  for (const auto& verb : describe_verbs()) {
+    CHECK_THAT(help, Contains(verb.name));
+    const std::string own = parsed<PrintCommand>({verb.name, "--help"}).text;
+    CHECK_THAT(own, Contains("Usage: weir " + verb.name));
+    CHECK(parsed<PrintCommand>({"help", verb.name}).text == own);
+    for (const auto& option : verb.options) CHECK_THAT(own, Contains(option.long_name));
+  }
+}
+
+TEST_CASE("a wrong word is refused with the nearest right one", "[cli]") {
+  CHECK_THAT(refused({"cancle", id}), Contains("'cancle'") && Contains("'cancel'"));
+  CHECK_THAT(refused({"run", "--paralelism", "2", "j.so"}), Contains("'--parallelism'"));
+  CHECK_THAT(refused({"list", "--jsno"}), Contains("'--json'"));
+  CHECK_THAT(refused({"savepoint", id, "--dispos"}), Contains("'--dispose'"));
+  CHECK_THAT(refused({"run", "-D", "state.backnd=fs", "j.so"}), Contains("state.backend"));
+  CHECK_THAT(refused({"list", "-D", "state.backend=rocks"}), Contains("rocksdb"));
+  CHECK_THAT(refused({"completion", "bsh"}), Contains("'bash'"));
+  CHECK_THAT(refused({"--versoin"}), Contains("'--version'"));
+}
+
+TEST_CASE("missing, superfluous and malformed words are refused", "[cli]") {
+  CHECK_THAT(refused({}), Contains("--help"));
+  CHECK_THAT(refused({"run"}), Contains("JOB.so"));
+  CHECK_THAT(refused({"run", "-p", "2"}), Contains("JOB.so"));
+  CHECK_THAT(refused({"run", "-p"}), Contains("--parallelism needs a value"));
+  CHECK_THAT(refused({"run", "-p", "two", "j.so"}), Contains("two"));
+  CHECK_THAT(refused({"run", "-p", "0", "j.so"}), Contains("-p"));
+  CHECK_THAT(refused({"run", "-s", "a", "-s", "b", "j.so"}), Contains("more than once"));
+  CHECK_THAT(refused({"run", "-D", "novalue", "j.so"}), Contains("KEY=VALUE"));
+  CHECK_THAT(refused({"info"}), Contains("weir list"));
+  CHECK_THAT(refused({"info", "word_count"}), Contains("no job id"));
+  CHECK_THAT(refused({"info", id + "0"}), Contains("no job id"));
+  CHECK_THAT(refused({"info", id, id}), Contains("unexpected word"));
+  CHECK_THAT(refused({"cancel", "-s"}), Contains("which job"));
+  CHECK_THAT(refused({"list", "x"}), Contains("unexpected word"));
+  CHECK_THAT(refused({"compile"}), Contains("JOB.cpp"));
+  CHECK_THAT(refused({"completion"}), Contains("which shell"));
+}
+
+TEST_CASE("a program with a job takes run's options before -- and the job's behind it", "[cli]") {
+  const Words words{"-p", "2", "-s", "latest", "--", "--input", "x", "--", "-p"};
+  const auto command = parse_program_line("word_count", words);
+  REQUIRE(command);
+  const auto& run = std::get<RunCommand>(*command);
+  CHECK(run.library.empty());
+  CHECK(run.restore == "latest");
+  CHECK(run.common.settings.execution().parallelism == 2);
+  CHECK(run.arguments == Words{"--input", "x", "--", "-p"});
+
+  CHECK(parse_program_line("word_count", Words{}));
+  const auto unknown = parse_program_line("word_count", Words{"--input", "x"});
+  REQUIRE_FALSE(unknown);
+  CHECK_THAT(unknown.error().what, Contains("--input") && Contains("stand behind --"));
+  CHECK_FALSE(parse_program_line("word_count", Words{"x"}));
+  const auto help = parse_program_line("word_count", Words{"--help", "--", "x"});
+  REQUIRE(help);
+  CHECK_THAT(std::get<PrintCommand>(*help).text, Contains("Usage: word_count"));
+}
+
+TEST_CASE("completion scripts name every verb and option", "[cli]") {
+  for (const std::string shell : {"bash", "zsh", "fish"}) {
+    const std::string script = completion_script(shell);
+    for (const auto& verb : describe_verbs()) {
+      CHECK_THAT(script, Contains(verb.name));
+      for (const auto& option : verb.options) CHECK_THAT(script, Contains(option.long_name));
+    }
+    CHECK_THAT(script, Contains("state.backend="));
+  }
+}
+
+}  // namespace weir

@@ -1,0 +1,764 @@
+// What every state backend promises. A new backend is one line in `all_backends`.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "backends/fs/fs_state_backend.hpp"
+#include "backends/memory/memory_state_backend.hpp"
+#include "backends/rocksdb/rocksdb_state_backend.hpp"
+#include "state/entry_key.hpp"
+#include "state/extents.hpp"
+#include "state/keyed_state.hpp"
+#include "storage/posix_file_system.hpp"
+#include "test/storage/temporary_directory.hpp"
+
+namespace weir::test {
+
+struct BackendUnderTest {
+  std::string name;
+  std::function<std::unique_ptr<StateBackend>()> make;
+};
+
+const std::vector<BackendUnderTest>& all_backends() {
+  static const std::vector<BackendUnderTest> backends{
+      {"memory", [] { return std::make_unique<MemoryStateBackend>(); }},
+      {"fs", [] { return std::make_unique<FsStateBackend>(); }},
+      {"rocksdb", [] { return std::make_unique<RocksDBStateBackend>(); }},
+      {"rocksdb without cache",
+       [] {
+         return std::make_unique<RocksDBStateBackend>(
+             RocksDBStateBackend::Options{.table_cache_bytes = 0});
+       }},
+  };
+  return backends;
+}
+
+/// A key that is neither compact nor of varying width.
+struct WideKey {
+  std::uint64_t high = 0;
+  std::uint32_t low = 0;
+};
+WEIR_FIELDS(WideKey, high, low)
+
+/// A value that is trivially copyable but too large to lie in a slot.
+using Large = std::array<std::uint64_t, 40>;
+
+/// A value that counts how often it is copied and encoded.
+struct Probe {
+  std::uint64_t number = 0;
+  Probe() = default;
+  explicit Probe(std::uint64_t value) : number(value) {}
+  Probe(const Probe& other) : number(other.number) { ++copies; }
+  Probe& operator=(const Probe& other) {
+    number = other.number;
+    ++copies;
+    return *this;
+  }
+  static inline std::atomic<std::uint64_t> copies = 0;
+  static inline std::atomic<std::uint64_t> encodings = 0;
+};
+struct ProbeMirror {
+  std::uint64_t number = 0;
+  ProbeMirror() = default;
+  explicit ProbeMirror(const Probe& probe) : number(probe.number) { ++Probe::encodings; }
+  explicit operator Probe() const { return Probe(number); }
+};
+WEIR_FIELDS(ProbeMirror, number)
+WEIR_AS(Probe, ProbeMirror)
+
+/// The `i`-th key of a type; 0 of an integer type is the word 0.
+template <class K>
+K make_key(std::uint64_t i) {
+  if constexpr (std::is_same_v<K, std::string>)
+    return std::string(i % 40, 'k') + std::to_string(i);
+  else if constexpr (std::is_same_v<K, WideKey>)
+    return {i * 7, static_cast<std::uint32_t>(i)};
+  else
+    return static_cast<K>(i);
+}
+
+class BytesSink final : public SnapshotSink {
+ public:
+  std::string bytes;
+  Status append(std::string_view part) override {
+    bytes += part;
+    return {};
+  }
+  std::uint64_t position() const override { return bytes.size(); }
+};
+
+class BytesSource final : public SnapshotSource {
+ public:
+  explicit BytesSource(std::string payload) : bytes(std::move(payload)) {}
+  std::string bytes;
+  Result<std::string> read(std::uint64_t offset, std::uint64_t length) override {
+    if (offset > bytes.size() || length > bytes.size() - offset)
+      return error(Errc::corruption, name() + ": too short");
+    return bytes.substr(offset, length);
+  }
+  std::string name() const override { return "/snapshot/data"; }
+};
+
+/// One subtask's snapshot as its acknowledgement and its file hold it.
+struct Snapshot {
+  std::vector<StateDeclaration> declarations;
+  std::vector<KeyedStateHandle> handles;
+  std::string payload;
+};
+
+/// What a snapshot holds, or should hold: state, entry key, encoded value.
+using Contents = std::map<std::string, std::map<std::string, std::string>>;
+
+Snapshot run(SnapshotTask& task, std::vector<StateDeclaration> declarations) {
+  BytesSink sink;
+  auto handles = task.run(sink);
+  REQUIRE(handles);
+  return {std::move(declarations), std::move(*handles), std::move(sink.bytes)};
+}
+
+Contents contents_of(const Snapshot& snapshot, std::size_t key_width) {
+  Contents contents;
+  BytesSource source(snapshot.payload);
+  for (const KeyedStateHandle& handle : snapshot.handles)
+    for (const KeyGroupExtent& extent : handle.groups) {
+      const auto read = read_extent(source, extent, key_width, [&](auto key, auto value) -> Status {
+        contents[handle.state][std::string(key)] = value;
+        return {};
+      });
+      REQUIRE(read);
+    }
+  return contents;
+}
+
+/// The restored states of one subtask, as the caller of a backend assembles them.
+std::vector<RestoredKeyedState> restored_of(const std::vector<Snapshot>& snapshots,
+                                            KeyGroupRange groups) {
+  std::vector<RestoredKeyedState> restored;
+  for (const Snapshot& snapshot : snapshots) {
+    const auto source = std::make_shared<BytesSource>(snapshot.payload);
+    for (std::size_t i = 0; i < snapshot.handles.size(); ++i) {
+      auto state = std::ranges::find_if(restored, [&](const RestoredKeyedState& one) {
+        return one.declaration.name == snapshot.handles[i].state;
+      });
+      if (state == restored.end()) state = restored.insert(state, {snapshot.declarations[i], {}});
+      RestoredKeyedState::Part part{source, {}};
+      for (const KeyGroupExtent& extent : snapshot.handles[i].groups)
+        if (groups.contains(extent.group)) part.groups.push_back(extent);
+      state->parts.push_back(std::move(part));
+    }
+  }
+  return restored;
+}
+
+/// What one key should have.
+struct Expected {
+  std::optional<std::int64_t> count;
+  std::optional<std::string> name;
+  std::optional<Large> large;
+  std::optional<std::uint64_t> probe;
+  std::vector<std::int64_t> visits;
+  std::optional<std::int64_t> sum;
+};
+using Model = std::map<std::uint64_t, Expected>;
+
+constexpr std::uint32_t max_parallelism = 16;
+
+/// One operator in one subtask with one state of each kind and each way to lie in a table.
+template <class K>
+class Subtask {
+ public:
+  Subtask(const BackendUnderTest& under_test, const std::string& directory,
+          KeyGroupRange groups = {0, max_parallelism}, const std::vector<Snapshot>& from = {})
+      : backend_(under_test.make()), groups_(groups) {
+    KeyedStateBackendContext context;
+    context.operator_uid = "counter";
+    context.key_width = Codec<K>::fixed_width;
+    context.groups = groups;
+    context.max_parallelism = max_parallelism;
+    context.local_directory = directory;
+    context.files = &files_;
+    auto created = backend_->create_keyed_state_backend(context);
+    REQUIRE(created);
+    keyed = std::move(*created);
+    REQUIRE(keyed->restore(restored_of(from, groups)));
+    count = {add(ValueStateDescriptor<std::int64_t>{"count"}), &key};
+    name = {add(ValueStateDescriptor<std::string>{"name"}), &key};
+    large = {add(ValueStateDescriptor<Large>{"large"}), &key};
+    probe = {add(ValueStateDescriptor<Probe>{"probe"}), &key};
+    visits = {add(ListStateDescriptor<std::int64_t>{"visits"}), &key};
+    sum = {add(ReducingStateDescriptor<std::int64_t>{
+               "sum", [](std::int64_t a, std::int64_t b) { return a + b; }}),
+           &key};
+  }
+  ~Subtask() {
+    if (keyed) keyed->dispose();
+  }
+
+  /// Makes the `i`-th key the current one; false if it belongs to another subtask.
+  bool select(std::uint64_t i) {
+    const K value = make_key<K>(i);
+    key = {};
+    key.hash = hash_key(value);
+    key.group = key_group_of(key.hash, max_parallelism);
+    if constexpr (is_compact_key<K>) {
+      key.word = compact_key(value);
+    } else {
+      encoded_.clear();
+      ByteWriter writer(encoded_);
+      encode_key(value, writer);
+      key.bytes = encoded_;
+    }
+    return groups_.contains(key.group);
+  }
+  /// Changes something of key `i`, in the state and in `model`.
+  void change(Model& model, std::uint64_t i, std::uint64_t what, std::int64_t value) {
+    if (!select(i)) return;
+    Expected& expected = model[i];
+    switch (what % 14) {
+      case 0:
+      case 1:
+        ++count.mutable_value();
+        expected.count = expected.count.value_or(0) + 1;
+        break;
+      case 2:
+        count.update(value);
+        expected.count = value;
+        break;
+      case 3:
+        count.clear();
+        expected.count.reset();
+        break;
+      case 4:
+        name.mutable_value() += std::to_string(value);
+        expected.name = expected.name.value_or("") + std::to_string(value);
+        break;
+      case 5:
+        name.clear();
+        expected.name.reset();
+        break;
+      case 6:
+        large.mutable_value()[static_cast<std::size_t>(value) % 40] += 1;
+        if (!expected.large) expected.large = Large{};
+        (*expected.large)[static_cast<std::size_t>(value) % 40] += 1;
+        break;
+      case 7:
+        large.clear();
+        expected.large.reset();
+        break;
+      case 8:
+        ++probe.mutable_value().number;
+        expected.probe = expected.probe.value_or(0) + 1;
+        break;
+      case 9:
+        visits.add(value);
+        expected.visits.push_back(value);
+        break;
+      case 10: {
+        std::vector<std::int64_t> some(static_cast<std::size_t>(value) % 100, value);
+        visits.add_all(some);
+        expected.visits.insert(expected.visits.end(), some.begin(), some.end());
+        break;
+      }
+      case 11:
+        visits.clear();
+        expected.visits.clear();
+        break;
+      case 12:
+        sum.add(value);
+        expected.sum = expected.sum.value_or(0) + value;
+        break;
+      default:
+        sum.clear();
+        probe.clear();
+        expected.sum.reset();
+        expected.probe.reset();
+    }
+  }
+  /// Sets every state of key `i`.
+  void fill(Model& model, std::uint64_t i) {
+    for (const std::uint64_t what : {0, 4, 6, 8, 9, 10, 12})
+      change(model, i, what, static_cast<std::int64_t>(i + what));
+  }
+  void clear(Model& model, std::uint64_t i) {
+    for (const std::uint64_t what : {3, 5, 7, 11, 13}) change(model, i, what, 0);
+  }
+  /// Compares every state of key `i` with what it should be.
+  void check(const Model& model, std::uint64_t i) {
+    if (!select(i)) return;
+    const auto found = model.find(i);
+    const Expected expected = found == model.end() ? Expected{} : found->second;
+    const auto copy = [](const auto* value) {
+      using V = std::remove_cvref_t<decltype(*value)>;
+      return value != nullptr ? std::optional<V>(*value) : std::nullopt;
+    };
+    CHECK(copy(count.value()) == expected.count);
+    CHECK(copy(name.value()) == expected.name);
+    CHECK(copy(large.value()) == expected.large);
+    const Probe* held = probe.value();
+    CHECK((held != nullptr ? std::optional(held->number) : std::nullopt) == expected.probe);
+    CHECK(visits.get() == expected.visits);
+    CHECK(visits.size() == expected.visits.size());
+    CHECK(copy(sum.get()) == expected.sum);
+  }
+  /// What a snapshot of this subtask should hold.
+  Contents contents(const Model& model) {
+    Contents contents;
+    for (const auto& [i, expected] : model) {
+      if (!select(i)) continue;
+      std::string entry_key;
+      append_entry_key({key.group, encoded_key(i), {}, {}}, Codec<K>::fixed_width, entry_key);
+      if (expected.count) contents["count"][entry_key] = encode_value(*expected.count);
+      if (expected.name) contents["name"][entry_key] = encode_value(*expected.name);
+      if (expected.large) contents["large"][entry_key] = encode_value(*expected.large);
+      if (expected.probe) contents["probe"][entry_key] = encode_value(*expected.probe);
+      for (const std::int64_t visit : expected.visits)
+        contents["visits"][entry_key] += encode_value(visit);
+      if (expected.sum) contents["sum"][entry_key] = encode_value(*expected.sum);
+    }
+    return contents;
+  }
+  static std::string encoded_key(std::uint64_t i) {
+    std::string bytes;
+    ByteWriter writer(bytes);
+    encode_key(make_key<K>(i), writer);
+    return bytes;
+  }
+  std::unique_ptr<SnapshotTask> freeze() {
+    auto task = keyed->begin_snapshot({1});
+    REQUIRE(task);
+    return std::move(*task);
+  }
+  Snapshot snapshot() { return run(*freeze(), keyed->declarations()); }
+  TableCounters counters() const {
+    TableCounters sum;
+    for (const TableBase* table : tables) {
+      const TableCounters& one = table->counters();
+      sum.groups_frozen += one.groups_frozen;
+      sum.directories_copied += one.directories_copied;
+      sum.segments_copied += one.segments_copied;
+      sum.nodes_copied += one.nodes_copied;
+      sum.entries_encoded += one.entries_encoded;
+      sum.entries_loaded += one.entries_loaded;
+    }
+    return sum;
+  }
+
+  std::unique_ptr<KeyedStateBackend> keyed;
+  std::vector<const TableBase*> tables;
+  KeyContext key;
+  ValueState<std::int64_t> count;
+  ValueState<std::string> name;
+  ValueState<Large> large;
+  ValueState<Probe> probe;
+  ListState<std::int64_t> visits;
+  ReducingState<std::int64_t> sum;
+
+ private:
+  template <class Descriptor>
+  auto* add(const Descriptor& descriptor) {
+    auto table =
+        make_table(descriptor, schema_of<K>(), {groups_, max_parallelism, Codec<K>::fixed_width});
+    auto* typed = table.get();
+    tables.push_back(typed);
+    const auto added = keyed->add_table(std::move(table));
+    INFO((added ? "" : added.error().what));
+    REQUIRE(added);
+    return typed;
+  }
+
+  PosixFileSystem files_;
+  std::unique_ptr<StateBackend> backend_;
+  KeyGroupRange groups_;
+  std::string encoded_;
+};
+
+template <class K>
+constexpr std::size_t width_of = Codec<K>::fixed_width;
+
+#define WEIR_ALL_KEYS std::uint64_t, std::uint16_t, std::string, WideKey
+
+TEMPLATE_TEST_CASE("a backend keeps every kind of state per key", "[contract]", WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  Subtask<TestType> subtask(backend, directory.path() + "/local");
+  Model model;
+  for (std::uint64_t i = 0; i < 300; ++i) subtask.check(model, i);
+  for (std::uint64_t i = 0; i < 300; ++i) subtask.fill(model, i);
+  for (std::uint64_t i = 0; i < 300; ++i) subtask.check(model, i);
+  REQUIRE(subtask.keyed->store_changes());
+  for (std::uint64_t i = 0; i < 300; i += 3) subtask.clear(model, i);
+  for (std::uint64_t i = 0; i < 300; ++i) subtask.check(model, i);
+  REQUIRE(subtask.keyed->store_changes());
+  for (std::uint64_t i = 0; i < 300; ++i) subtask.check(model, i);
+
+  SECTION("a value in a handle reads as absent until it is set") {
+    REQUIRE(subtask.select(1000));
+    CHECK(subtask.count.value() == nullptr);
+    CHECK_FALSE(subtask.count.contains());
+    CHECK(subtask.count.value_or(7) == 7);
+    subtask.count.update(8);
+    CHECK(subtask.count.contains());
+    CHECK(subtask.count.value_or(7) == 8);
+    CHECK(subtask.visits.empty());
+    subtask.visits.update({3, 4});
+    subtask.visits.add(5);
+    CHECK(subtask.visits.get() == std::vector<std::int64_t>{3, 4, 5});
+    subtask.visits.update({});
+    CHECK(subtask.visits.empty());
+    CHECK(subtask.sum.get() == nullptr);
+  }
+  SECTION("the keys of a group are listed once each, in order") {
+    std::map<std::uint32_t, std::vector<std::string>> expected;
+    for (const auto& [i, held] : model) {
+      const bool has_state =
+          held.count || held.name || held.large || held.probe || held.sum || !held.visits.empty();
+      if (has_state && subtask.select(i))
+        expected[subtask.key.group].push_back(Subtask<TestType>::encoded_key(i));
+    }
+    for (std::uint32_t group = 0; group < max_parallelism; ++group) {
+      std::ranges::sort(expected[group]);
+      const auto keys = subtask.keyed->keys_of_group(group);
+      REQUIRE(keys);
+      CHECK(*keys == expected[group]);
+    }
+  }
+  SECTION("the size for people is not nothing") { CHECK(subtask.keyed->size_bytes() > 1000); }
+}
+
+TEMPLATE_TEST_CASE("a snapshot holds what was there at the barrier, whatever is written after it",
+                   "[contract]", WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  Subtask<TestType> subtask(backend, directory.path() + "/local");
+  Model model;
+  for (std::uint64_t i = 0; i < 500; ++i) subtask.fill(model, i);
+  REQUIRE(subtask.keyed->store_changes());
+  const Contents at_barrier = subtask.contents(model);
+
+  const std::uint64_t copies = Probe::copies;
+  const std::uint64_t encodings = Probe::encodings;
+  TableCounters counters = subtask.counters();
+  const auto task = subtask.freeze();
+  // Nothing was copied or serialized: user types were not touched, and tables did nothing but copy the
+  // headers of their groups.
+  CHECK(Probe::copies == copies);
+  CHECK(Probe::encodings == encodings);
+  TableCounters after = subtask.counters();
+  CHECK(after.groups_frozen - counters.groups_frozen <= subtask.tables.size() * max_parallelism);
+  after.groups_frozen = counters.groups_frozen;
+  CHECK(after == counters);
+
+  for (std::uint64_t i = 0; i < 500; ++i) subtask.change(model, i, 4, 1);
+  for (std::uint64_t i = 0; i < 500; ++i) subtask.change(model, i, 9, 1);
+  for (std::uint64_t i = 0; i < 500; ++i) subtask.change(model, i, 8, 1);
+  REQUIRE(subtask.keyed->store_changes());
+  for (std::uint64_t i = 0; i < 500; ++i) subtask.clear(model, i);
+  for (std::uint64_t i = 500; i < 2000; ++i) subtask.fill(model, i);
+  REQUIRE(subtask.keyed->store_changes());
+
+  const Snapshot snapshot = run(*task, subtask.keyed->declarations());
+  CHECK(contents_of(snapshot, width_of<TestType>) == at_barrier);
+  for (std::uint64_t i = 0; i < 2000; ++i) subtask.check(model, i);
+  CHECK(contents_of(subtask.snapshot(), width_of<TestType>) == subtask.contents(model));
+}
+
+TEMPLATE_TEST_CASE("several snapshots are in flight and end in any order", "[contract]",
+                   WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  Subtask<TestType> subtask(backend, directory.path() + "/local");
+  Model model;
+  std::vector<std::unique_ptr<SnapshotTask>> tasks;
+  std::vector<Contents> expected;
+  for (std::uint64_t round = 0; round < 5; ++round) {
+    for (std::uint64_t i = 0; i < 200; ++i) subtask.change(model, i, i * 3 + round, 5);
+    for (std::uint64_t i = 0; i < 100; ++i) subtask.fill(model, 200 + 100 * round + i);
+    for (std::uint64_t i = round; i < 200; i += 7) subtask.clear(model, i);
+    REQUIRE(subtask.keyed->store_changes());
+    expected.push_back(subtask.contents(model));
+    tasks.push_back(subtask.freeze());
+  }
+  for (const std::size_t one : {2, 4, 0, 1, 3}) {
+    const Snapshot snapshot = run(*tasks[one], subtask.keyed->declarations());
+    CHECK(contents_of(snapshot, width_of<TestType>) == expected[one]);
+    tasks[one].reset();
+    for (std::uint64_t i = 0; i < 200; ++i) subtask.change(model, i, i + one, 6);
+    REQUIRE(subtask.keyed->store_changes());
+  }
+  CHECK(contents_of(subtask.snapshot(), width_of<TestType>) == subtask.contents(model));
+}
+
+TEMPLATE_TEST_CASE("a snapshot of any backend restores on any other with the same bytes",
+                   "[contract]", WEIR_ALL_KEYS) {
+  const BackendUnderTest& from = GENERATE(from_range(all_backends()));
+  const BackendUnderTest& to = GENERATE(from_range(all_backends()));
+  INFO(from.name << " to " << to.name);
+  TemporaryDirectory directory;
+  Model model;
+  Subtask<TestType> first(from, directory.path() + "/first");
+  for (std::uint64_t i = 0; i < 400; ++i) first.fill(model, i);
+  for (std::uint64_t i = 0; i < 400; i += 5) first.clear(model, i);
+  const Snapshot snapshot = first.snapshot();
+
+  Subtask<TestType> second(to, directory.path() + "/second", {0, max_parallelism}, {snapshot});
+  CHECK(second.keyed->unclaimed_states().empty());
+  for (std::uint64_t i = 0; i < 401; ++i) second.check(model, i);
+  const Snapshot again = second.snapshot();
+  CHECK(again.payload == snapshot.payload);
+  CHECK(again.handles == snapshot.handles);
+  CHECK(again.declarations == snapshot.declarations);
+
+  for (std::uint64_t i = 0; i < 400; ++i) second.change(model, i, i, 3);
+  REQUIRE(second.keyed->store_changes());
+  for (std::uint64_t i = 0; i < 400; ++i) second.check(model, i);
+  CHECK(contents_of(second.snapshot(), width_of<TestType>) == second.contents(model));
+}
+
+TEMPLATE_TEST_CASE("state is dealt out anew when the parallelism changes", "[contract]",
+                   WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  Model model;
+  std::vector<Snapshot> snapshots;
+  std::string first_payload;
+  for (const std::uint32_t parallelism : {1U, 2U, 3U, 4U, 1U}) {
+    std::vector<Snapshot> next;
+    for (std::uint32_t subtask = 0; subtask < parallelism; ++subtask) {
+      const std::string local = directory.path() + "/" + std::to_string(parallelism) + "-" +
+                                std::to_string(subtask) + (snapshots.empty() ? "" : "-restored");
+      Subtask<TestType> one(backend, local, key_group_range(subtask, parallelism, max_parallelism),
+                            snapshots);
+      if (snapshots.empty())
+        for (std::uint64_t i = 0; i < 300; ++i) one.fill(model, i);
+      for (std::uint64_t i = 0; i < 300; ++i) one.check(model, i);
+      next.push_back(one.snapshot());
+    }
+    snapshots = std::move(next);
+    if (first_payload.empty()) first_payload = snapshots[0].payload;
+  }
+  CHECK(snapshots[0].payload == first_payload);
+}
+
+TEMPLATE_TEST_CASE("a backend agrees with a simple model over many random operations", "[contract]",
+                   WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  std::mt19937_64 random(20240607);
+  Subtask<TestType> subtask(backend, directory.path() + "/local");
+  Model model;
+  struct InFlight {
+    std::unique_ptr<SnapshotTask> task;
+    Contents expected;
+  };
+  std::vector<InFlight> in_flight;
+  for (std::uint64_t operation = 0; operation < 100'000; ++operation) {
+    // A few keys are hot; deletions come in waves, so that groups grow and shrink.
+    const std::uint64_t i = random() % 4 == 0 ? random() % 10 : random() % 500;
+    if (operation / 5000 % 3 == 2 && random() % 2 == 0)
+      subtask.clear(model, i);
+    else
+      subtask.change(model, i, random(), static_cast<std::int64_t>(random() % 1000));
+    if (random() % 64 == 0) subtask.check(model, random() % 500);
+    if (random() % 128 == 0) REQUIRE(subtask.keyed->store_changes());
+    if (random() % 5000 == 0 && in_flight.size() < 4) {
+      REQUIRE(subtask.keyed->store_changes());
+      in_flight.push_back({subtask.freeze(), subtask.contents(model)});
+    }
+    if (!in_flight.empty() && random() % 5000 == 0) {
+      const std::size_t one = random() % in_flight.size();
+      const Snapshot snapshot = run(*in_flight[one].task, subtask.keyed->declarations());
+      CHECK((contents_of(snapshot, width_of<TestType>) == in_flight[one].expected));
+      in_flight.erase(in_flight.begin() + static_cast<std::ptrdiff_t>(one));
+    }
+  }
+  for (const InFlight& one : in_flight) {
+    const Snapshot snapshot = run(*one.task, subtask.keyed->declarations());
+    CHECK((contents_of(snapshot, width_of<TestType>) == one.expected));
+  }
+  for (std::uint64_t i = 0; i < 500; ++i) subtask.check(model, i);
+}
+
+TEST_CASE("a snapshot outlives the backend that took it", "[contract]") {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  std::unique_ptr<SnapshotTask> task;
+  std::vector<StateDeclaration> declarations;
+  Contents expected;
+  {
+    Subtask<std::string> subtask(backend, directory.path() + "/local");
+    Model model;
+    for (std::uint64_t i = 0; i < 300; ++i) subtask.fill(model, i);
+    REQUIRE(subtask.keyed->store_changes());
+    expected = subtask.contents(model);
+    declarations = subtask.keyed->declarations();
+    task = subtask.freeze();
+    for (std::uint64_t i = 0; i < 300; ++i) subtask.fill(model, i);
+    REQUIRE(subtask.keyed->store_changes());
+    subtask.keyed.reset();  // destroyed, not disposed of
+  }
+  CHECK(contents_of(run(*task, declarations), 0) == expected);
+}
+
+TEST_CASE("a backend that is disposed of leaves no files", "[contract]") {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  Model model;
+  Snapshot snapshot;
+  for (int round = 0; round < 2; ++round) {
+    Subtask<std::uint64_t> subtask(
+        backend, directory.path() + "/local", {0, max_parallelism},
+        round == 0 ? std::vector<Snapshot>{} : std::vector<Snapshot>{snapshot});
+    for (std::uint64_t i = 0; i < 300; ++i) subtask.fill(model, i);
+    snapshot = subtask.snapshot();
+    subtask.keyed->dispose();
+    subtask.keyed.reset();
+    const auto left = files.list(directory.path());
+    REQUIRE(left);
+    CHECK(left->empty());
+  }
+}
+
+TEST_CASE("the synchronous part of a snapshot does the same work for few and for many keys",
+          "[contract]") {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  std::vector<std::uint64_t> work;
+  for (const std::uint64_t keys : {1'000, 100'000}) {
+    Subtask<std::uint64_t> subtask(backend, directory.path() + "/" + std::to_string(keys));
+    for (std::uint64_t i = 0; i < keys; ++i)
+      if (subtask.select(i)) subtask.count.update(1);
+    REQUIRE(subtask.keyed->store_changes());
+    const TableCounters before = subtask.counters();
+    const auto task = subtask.freeze();
+    TableCounters after = subtask.counters();
+    work.push_back(after.groups_frozen - before.groups_frozen);
+    after.groups_frozen = before.groups_frozen;
+    CHECK(after == before);
+  }
+  CHECK(work[0] == work[1]);
+}
+
+TEST_CASE("restored state that does not fit the job is refused by name", "[contract]") {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  Model model;
+  Snapshot snapshot;
+  {
+    Subtask<std::uint64_t> subtask(backend, directory.path() + "/first");
+    for (std::uint64_t i = 0; i < 50; ++i) subtask.fill(model, i);
+    snapshot = subtask.snapshot();
+  }
+  PosixFileSystem files;
+  const auto state_backend = backend.make();
+  KeyedStateBackendContext context;
+  context.operator_uid = "counter";
+  context.key_width = 8;
+  context.groups = {0, max_parallelism};
+  context.max_parallelism = max_parallelism;
+  context.local_directory = directory.path() + "/second";
+  context.files = &files;
+  auto created = state_backend->create_keyed_state_backend(context);
+  REQUIRE(created);
+  KeyedStateBackend& keyed = **created;
+  const TableOptions options{context.groups, max_parallelism, 8};
+  const Schema key = schema_of<std::uint64_t>();
+
+  const auto refused = [&](const Status& status, Errc code, std::vector<std::string> words) {
+    REQUIRE_FALSE(status);
+    INFO(status.error().what);
+    CHECK(status.error().code == code);
+    for (const std::string& word : words) CHECK_THAT(status.error().what, Catch::Contains(word));
+  };
+  const auto damage = [&](std::size_t at) {
+    Snapshot damaged = snapshot;
+    damaged.payload[at] = static_cast<char>(damaged.payload[at] ^ 4);
+    return damaged;
+  };
+  const auto restore = [&](const Snapshot& from) {
+    REQUIRE(keyed.restore(restored_of({from}, context.groups)));
+  };
+
+  SECTION("a value of another type") {
+    restore(snapshot);
+    refused(keyed.add_table(make_table(ValueStateDescriptor<std::string>{"count"}, key, options)),
+            Errc::state_incompatible, {"counter", "count"});
+  }
+  SECTION("a state of another kind") {
+    restore(snapshot);
+    refused(keyed.add_table(make_table(ListStateDescriptor<std::int64_t>{"count"}, key, options)),
+            Errc::state_incompatible, {"counter", "count", "value", "list"});
+  }
+  SECTION("a key of another type") {
+    restore(snapshot);
+    refused(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"},
+                                       schema_of<std::int64_t>(), options)),
+            Errc::state_incompatible, {"counter", "count", "key"});
+  }
+  SECTION("any damaged byte") {
+    const KeyGroupExtent extent = snapshot.handles[0].groups[0];
+    const std::size_t step = GENERATE(range(std::size_t{0}, std::size_t{20}));
+    const std::size_t at = step * 7 % extent.length;
+    restore(damage(extent.offset + at));
+    refused(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)),
+            Errc::corruption, {"/snapshot/data", "key group"});
+  }
+  SECTION("a wrong number of entries") {
+    ++snapshot.handles[0].groups[0].entries;
+    restore(snapshot);
+    refused(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)),
+            Errc::corruption, {"number of entries"});
+  }
+  SECTION("a name used twice") {
+    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"n"}, key, options)));
+    refused(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"n"}, key, options)),
+            Errc::already_exists, {"counter", "'n'"});
+  }
+  SECTION("states that nobody declares are named") {
+    restore(snapshot);
+    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
+    CHECK(keyed.unclaimed_states() ==
+          std::vector<std::string>{"name", "large", "probe", "visits", "sum"});
+    CHECK(keyed.declarations().size() == 1);
+  }
+  keyed.dispose();
+}
+
+TEST_CASE("a backend says where its snapshots go", "[contract]") {
+  const MemoryStateBackend memory;
+  CHECK_FALSE(memory.placement(SnapshotKind::checkpoint).files);
+  CHECK(memory.placement(SnapshotKind::checkpoint).max_state_bytes == 5 << 20);
+  CHECK(memory.placement(SnapshotKind::checkpoint).max_payload_bytes == 16 << 20);
+  CHECK(memory.placement(SnapshotKind::savepoint).files);
+  CHECK(memory.placement(SnapshotKind::savepoint).max_state_bytes == ~std::uint64_t{0});
+  CHECK(memory.placement(SnapshotKind::terminal_savepoint).files);
+  const FsStateBackend fs(100);
+  CHECK(fs.placement(SnapshotKind::checkpoint).files);
+  CHECK(fs.placement(SnapshotKind::checkpoint).inline_threshold_bytes == 100);
+  const RocksDBStateBackend rocksdb;
+  CHECK(rocksdb.placement(SnapshotKind::checkpoint).files);
+  CHECK(memory.name() == "memory");
+  CHECK(fs.name() == "fs");
+  CHECK(rocksdb.name() == "rocksdb");
+}
+
+}  // namespace weir::test

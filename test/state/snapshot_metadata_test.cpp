@@ -1,0 +1,171 @@
+#include "state/snapshot_metadata.hpp"
+
+#include <functional>
+
+#include <catch2/catch.hpp>
+
+#include "test/state/snapshot_samples.hpp"
+
+namespace weir {
+namespace {
+
+const std::string path = "/d/_metadata";
+
+SnapshotMetadata sample() {
+  test::MemoryStorage storage;
+  test::CountedRandom random;
+  return test::write_sample(storage, "/d", random);
+}
+
+TEST_CASE("metadata reads back as it was written", "[state]") {
+  for (const auto& metadata : {SnapshotMetadata(), sample()}) {
+    const auto back = decode_metadata(encode_metadata(metadata, 42), path);
+    REQUIRE(back);
+    CHECK(*back == metadata);
+  }
+}
+
+TEST_CASE("metadata with inline state of several blocks reads back", "[state]") {
+  SnapshotMetadata metadata = sample();
+  metadata.locations.push_back({"", 0, 200'000, SharedBytes(std::string(200'000, 'i'))});
+  const auto back = decode_metadata(encode_metadata(metadata, 42), path);
+  REQUIRE(back);
+  CHECK(*back == metadata);
+}
+
+TEST_CASE("metadata answers what is asked of it", "[state]") {
+  const SnapshotMetadata metadata = sample();
+  REQUIRE(metadata.find("counts"));
+  CHECK(metadata.find("counts")->name == "count words");
+  CHECK(metadata.find("nobody") == nullptr);
+  CHECK_FALSE(metadata.find("counts")->finished());
+  CHECK(metadata.find("source")->finished());
+  std::uint64_t bytes = 0;
+  for (const auto& location : metadata.locations) bytes += location.size_bytes;
+  CHECK(metadata.size_bytes() == bytes);
+  CHECK(TaskSnapshot{metadata.locations, {}}.size_bytes() == bytes);
+}
+
+SCENARIO("every flipped bit and every truncation of a metadata file is noticed", "[state]") {
+  std::string bytes = encode_metadata(sample(), 42);
+  REQUIRE(bytes.size() > 500);
+  for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    const auto result = decode_metadata(bytes, path);
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    REQUIRE_FALSE(result);
+    REQUIRE(result.error().code == Errc::corruption);
+  }
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    const auto result = decode_metadata(std::string_view(bytes).substr(0, size), path);
+    REQUIRE_FALSE(result);
+    REQUIRE(result.error().code == Errc::corruption);
+    REQUIRE_THAT(result.error().what, Catch::StartsWith(path + ": "));
+  }
+  for (const std::size_t more : {1U, 8U, 65536U})
+    CHECK_FALSE(decode_metadata(bytes + std::string(more, 'x'), path));
+  CHECK(decode_metadata(bytes, path));
+}
+
+TEST_CASE("metadata of a newer version is refused as such", "[state]") {
+  const std::string newer = encode_document("WEIRSNAP", 2, 42, "whatever version 2 may hold");
+  const auto result = decode_metadata(newer, path);
+  REQUIRE_FALSE(result);
+  CHECK(result.error().code == Errc::unsupported);
+  CHECK(result.error().what ==
+        "/d/_metadata: was written by a newer version of Weir (format 2, this one reads up to 1); "
+        "use that version");
+}
+
+TEST_CASE("a file that is no metadata is called so", "[state]") {
+  for (const std::string& bytes :
+       {std::string(), std::string("hello, world"), std::string(100'000, '\0')}) {
+    const auto result = decode_metadata(bytes, path);
+    REQUIRE_FALSE(result);
+    CHECK_THAT(result.error().what, Catch::Contains("is no Weir snapshot metadata"));
+  }
+}
+
+SCENARIO("handles that point outside are refused although every checksum is right", "[state]") {
+  using Damage = std::function<void(SnapshotMetadata&)>;
+  const auto counts = [](SnapshotMetadata& m) -> OperatorSnapshot& { return m.operators[1]; };
+  const auto source = [](SnapshotMetadata& m) -> OperatorSnapshot& { return m.operators[0]; };
+  const auto group = [counts](SnapshotMetadata& m) -> KeyGroupExtent& {
+    return counts(m).subtasks[0].keyed[0].groups[0];
+  };
+  const auto elements = [source](SnapshotMetadata& m) -> OperatorStateHandle& {
+    return source(m).subtasks[0].operator_states[0];
+  };
+  const std::vector<std::pair<std::string, Damage>> damages = {
+      {"offset beyond", [&](auto& m) { group(m).offset = m.locations[0].size_bytes + 1; }},
+      {"length beyond", [&](auto& m) { group(m).length = m.locations[0].size_bytes + 1; }},
+      {"offset and length overflow",
+       [&](auto& m) { group(m).offset = 8, group(m).length = ~std::uint64_t{0} - 3; }},
+      {"location", [&](auto& m) { counts(m).subtasks[0].keyed[0].location = 3; }},
+      {"operator location", [&](auto& m) { elements(m).location = 99; }},
+      {"operator offset", [&](auto& m) { elements(m).offset = 1; }},
+      {"first element", [&](auto& m) { elements(m).elements[0] = 1; }},
+      {"last element", [&](auto& m) { elements(m).elements[1] = elements(m).length + 1; }},
+      {"elements descend", [&](auto& m) { elements(m).elements = {0, 9, 3}; }},
+      {"bytes without elements", [&](auto& m) { elements(m).elements.clear(); }},
+      {"channel location", [&](auto& m) { counts(m).subtasks[0].channels[0].location = 7; }},
+      {"channel length", [&](auto& m) { counts(m).subtasks[0].channels[0].length += 1; }},
+      {"overlap", [&](auto& m) { counts(m).subtasks[0].channels[0].offset -= 1; }},
+      {"foreign key group", [&](auto& m) { group(m).group = 3; }},
+      {"key group outside", [&](auto& m) { group(m).group = 40'000; }},
+      {"key groups out of order",
+       [&](auto& m) {
+         auto& groups = counts(m).subtasks[0].keyed[0].groups;
+         groups.push_back(groups.back());
+       }},
+      {"undeclared state", [&](auto& m) { counts(m).subtasks[0].keyed[0].state = "other"; }},
+      {"state twice", [&](auto& m) { counts(m).subtasks[0].keyed.push_back({"count", 0, {}}); }},
+      {"declared twice", [&](auto& m) { counts(m).states.push_back(counts(m).states[0]); }},
+      {"keyed without key", [&](auto& m) { counts(m).states[0].key.reset(); }},
+      {"operator state with key", [&](auto& m) { source(m).states[0].key = schema_of<bool>(); }},
+      {"malformed schema",
+       [&](auto& m) { counts(m).states[0].value = Schema{SchemaKind::list, {}, {}, 0, {}}; }},
+      {"malformed key schema",
+       [&](auto& m) { counts(m).states[0].key = Schema{SchemaKind::map, {}, {}, 0, {}}; }},
+      {"maximum parallelism", [&](auto& m) { counts(m).max_parallelism = 40'000; }},
+      {"maximum below parallelism", [&](auto& m) { counts(m).max_parallelism = 1; }},
+      {"parallelism", [&](auto& m) { counts(m).parallelism = 3; }},
+      {"no parallelism", [&](auto& m) { counts(m).parallelism = 0, counts(m).subtasks.clear(); }},
+      {"subtask order", [&](auto& m) { std::swap(counts(m).subtasks[0], counts(m).subtasks[1]); }},
+      {"uid twice", [&](auto& m) { source(m).uid = "counts"; }},
+      {"no uid", [&](auto& m) { source(m).uid.clear(); }},
+      {"file outside", [&](auto& m) { m.locations[0].file = "../../etc/passwd"; }},
+      {"absolute file", [&](auto& m) { m.locations[0].file = "/etc/passwd"; }},
+      {"parent as file", [&](auto& m) { m.locations[0].file = ".."; }},
+      {"metadata as file", [&](auto& m) { m.locations[0].file = "_metadata"; }},
+      {"NUL in file", [&](auto& m) { m.locations[0].file = std::string("a\0b", 3); }},
+      {"file twice", [&](auto& m) { m.locations.push_back(m.locations[0]); }},
+      {"file and inline", [&](auto& m) { m.locations[0].inline_bytes = SharedBytes("x"); }},
+      {"inline size", [&](auto& m) { m.locations[1].size_bytes += 1; }},
+      {"impossible size", [&](auto& m) { m.locations[0].size_bytes = ~std::uint64_t{0}; }},
+  };
+  for (const auto& [name, damage] : damages) {
+    SnapshotMetadata metadata = sample();
+    damage(metadata);
+    INFO(name);
+    CHECK_FALSE(check_consistent(metadata));
+    const auto result = decode_metadata(encode_metadata(metadata, 42), path);
+    REQUIRE_FALSE(result);
+    CHECK(result.error().code == Errc::corruption);
+    CHECK_THAT(result.error().what,
+               Catch::StartsWith(path + ": the body at offset 40 is damaged: "));
+  }
+}
+
+TEST_CASE("an inconsistent share is named by operator, subtask and state", "[state]") {
+  SnapshotMetadata metadata = sample();
+  metadata.operators[1].subtasks[0].channels.clear();
+  metadata.operators[1].subtasks[0].keyed[0].groups[0].length = 1 << 30;
+  const Status status = check_consistent(metadata);
+  REQUIRE_FALSE(status);
+  CHECK_THAT(status.error().what,
+             Catch::StartsWith("operator 'counts', subtask 0: state 'count', key group "));
+}
+
+}  // namespace
+}  // namespace weir

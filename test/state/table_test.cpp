@@ -1,0 +1,403 @@
+#include "state/table.hpp"
+
+#include <map>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "state/entry_key.hpp"
+#include "state/extents.hpp"
+
+namespace weir {
+namespace {
+
+constexpr KeyGroupRange all_groups{0, 4};
+const TableOptions compact_keys{all_groups, 4, 8};
+const TableOptions string_keys{all_groups, 4, 0};
+
+StateDeclaration declaration(StateKind kind = StateKind::value) { return {"s", kind, {}, {}}; }
+
+KeyContext key_of(std::uint64_t word) {
+  const KeyHash hash = hash_key(word);
+  return {hash, key_group_of(hash, 4), word, {}};
+}
+
+/// A string key; holds the bytes that its context views.
+struct StringKey {
+  explicit StringKey(const std::string& key) {
+    ByteWriter writer(bytes);
+    encode_key(key, writer);
+    context.hash = hash_bytes(bytes);
+    context.group = key_group_of(context.hash, 4);
+    context.bytes = bytes;
+  }
+  std::string bytes;
+  KeyContext context;
+};
+
+class BytesSink final : public SnapshotSink {
+ public:
+  std::string bytes;
+  Status append(std::string_view part) override {
+    bytes += part;
+    return {};
+  }
+  std::uint64_t position() const override { return bytes.size(); }
+};
+
+class BytesSource final : public SnapshotSource {
+ public:
+  explicit BytesSource(std::string payload) : bytes_(std::move(payload)) {}
+  Result<std::string> read(std::uint64_t offset, std::uint64_t length) override {
+    return bytes_.substr(offset, length);
+  }
+  std::string name() const override { return "source"; }
+
+ private:
+  std::string bytes_;
+};
+
+/// The entries that `frozen` writes: keys of its table to encoded values.
+std::map<std::string, std::string> contents(const FrozenTable& frozen, std::size_t key_width) {
+  BytesSink sink;
+  const auto handle = frozen.write(sink);
+  REQUIRE(handle);
+  BytesSource source(sink.bytes);
+  std::map<std::string, std::string> entries;
+  for (const KeyGroupExtent& extent : handle->groups) {
+    CHECK(extent.entries == frozen.entries(extent.group));
+    REQUIRE(read_extent(source, extent, key_width, [&](auto bytes, auto value) -> Status {
+      EntryKey key;
+      REQUIRE(read_entry_key(bytes, key_width, key));
+      entries[std::string(key.key)] = value;
+      return {};
+    }));
+  }
+  return entries;
+}
+
+std::map<std::string, std::string> counted(std::uint64_t keys, std::uint64_t value) {
+  std::map<std::string, std::string> entries;
+  for (std::uint64_t i = 0; i < keys; ++i) entries[encode_value(i)] = encode_value(value);
+  return entries;
+}
+
+TEST_CASE("a table finds what was put in, at any size", "[state]") {
+  Table<std::uint64_t> table(declaration(), compact_keys);
+  table.prefetch(hash_key(std::uint64_t{3}), 2);  // of an empty group
+  CHECK(table.find(key_of(0)) == nullptr);
+  CHECK_FALSE(table.erase(key_of(7)));
+  for (std::uint64_t i = 0; i < 20'000; ++i) {
+    REQUIRE(table.find(key_of(i)) == nullptr);
+    table.find_or_insert(key_of(i)) = i * 3;
+    table.prefetch(key_of(i).hash, key_of(i).group);
+  }
+  CHECK(table.entries() == 20'000);
+  for (std::uint64_t i = 0; i < 20'000; i += 2) REQUIRE(table.erase(key_of(i)));
+  for (std::uint64_t i = 0; i < 20'000; ++i) {
+    const std::uint64_t* value = table.find(key_of(i));
+    REQUIRE((value != nullptr) == (i % 2 == 1));
+    if (value != nullptr) REQUIRE(*value == i * 3);
+  }
+  CHECK(table.entries() == 10'000);
+  CHECK(table.counters() == TableCounters{});
+}
+
+TEST_CASE("the compact key whose word is 0 is a key like any other", "[state]") {
+  Table<std::uint64_t> table(declaration(), compact_keys);
+  CHECK(table.find_for_write(key_of(0)) == nullptr);
+  table.find_or_insert(key_of(0)) = 5;
+  const auto frozen = table.freeze();
+  table.find_or_insert(key_of(0)) = 6;
+  CHECK(*table.find(key_of(0)) == 6);
+  CHECK(contents(*frozen, 8) == counted(1, 5));
+  CHECK(table.erase(key_of(0)));
+  CHECK_FALSE(table.erase(key_of(0)));
+  CHECK(table.entries() == 0);
+  CHECK(contents(*frozen, 8) == counted(1, 5));
+}
+
+SCENARIO("a snapshot copies nothing; a first write after it copies one segment", "[state]") {
+  GIVEN("a table of 10,000 values that lie in their slots") {
+    Table<std::uint64_t> table(declaration(), compact_keys);
+    for (std::uint64_t i = 0; i < 10'000; ++i) table.find_or_insert(key_of(i)) = 1;
+    WHEN("it is frozen") {
+      auto frozen = table.freeze();
+      THEN("only group headers were copied") {
+        CHECK(table.counters() == TableCounters{.groups_frozen = 4});
+      }
+      THEN("the first write copies the list of segments and one segment, the second nothing") {
+        ++table.find_or_insert(key_of(1));
+        CHECK(table.counters() ==
+              TableCounters{.groups_frozen = 4, .directories_copied = 1, .segments_copied = 1});
+        ++table.find_or_insert(key_of(1));
+        CHECK(table.counters().segments_copied == 1);
+        CHECK(contents(*frozen, 8) == counted(10'000, 1));
+      }
+      THEN("reading copies nothing") {
+        CHECK(*table.find(key_of(1)) == 1);
+        CHECK(table.counters().segments_copied == 0);
+      }
+      THEN("nothing is copied once the snapshot has ended") {
+        frozen.reset();
+        table.reclaim();
+        for (std::uint64_t i = 0; i < 10'000; ++i) ++table.find_or_insert(key_of(i));
+        CHECK(table.counters() == TableCounters{.groups_frozen = 4});
+      }
+      THEN("it still holds all after every key was removed and others were added") {
+        for (std::uint64_t i = 0; i < 10'000; ++i) REQUIRE(table.erase(key_of(i)));
+        for (std::uint64_t i = 10'000; i < 90'000; ++i) table.find_or_insert(key_of(i)) = 2;
+        CHECK(contents(*frozen, 8) == counted(10'000, 1));
+      }
+    }
+  }
+  GIVEN("a table whose values live in nodes") {
+    Table<std::string> table(declaration(), compact_keys);
+    for (std::uint64_t i = 0; i < 1000; ++i) table.find_or_insert(key_of(i)) = "before";
+    const auto frozen = table.freeze();
+    WHEN("one value is changed twice") {
+      table.find_or_insert(key_of(5)) += "1";
+      table.find_or_insert(key_of(5)) += "2";
+      THEN("it alone was copied, once") {
+        CHECK(table.counters().nodes_copied == 1);
+        CHECK(*table.find(key_of(5)) == "before12");
+        CHECK(contents(*frozen, 8)[encode_value(std::uint64_t{5})] ==
+              encode_value(std::string("before")));
+      }
+    }
+  }
+}
+
+TEST_CASE("what only an ended snapshot saw is used again", "[state]") {
+  Table<std::uint64_t> table(declaration(), compact_keys);
+  for (std::uint64_t i = 0; i < 50'000; ++i) table.find_or_insert(key_of(i)) = 1;
+  const std::size_t bytes = table.memory_bytes();
+  for (int round = 0; round < 5; ++round) {
+    auto older = table.freeze();
+    for (std::uint64_t i = 0; i < 50'000; i += 2) ++table.find_or_insert(key_of(i));
+    auto newer = table.freeze();
+    for (std::uint64_t i = 0; i < 50'000; ++i) ++table.find_or_insert(key_of(i));
+    CHECK(table.memory_bytes() > 2 * bytes);
+    // The older snapshot inherits what both saw.
+    if (round % 2 == 0)
+      newer.reset();
+    else
+      older.reset();
+    table.reclaim();
+    CHECK(table.memory_bytes() > bytes);
+    older.reset();
+    newer.reset();
+    table.reclaim();
+    CHECK(table.memory_bytes() == bytes);
+  }
+}
+
+TEST_CASE("a frozen table outlives its table and is read on another thread", "[state]") {
+  auto table = std::make_unique<Table<std::string>>(declaration(), string_keys);
+  for (int i = 0; i < 3000; ++i)
+    table->find_or_insert(StringKey(std::to_string(i)).context) = "value of " + std::to_string(i);
+  auto frozen = table->freeze();
+  std::map<std::string, std::string> read;
+  std::thread reader([&, held = std::move(frozen)] { read = contents(*held, 0); });
+  for (int i = 0; i < 3000; ++i) {
+    table->find_or_insert(StringKey(std::to_string(i)).context) += " changed";
+    if (i % 3 == 0) table->erase(StringKey(std::to_string(i)).context);
+    if (i % 100 == 0) table->reclaim();
+  }
+  table.reset();
+  reader.join();
+  REQUIRE(read.size() == 3000);
+  for (int i = 0; i < 3000; ++i)
+    REQUIRE(read[StringKey(std::to_string(i)).bytes] ==
+            encode_value("value of " + std::to_string(i)));
+}
+
+TEST_CASE("long lists freeze, grow and are destroyed without recursion", "[state]") {
+  Table<ListValue<std::uint64_t>> table(declaration(StateKind::list), compact_keys);
+  ListValue<std::uint64_t>& list = table.find_or_insert(key_of(1));
+  for (std::uint64_t i = 0; i < 2'000'000; ++i) list.push_back(i);
+  auto frozen = table.freeze();
+  for (std::uint64_t i = 0; i < 1000; ++i) table.find_or_insert(key_of(1)).push_back(7);
+  CHECK(table.find(key_of(1))->size() == 2'001'000);
+  CHECK(contents(*frozen, 8)[encode_value(std::uint64_t{1})].size() == 16'000'000);
+  frozen.reset();
+  table.reclaim();
+  std::uint64_t expected = 0;
+  table.find(key_of(1))->for_each([&](std::uint64_t element) {
+    if (expected < 2'000'000) REQUIRE(element == expected);
+    ++expected;
+  });
+  CHECK(expected == 2'001'000);
+  CHECK(table.memory_bytes() > 16'000'000);
+  CHECK(table.erase(key_of(1)));
+}
+
+TEST_CASE("entries written by a frozen table are in order and restore", "[state]") {
+  Table<std::string> table(declaration(), string_keys);
+  for (int i = 0; i < 500; ++i)
+    table.find_or_insert(StringKey(std::string(static_cast<std::size_t>(i), 'a')).context) = "x";
+  BytesSink sink;
+  const auto handle = table.freeze()->write(sink);
+  REQUIRE(handle);
+  BytesSource source(sink.bytes);
+  Table<std::string> restored(declaration(), string_keys);
+  for (const KeyGroupExtent& extent : handle->groups) {
+    restored.reserve(extent.group, extent.entries);
+    REQUIRE(read_extent(source, extent, 0,
+                        [&](auto key, auto value) { return restored.insert(key, value); }));
+  }
+  CHECK(restored.entries() == 500);
+  BytesSink again;
+  REQUIRE(restored.freeze()->write(again));
+  CHECK(again.bytes == sink.bytes);
+}
+
+TEST_CASE("restored entries that do not fit are refused", "[state]") {
+  Table<std::uint64_t> table(declaration(), {{1, 3}, 4, 8});
+  const auto entry = [](std::uint32_t group, std::uint64_t key) {
+    std::string bytes;
+    append_entry_key({group, encode_value(key), {}, {}}, 8, bytes);
+    return bytes;
+  };
+  CHECK(table.insert(entry(1, 5), encode_value(std::uint64_t{9})));
+  CHECK(table.insert(entry(1, 5), encode_value(std::uint64_t{9})).error().code == Errc::corruption);
+  CHECK(table.insert(entry(0, 6), encode_value(std::uint64_t{9})).error().code == Errc::corruption);
+  CHECK(table.insert(entry(3, 6), encode_value(std::uint64_t{9})).error().code == Errc::corruption);
+  CHECK(table.insert(entry(1, 6), "short").error().code == Errc::corruption);
+  CHECK(table.insert(entry(1, 7), "more than enough").error().code == Errc::corruption);
+  CHECK(table.insert("x", "y").error().code == Errc::corruption);
+  CHECK(table.insert(entry(1, 8) + "map key", encode_value(std::uint64_t{9})).error().code ==
+        Errc::corruption);
+}
+
+TEST_CASE("partial values of a reducing state are folded in order when read", "[state]") {
+  Table<std::string> table(declaration(StateKind::reducing), compact_keys,
+                           {[](const std::string& a, const std::string& b) {
+                             if (b == "bad") throw std::runtime_error("cannot fold");
+                             return a + b;
+                           }});
+  std::string entry;
+  append_entry_key({1, encode_value(std::uint64_t{1}), {}, {}}, 8, entry);
+  const auto bytes = [](const char* text) { return encode_value(std::string(text)); };
+  SECTION("several") {
+    REQUIRE(table.insert(entry, bytes("a") + bytes("b") + bytes("c")));
+    const auto frozen = table.freeze();
+    CHECK(contents(*frozen, 8)[encode_value(std::uint64_t{1})] == bytes("abc"));
+  }
+  SECTION("none is damage") { CHECK(table.insert(entry, "").error().code == Errc::corruption); }
+  SECTION("a function that throws is reported") {
+    const auto inserted = table.insert(entry, bytes("a") + bytes("bad"));
+    REQUIRE_FALSE(inserted);
+    CHECK(inserted.error().code == Errc::user_function_failed);
+    CHECK_THAT(inserted.error().what, Catch::Contains("cannot fold"));
+  }
+}
+
+/// A database in memory that counts how often it is asked.
+struct MapBacking final : StateBacking {
+  std::map<std::string, std::string> entries;
+  int loads = 0;
+  std::optional<Error> failure;
+  Result<bool> load(std::string_view entry_key, std::string& value) override {
+    ++loads;
+    if (failure) return std::unexpected(*failure);
+    const auto found = entries.find(std::string(entry_key));
+    if (found == entries.end()) return false;
+    value = found->second;
+    return true;
+  }
+  void take_changes(TableBase& table) {
+    table.for_each_change([&](std::string_view key, const std::string* value) {
+      if (value != nullptr)
+        entries[std::string(key)] = *value;
+      else
+        entries.erase(std::string(key));
+    });
+    table.forget_changes();
+  }
+};
+
+SCENARIO("a table in front of a database is a write-through cache", "[state]") {
+  GIVEN("an empty database") {
+    MapBacking backing;
+    Table<std::uint64_t> table(declaration(), compact_keys);
+    table.set_backing(&backing, true);
+    WHEN("keys are counted") {
+      for (std::uint64_t i = 0; i < 2000; ++i) ++table.find_or_insert(key_of(i % 1000));
+      THEN("the database is not asked, and gets each key once") {
+        CHECK(backing.loads == 0);
+        backing.take_changes(table);
+        CHECK(backing.entries.size() == 1000);
+        CHECK(table.counters().entries_encoded == 1000);
+        CHECK_FALSE(table.has_changes());
+      }
+    }
+    WHEN("all groups are dropped") {
+      for (std::uint64_t i = 0; i < 1000; ++i) table.find_or_insert(key_of(i)) = i;
+      table.drop_groups(0);
+      CHECK(table.entries() == 1000);  // not while there are changes
+      backing.take_changes(table);
+      table.drop_groups(0);
+      CHECK(table.entries() == 0);
+      THEN("values come back from the database, once") {
+        for (std::uint64_t i = 0; i < 1000; ++i) REQUIRE(*table.find(key_of(i)) == i);
+        for (std::uint64_t i = 0; i < 1000; ++i)
+          REQUIRE(++*table.find_for_write(key_of(i)) == i + 1);
+        CHECK(backing.loads == 1000);
+        CHECK(table.find(key_of(5000)) == nullptr);
+        backing.take_changes(table);
+        CHECK(backing.entries.size() == 1000);
+      }
+      THEN("a key that was removed stays removed before and after the database knows") {
+        REQUIRE(table.erase(key_of(3)));
+        CHECK(table.find(key_of(3)) == nullptr);
+        CHECK_FALSE(table.erase(key_of(3)));
+        backing.take_changes(table);
+        CHECK(table.find(key_of(3)) == nullptr);
+        CHECK(backing.entries.size() == 999);
+        ++table.find_or_insert(key_of(3));
+        backing.take_changes(table);
+        CHECK(backing.entries.size() == 1000);
+        CHECK(*table.find(key_of(3)) == 1);
+      }
+      THEN("a database that cannot be read is reported through the user's code") {
+        backing.failure = Error{Errc::io_error, "/db: gone"};
+        CHECK_THROWS_AS(table.find(key_of(1)), StateAccessFailed);
+        CHECK_THROWS_WITH(table.find_or_insert(key_of(1)), "/db: gone");
+        backing.failure.reset();
+        CHECK(*table.find(key_of(1)) == 1);
+      }
+      THEN("an entry that does not decode is reported and not kept") {
+        std::string damaged;
+        append_entry_key({key_of(1).group, encode_value(std::uint64_t{1}), {}, {}}, 8, damaged);
+        backing.entries[damaged] = "?";
+        CHECK_THROWS_AS(table.find(key_of(1)), StateAccessFailed);
+        CHECK_THROWS_AS(table.find(key_of(1)), StateAccessFailed);
+      }
+    }
+  }
+}
+
+TEST_CASE("an arena hands freed blocks out again and aligns them", "[state]") {
+  Table<std::string> table(declaration(), string_keys);
+  // Keys of all lengths up to large blocks, twice: the second round needs no more memory.
+  std::size_t first = 0;
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t size = 0; size < 40'000; size += 331)
+      table.find_or_insert(StringKey(std::string(size, 'x')).context) = "v";
+    if (round == 0)
+      first = table.memory_bytes();
+    else
+      CHECK(table.memory_bytes() == first);
+    for (std::size_t size = 0; size < 40'000; size += 331)
+      REQUIRE(table.erase(StringKey(std::string(size, 'x')).context));
+  }
+}
+
+}  // namespace
+}  // namespace weir
