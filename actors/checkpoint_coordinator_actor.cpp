@@ -196,7 +196,8 @@ struct Performer {
   }
   void operator()(const LogFailure& effect) const {
     const std::string which = effect.checkpoint ? "checkpoint " + std::to_string(effect.checkpoint->value) : "a checkpoint";
-    self->state.setup.seams->log("warning", "job " + to_string(self->state.setup.job.id) + ": " + which + " " +
+    // Refused before it had an id, a periodic checkpoint only waits for its turn: daily business.
+    self->state.setup.seams->log(effect.checkpoint ? "warning" : "info", "job " + to_string(self->state.setup.job.id) + ": " + which + " " +
                                                 to_string(effect.reason) + ": " + effect.sentence);
   }
 };

@@ -47,6 +47,7 @@ Status restore(PreparedJob& job, CheckpointStorage& storage) {
   WEIR_TRY_ASSIGN(metadata, read_metadata(storage, directory));
   WEIR_TRY_ASSIGN(assignment, assign_state(metadata, directory, job.plan, job.graph, job.submission.allow_non_restored_state));
   job.plan = assignment.plan;
+  job.graph = build_job_graph(job.plan);
   std::ranges::copy(assignment.warnings, std::back_inserter(job.warnings));
   job.restore = std::move(assignment);
   job.restored_from = directory;

@@ -17,6 +17,7 @@
 #include "state/executor.hpp"
 #include "state/file_system.hpp"
 #include "state/keyed_state_backend.hpp"
+#include "state/standard_streams.hpp"
 
 namespace weir {
 
@@ -27,6 +28,7 @@ struct ProcessSeams {
   Random* random = nullptr;
   FileSystem* files = nullptr;
   std::shared_ptr<CheckpointStorage> storage;
+  StandardStreams* standard_streams = nullptr;
   IoExecutor* io = nullptr;
   TaskExecutor* executor = nullptr;
   Delivery* delivery = nullptr;

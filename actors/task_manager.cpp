@@ -87,6 +87,7 @@ TaskEnvironment make_environment(Self self, const SubmitTask& message, const Loa
   env.backend = job.backend;
   env.storage = seams.storage;
   env.files = seams.files;
+  env.standard_streams = seams.standard_streams;
   env.clock = seams.clock;
   env.random = seams.random;
   env.io = seams.io;

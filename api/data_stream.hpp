@@ -36,8 +36,9 @@ struct ResultOf<F> {
 template <class F, class Given>
 using FlatMapResult = std::conditional_t<std::is_void_v<Given>, typename ResultOf<F>::Type, Given>;
 
+/// A function that snapshots itself, which only an operator that opens it can know.
 template <class F>
-constexpr bool keeps_operator_state =
+constexpr bool snapshots_itself =
     std::derived_from<F, CheckpointedFunction> || requires { typename F::CheckpointedState; };
 
 }  // namespace detail
@@ -67,6 +68,7 @@ class DataStream {
     if constexpr (std::derived_from<F, RichFunction>) {
       return add_function<typename F::Result>("map", std::move(f));
     } else {
+      static_assert(!detail::snapshots_itself<F>, "to be snapshotted, derive the function from RichMapFunction");
       using Out = std::remove_cvref_t<std::invoke_result_t<F&, T>>;
       return add<Out>("map", [f] { return std::make_unique<MapOperator<T, Out, F>>(f); });
     }
@@ -74,6 +76,7 @@ class DataStream {
   /// Keeps the records for which `f(const T&)` is true.
   template <class F>
   DataStream<T> filter(F f) const {
+    static_assert(!detail::snapshots_itself<F>, "a filter keeps no state; use a RichFlatMapFunction");
     return add<T>("filter", [f] { return std::make_unique<FilterOperator<T, F>>(f); });
   }
   /// `flat_map<Out>(f)` with `f(T, Collector<Out>&)`, or `flat_map(function)` with a
@@ -85,6 +88,7 @@ class DataStream {
     if constexpr (std::derived_from<F, RichFunction>) {
       return add_function<Out>("flat_map", std::move(f));
     } else {
+      static_assert(!detail::snapshots_itself<F>, "to be snapshotted, derive the function from RichFlatMapFunction");
       return add<Out>("flat_map", [f] { return std::make_unique<FlatMapOperator<T, Out, F>>(f); });
     }
   }
@@ -187,7 +191,7 @@ class DataStream {
   template <class Out, class F>
   DataStream<Out> add_function(const std::string& name, F f) const {
     return add<Out>(name, [f] { return std::make_unique<detail::FunctionOperator<T, Out, F>>(f); },
-                    detail::keeps_operator_state<F>);
+                    true);  // it may ask for operator state in `open`
   }
   std::vector<Upstream> repartitioned(Partitioning partitioning, const WriterFactory& make_writer) const {
     std::vector<Upstream> result = upstream_;

@@ -131,9 +131,7 @@ class KeyedOperator : public Operator {
       for (std::size_t calls = 0; calls < 256 && !out.full(); ++calls) {
         while (walk_next_ == walk_keys_.size()) {
           if (walk_group_ == groups_.end) return Progress::done;
-          auto keys = backend_->keys_of_group(walk_group_++);
-          if (!keys) throw std::runtime_error(keys.error().what);
-          walk_keys_ = std::move(*keys);
+          walk_keys_ = value_or_throw(backend_->keys_of_group(walk_group_++));
           walk_next_ = 0;
         }
         ByteReader reader(walk_keys_[walk_next_++]);

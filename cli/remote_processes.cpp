@@ -10,6 +10,7 @@
 #include "storage/system.hpp"
 
 namespace weir {
+
 struct RemoteProcesses::Actors {
   ActorSystemConfig config;
   SystemClock clock;
@@ -17,11 +18,12 @@ struct RemoteProcesses::Actors {
   caf::actor_system system{config};
 };
 
-RemoteProcesses::RemoteProcesses() : actors_(std::make_unique<Actors>()) {}
+RemoteProcesses::RemoteProcesses() = default;
 RemoteProcesses::~RemoteProcesses() = default;
 
 Result<std::unique_ptr<JobClient>> RemoteProcesses::connect(Socket socket,
                                                             std::chrono::milliseconds timeout) {
+  if (actors_ == nullptr) actors_ = std::make_unique<Actors>();
   Socket watched = socket.duplicate();
   WEIR_TRY_ASSIGN(job_manager, connect_peer(actors_->system, std::move(socket), timeout));
   return std::make_unique<GatewayJobClient>(actors_->system, std::move(job_manager),

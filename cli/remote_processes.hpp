@@ -21,7 +21,7 @@ class RemoteProcesses {
 
  private:
   struct Actors;
-  std::unique_ptr<Actors> actors_;
+  std::unique_ptr<Actors> actors_;  ///< from the first connection on
 };
 
 }  // namespace weir

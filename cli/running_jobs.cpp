@@ -47,7 +47,7 @@ Result<FoundJob> find_job(const ReachedProcesses& reached, const std::string& wo
     for (const JobOverview& job : process.jobs) {
       if (!to_string(job.id).starts_with(word)) continue;
       if (found)
-        return error(Errc::invalid_argument,
+        return error(Errc::not_found,
                      "the ids of several jobs begin with '" + word + "'; give more digits");
       found = FoundJob{process.client.get(), job};
     }

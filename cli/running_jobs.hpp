@@ -41,7 +41,7 @@ struct FoundJob {
 };
 
 /// The job whose id begins with `word`, which has at least 6 digits.
-/// Errors: `not_found`; `invalid_argument` if `word` is too short or fits several jobs.
+/// Errors: `not_found` if there is none, or several; `invalid_argument` if `word` is too short.
 [[nodiscard]] Result<FoundJob> find_job(const ReachedProcesses& reached, const std::string& word);
 
 }  // namespace weir

@@ -66,14 +66,17 @@ int converse(const CommonOptions& common,
   return success_exit_code;
 }
 
-/// Asks the JobManager of `job` and waits for the answer; `what` is shown if that takes long.
+/// Asks a JobManager and waits for the answer; `what` is shown if that takes long.
 template <class M>
-auto ask(const Conversation& conversation, const FoundJob& job, M message,
+auto ask(const Conversation& conversation, JobClient& client, M message,
          std::chrono::milliseconds timeout, const std::string& what) {
-  const Progress progress(what + " of job " + job.overview.name,
-                          !conversation.json && ::isatty(STDERR_FILENO) != 0,
-                          [&job] { return job.client->is_gone(); });
-  return job.client->ask(std::move(message), timeout);
+  const Progress progress(what, !conversation.json && ::isatty(STDERR_FILENO) != 0,
+                          [&client] { return client.is_gone(); });
+  auto answer = client.ask(std::move(message), timeout);
+  // The words were right; what the JobManager refuses, it found outside of them.
+  if (!answer && answer.error().code == Errc::invalid_argument)
+    answer.error().code = Errc::unavailable;
+  return answer;
 }
 
 /// The target directory of a savepoint, absolute; empty if none is named.
@@ -132,7 +135,7 @@ int run_verb(const ListCommand& command) {
 int run_verb(const InfoCommand& command) {
   return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
-    WEIR_TRY_ASSIGN(details, ask(conversation, job, RequestJobDetails{job.overview.id},
+    WEIR_TRY_ASSIGN(details, ask(conversation, *job.client, RequestJobDetails{job.overview.id},
                                  conversation.timeout, "asking for the details"));
     return conversation.json ? details_json(details) : details_text(details);
   });
@@ -142,7 +145,7 @@ int run_verb(const SavepointCommand& command) {
   return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
     WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
-    WEIR_TRY_ASSIGN(written, ask(conversation, job, TriggerSavepoint{job.overview.id, target},
+    WEIR_TRY_ASSIGN(written, ask(conversation, *job.client, TriggerSavepoint{job.overview.id, target},
                                  snapshot_timeout, "writing a savepoint"));
     return savepoint_answer(conversation, written.job, written.path);
   });
@@ -156,10 +159,8 @@ int run_verb(const DisposeCommand& command) {
     FileCheckpointStorage storage(files, random);
     WEIR_TRY(check_not_in_use(conversation, storage, path));
     if (JobClient* client = process_to_dispose(conversation, path)) {
-      const Progress progress("deleting the savepoint",
-                              !conversation.json && ::isatty(STDERR_FILENO) != 0,
-                              [client] { return client->is_gone(); });
-      WEIR_TRY(client->ask(DisposeSavepoint{path}, snapshot_timeout));
+      WEIR_TRY(ask(conversation, *client, DisposeSavepoint{path}, snapshot_timeout,
+                   "deleting the savepoint"));
     } else {
       WEIR_TRY(delete_snapshot(storage, path));
     }
@@ -173,11 +174,11 @@ int run_verb(const CancelCommand& command) {
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
     const JobId id = job.overview.id;
     if (command.with_savepoint) {
-      WEIR_TRY_ASSIGN(cancelled, ask(conversation, job, CancelJobWithSavepoint{id, target},
+      WEIR_TRY_ASSIGN(cancelled, ask(conversation, *job.client, CancelJobWithSavepoint{id, target},
                                      snapshot_timeout, "writing the last savepoint"));
       return savepoint_answer(conversation, id, cancelled.savepoint);
     }
-    WEIR_TRY(ask(conversation, job, CancelJob{id}, conversation.timeout, "waiting for the end"));
+    WEIR_TRY(ask(conversation, *job.client, CancelJob{id}, conversation.timeout, "waiting for the end"));
     return conversation.json ? cancellation_json(id) : "job " + to_string(id) + " is cancelled\n";
   });
 }
@@ -187,7 +188,7 @@ int run_verb(const StopCommand& command) {
     WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
     const JobId id = job.overview.id;
-    WEIR_TRY_ASSIGN(stopped, ask(conversation, job, StopJobWithSavepoint{id, target, command.drain},
+    WEIR_TRY_ASSIGN(stopped, ask(conversation, *job.client, StopJobWithSavepoint{id, target, command.drain},
                                  snapshot_timeout, "writing the last savepoint"));
     return savepoint_answer(conversation, id, stopped.savepoint);
   });
@@ -196,7 +197,7 @@ int run_verb(const StopCommand& command) {
 int run_verb(const CheckpointCommand& command) {
   return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
-    WEIR_TRY_ASSIGN(completed, ask(conversation, job, RequestCheckpoint{job.overview.id},
+    WEIR_TRY_ASSIGN(completed, ask(conversation, *job.client, RequestCheckpoint{job.overview.id},
                                    snapshot_timeout, "taking a checkpoint"));
     if (conversation.json) return checkpoint_json(completed);
     return "checkpoint " + std::to_string(completed.checkpoint.value) +

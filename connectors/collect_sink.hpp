@@ -29,8 +29,8 @@ class Collected {
   std::vector<T> values_;
 };
 
-/// Appends the records to a list of the caller's, in this process. For tests and small results; a job
-/// that is restored appends some of them again.
+/// Appends the records to a list of the caller's, in this process. For tests and small results; a
+/// job that is restored appends some of them again.
 template <class T>
 class CollectSink final : public Operator {
  public:

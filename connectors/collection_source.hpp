@@ -9,8 +9,9 @@
 
 namespace weir {
 
-/// Emits the values that the job's function gave it, in order, each exactly once. For tests, examples and small
-/// tables. Reads with one subtask; the operator list state `position` says how many were emitted.
+/// Emits the values that the job's function gave it, in order, each exactly once. For tests,
+/// examples and small tables. Reads with one subtask; the operator list state `position` says how
+/// many were emitted.
 template <class T>
 class CollectionSource final : public SourceOperator {
  public:

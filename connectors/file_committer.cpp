@@ -51,9 +51,9 @@ bool consists_of(std::string_view text, std::string_view characters) {
 }
 
 std::unexpected<Error> unusable(const std::string& directory, const Error& cause) {
-  return error(cause.code, "output directory " + directory +
-                               " cannot be written; give another or change its permissions: " +
-                               cause.what);
+  return error(cause.code,
+               "output directory " + directory +
+                   " cannot be written; give another or change its permissions: " + cause.what);
 }
 
 Status check_size(const std::string& path, std::uint64_t size_bytes, const PreCommittedFile& file) {
@@ -82,7 +82,8 @@ bool is_pending_file_of(std::string_view name, std::string_view uid) {
   name.remove_prefix(begin.size());
   if (name.size() < pending_suffix.size()) return false;
   name.remove_suffix(pending_suffix.size());
-  // Exactly subtask, counter and random part: operator "a" must not take a file of "a-1" for its own.
+  // Exactly subtask, counter and random part: operator "a" must not take a file of "a-1" for its
+  // own.
   const std::size_t first = name.find('-');
   const std::size_t second = name.find('-', first + 1);
   if (first == std::string_view::npos || second == std::string_view::npos) return false;
@@ -144,10 +145,9 @@ Status FileCommitter::try_writing() {
 }
 
 Status FileCommitter::begin_file() {
-  file_name_ = output_file_name(context_->uid(), context_->subtask(), ++counter_,
-                                context_->random().next());
-  WEIR_TRY_ASSIGN(file,
-                  context_->files().create(directory_ + "/" + pending_file_name(file_name_)));
+  file_name_ =
+      output_file_name(context_->uid(), context_->subtask(), ++counter_, context_->random().next());
+  WEIR_TRY_ASSIGN(file, context_->files().create(directory_ + "/" + pending_file_name(file_name_)));
   file_ = std::move(file);
   file_bytes_ = 0;
   return {};
@@ -208,8 +208,7 @@ Status FileCommitter::commit(const PreCommittedFile& file) {
   const std::string from = file.directory + "/" + pending_file_name(file.name);
   const std::string to = file.directory + "/" + file.name;
   const auto pending = files.stat(from);
-  if (!pending && pending.error().code != Errc::not_found)
-    return std::unexpected(pending.error());
+  if (!pending && pending.error().code != Errc::not_found) return std::unexpected(pending.error());
   if (pending) {
     WEIR_TRY(check_size(from, pending->size_bytes, file));
     auto renamed = files.rename_no_replace(from, to);
@@ -217,13 +216,14 @@ Status FileCommitter::commit(const PreCommittedFile& file) {
   }
   const auto committed = files.stat(to);
   if (!committed && committed.error().code == Errc::not_found)
-    return error(Errc::corruption, "output file " + to + ", which the snapshot holds, is gone, and " +
+    return error(Errc::corruption, "output file " + to +
+                                       ", which the snapshot holds, is gone, and " +
                                        pending_file_name(file.name) +
                                        " beside it too: restore it or start from another snapshot");
   if (!committed) return std::unexpected(committed.error());
   WEIR_TRY(check_size(to, committed->size_bytes, file));
-  // Both names: a file system that renames by linking crashed before it removed the first. The random
-  // part makes sure that it is the same file.
+  // Both names: a file system that renames by linking crashed before it removed the first. The
+  // random part makes sure that it is the same file.
   return pending ? files.remove(from) : Status{};
 }
 

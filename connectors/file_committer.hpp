@@ -10,18 +10,19 @@
 
 namespace weir {
 
-/// A closed and synced file that waits for a checkpoint to complete. An element of the sink's state.
+/// A closed and synced file that waits for a checkpoint to complete. An element of the sink's
+/// state.
 struct PreCommittedFile {
-  std::string directory;        ///< absolute
-  std::string name;             ///< once it is committed; until then `pending_file_name(name)`
+  std::string directory;  ///< absolute
+  std::string name;       ///< once it is committed; until then `pending_file_name(name)`
   std::uint64_t size_bytes = 0;
-  CheckpointId covered_by;      ///< the first checkpoint or savepoint that holds it; 0: none yet
+  CheckpointId covered_by;  ///< the first checkpoint or savepoint that holds it; 0: none yet
   bool operator==(const PreCommittedFile&) const = default;
 };
 WEIR_FIELDS(PreCommittedFile, directory, name, size_bytes, covered_by)
 
-/// The name of an output file: operator, subtask, number in this attempt, random part. Does not begin
-/// with a dot. Different uids have different names.
+/// The name of an output file: operator, subtask, number in this attempt, random part. Does not
+/// begin with a dot. Different uids have different names.
 [[nodiscard]] std::string output_file_name(std::string_view uid, std::uint32_t subtask,
                                            std::uint64_t counter, std::uint64_t random);
 /// Its name until it is committed; begins with a dot.
@@ -37,15 +38,14 @@ WEIR_FIELDS(PreCommittedFile, directory, name, size_bytes, covered_by)
 /// barrier. Before the next barrier it is closed and synced, with its name in the directory, and
 /// entered in the union state `files`. When a checkpoint (or the savepoint that ends the job) is
 /// complete, the files entered up to it are committed: renamed, never replacing, and the directory
-/// synced. A file whose checkpoint is aborted, or which only an ordinary savepoint covers, goes with
-/// the next one that completes.
+/// synced. A file whose checkpoint is aborted, or which only an ordinary savepoint covers, goes
+/// with the next one that completes.
 ///
-/// Restore, at any parallelism: subtask 0 sees the files of all and commits them, where they lie, in `open`;
-/// what a failed attempt had committed already is success. Then it removes the pending files of this
-/// operator that are left: no barrier covered them, and their lines come again. Nobody else's file can
-/// be among them: the subtasks of the old attempt have ended, those of the new one begin a file with
-/// their first line, and no source emits before every subtask is open. For the same reason no other
-/// subtask needs to wait.
+/// Restore, at any parallelism: subtask 0 sees the files of all and commits them, where they lie,
+/// in `open`; what a failed attempt had committed already is success. Then it removes the pending
+/// files of this operator that are left: no barrier covered them, and their lines come again.
+/// Nobody else's file can be among them: the subtasks of the old attempt have ended, those of the
+/// new one begin a file with their first line, and no source emits before every subtask is open.
 /// A job that does not start from a snapshot refuses a directory with committed files.
 ///
 /// All subtasks must see the same directory. Several sinks of a job may share one.
@@ -57,16 +57,16 @@ class FileCommitter {
   /// Makes the directory, commits, removes and refuses as said above. Errors, each one sentence:
   /// `already_exists`; `corruption` if a file of the snapshot is gone or has changed; `io_error`.
   [[nodiscard]] Status open(OperatorContext& context);
-  /// Appends `line` and a newline. Errors: `io_error`; the sink is then of no further use, and nothing
-  /// that it had not entered in its state may be entered later.
+  /// Appends `line` and a newline. Errors: `io_error`; the sink is then of no further use, and
+  /// nothing that it had not entered in its state may be entered later.
   [[nodiscard]] Status append_line(std::string_view line) {
     if (!file_) WEIR_TRY(begin_file());
     buffer_ += line;
     buffer_ += '\n';
     return buffer_.size() < buffer_bytes ? Status{} : write_buffer();
   }
-  /// Closes the file being written, if there is one, so that it survives a crash of the machine. Before
-  /// every `snapshot` and at the end of the input. Errors: as `append_line`.
+  /// Closes the file being written, if there is one, so that it survives a crash of the machine.
+  /// Before every `snapshot` and at the end of the input. Errors: as `append_line`.
   [[nodiscard]] Status close_file();
   /// Enters the closed files in the state, for checkpoint or savepoint `id`.
   void snapshot(CheckpointId id);
@@ -89,10 +89,10 @@ class FileCommitter {
   const std::string directory_;
   OperatorContext* context_ = nullptr;
   OperatorListState<PreCommittedFile>* state_ = nullptr;
-  std::unique_ptr<OutputFile> file_;  ///< being written; null before its first line
-  std::string file_name_;             ///< of `file_`, once committed
-  std::uint64_t file_bytes_ = 0;      ///< appended to `file_`, without `buffer_`
-  std::string buffer_;                ///< lines that are not yet appended
+  std::unique_ptr<OutputFile> file_;      ///< being written; null before its first line
+  std::string file_name_;                 ///< of `file_`, once committed
+  std::uint64_t file_bytes_ = 0;          ///< appended to `file_`, without `buffer_`
+  std::string buffer_;                    ///< lines that are not yet appended
   std::vector<PreCommittedFile> closed_;  ///< not committed; what the state holds after `snapshot`
   std::uint64_t counter_ = 0;             ///< files begun in this attempt
 };

@@ -9,9 +9,9 @@
 
 namespace weir {
 
-/// Writes one line per record into files in a directory, exactly once: every file there whose name does
-/// not begin with a dot is committed and will not change. `format(const T&)` yields the line, without
-/// newline. How it works and what it promises is said at `FileCommitter`.
+/// Writes one line per record into files in a directory, exactly once: every file there whose name
+/// does not begin with a dot is committed and will not change. `format(const T&)` yields the line,
+/// without newline. How it works and what it promises is said at `FileCommitter`.
 /// Errors: those of `FileCommitter`; in mid-stream as `OperatorError`.
 template <class T, class F>
 class FileSink final : public Operator {
@@ -39,8 +39,8 @@ class FileSink final : public Operator {
   }
 
  private:
-  /// What fails here fails the task. In `snapshot_state` it would only decline the checkpoint, and the
-  /// job would go on without the lines of this file.
+  /// What fails here fails the task. In `snapshot_state` it would only decline the checkpoint, and
+  /// the job would go on without the lines of this file.
   Progress close_file() {
     value_or_throw(committer_.close_file());
     return Progress::done;

@@ -24,19 +24,19 @@ WEIR_FIELDS(IndexLane, next, end, stride)
 
 /// `count` of a `GeneratorSource` that does not end.
 inline constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
-/// Into how many lanes the indices are dealt, if there are as many; also the largest number of subtasks
-/// that have something to do after a change of parallelism.
+/// Into how many lanes the indices are dealt, if there are as many; also the largest number of
+/// subtasks that have something to do after a change of parallelism.
 inline constexpr std::uint64_t generator_lanes = 128;
 
-/// The lanes that subtask `subtask` of `parallelism` begins with. Those of all subtasks together hold
-/// every index from 0 up to, not including, `count` once.
+/// The lanes that subtask `subtask` of `parallelism` begins with. Those of all subtasks together
+/// hold every index from 0 up to, not including, `count` once.
 [[nodiscard]] std::vector<IndexLane> index_lanes(std::uint64_t count, std::uint32_t subtask,
                                                  std::uint32_t parallelism);
 
-/// Emits `f(index) -> T` for the indices from 0 up to, not including, `count`, each exactly once, at any
-/// parallelism; one subtask emits them in order. `f` depends on its index alone. The indices are dealt
-/// out as lanes, which are the operator list state `lanes`, so that they can be dealt out again.
-/// The rate is records per second over all subtasks.
+/// Emits `f(index) -> T` for the indices from 0 up to, not including, `count`, each exactly once,
+/// at any parallelism; one subtask emits them in order. `f` depends on its index alone. The indices
+/// are dealt out as lanes, which are the operator list state `lanes`, so that they can be dealt out
+/// again. The rate is records per second over all subtasks.
 template <class T, class F>
 class GeneratorSource final : public SourceOperator {
  public:

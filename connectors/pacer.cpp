@@ -30,7 +30,8 @@ MonotonicTime Pacer::due(std::uint64_t index) const {
   const double nanoseconds = std::ceil(static_cast<double>(index) / *rate_ * 1e9);
   // Slower than once in a century is never; it must not overflow.
   constexpr double longest = 3e18;
-  return *begin_ + std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(nanoseconds, longest)));
+  return *begin_ +
+         std::chrono::nanoseconds(static_cast<std::int64_t>(std::min(nanoseconds, longest)));
 }
 
 }  // namespace weir

@@ -9,8 +9,9 @@
 namespace weir {
 
 /// Says how many records a source may emit by now. Record `n` is due `n / rate` seconds after the
-/// first question, whatever happened before it: a source that was held up catches up, and in the long
-/// run the rate is exact. Fast rates go in small groups, so that nobody is woken for each record.
+/// first question, whatever happened before it: a source that was held up catches up, and in the
+/// long run the rate is exact. Fast rates go in small groups, so that nobody is woken for each
+/// record.
 /// Threads: one at a time.
 class Pacer {
  public:

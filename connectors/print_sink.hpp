@@ -21,8 +21,8 @@ void append_text(const T& value, const Schema& schema, std::string& text) {
   }
 }
 
-/// Prints one line per record on the standard output of the process that the subtask runs in; the lines
-/// of a slice in one piece. A job that is restored prints some of them again.
+/// Prints one line per record on the standard output of the process that the subtask runs in; the
+/// lines of a slice in one piece. A job that is restored prints some of them again.
 /// Errors (as `OperatorError`): `io_error`.
 template <class T>
 class PrintSink final : public Operator {

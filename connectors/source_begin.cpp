@@ -3,8 +3,8 @@
 namespace weir {
 
 Result<bool> source_begins(OperatorContext& context) {
-  WEIR_TRY_ASSIGN(begun, context.operator_state().list_state<std::uint8_t>(
-                             "begun", StateKind::operator_union));
+  WEIR_TRY_ASSIGN(
+      begun, context.operator_state().list_state<std::uint8_t>("begun", StateKind::operator_union));
   const bool begins = begun->get().empty();
   begun->update({1});
   return begins;

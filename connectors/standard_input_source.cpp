@@ -46,8 +46,8 @@ std::optional<std::string_view> StandardInputSource::next_line() {
   const std::size_t end = rest ? buffer_.size() : newline;
   const std::size_t length = (end == std::string::npos ? buffer_.size() : end) - line_;
   if (length > max_line_bytes_)
-    throw OperatorError({Errc::limit_exceeded, "standard input: line " + std::to_string(lines_ + 1) +
-                                                   " is longer than " +
+    throw OperatorError({Errc::limit_exceeded, "standard input: line " +
+                                                   std::to_string(lines_ + 1) + " is longer than " +
                                                    std::to_string(max_line_bytes_) + " bytes"});
   searched_ = buffer_.size();
   if (end == std::string::npos) return std::nullopt;

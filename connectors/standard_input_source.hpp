@@ -11,9 +11,9 @@
 
 namespace weir {
 
-/// Reads the lines of standard input as they arrive, without waiting for them. A line ends in '\n'; what
-/// follows the last one is a line unless it is empty. What has been read cannot be read again: a job
-/// with this source starts neither from a snapshot nor a second time in its process.
+/// Reads the lines of standard input as they arrive, without waiting for them. A line ends in '\n';
+/// what follows the last one is a line unless it is empty. What has been read cannot be read again:
+/// a job with this source starts neither from a snapshot nor a second time in its process.
 /// Errors of `open`: `invalid_argument` if the job is restored or the parallelism is not 1,
 /// `already_exists` if standard input was read before; of `poll` (as `OperatorError`): `io_error`,
 /// `limit_exceeded` for a line longer than `max_line_bytes`.

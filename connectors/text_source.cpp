@@ -70,7 +70,8 @@ PollResult TextSource::poll() {
     if (!reading_) {
       if (waiting_.empty() || opens == opens_per_poll) break;
       ++opens;
-      reading_ = value_or_throw(LineSplitter::open(context_->files(), waiting_.front(), options_.limits));
+      reading_ =
+          value_or_throw(LineSplitter::open(context_->files(), waiting_.front(), options_.limits));
       waiting_.pop_front();
     }
     const auto line = value_or_throw(reading_->next());

@@ -16,18 +16,23 @@ namespace weir {
 
 /// What a `TextSource` reads, and how.
 struct TextSourceOptions {
-  std::vector<std::string> paths;          ///< files and directories, absolute; see `input_files`
-  std::optional<double> lines_per_second;  ///< over all subtasks, above 0; none: as fast as possible
-  std::uint64_t split_bytes = default_split_bytes;  ///< at most; shorter when there is little to share
+  /// Files and directories, absolute; see `input_files`.
+  std::vector<std::string> paths;
+  /// Over all subtasks, above 0. None: as fast as possible.
+  std::optional<double> lines_per_second;
+  /// Of a split at most; less when there is little to share.
+  std::uint64_t split_bytes = default_split_bytes;
   LineLimits limits{};
 };
 
-/// Reads the lines of text files, each exactly once, at any parallelism. The files are cut into splits
-/// by byte offset, which are dealt out when the job begins; what is left of them, with the position in
-/// each, is the operator list state `splits`. The input must not change while the job runs: not while
-/// the job begins, because every subtask cuts it for itself, and not below what has been read.
+/// Reads the lines of text files, each exactly once, at any parallelism. The files are cut into
+/// splits by byte offset, which are dealt out when the job begins; what is left of them, with the
+/// position in each, is the operator list state `splits`. The input must not change while the job
+/// runs: not while the job begins, because every subtask cuts it for itself, and not below what has
+/// been read.
 ///
-/// The rate is divided evenly among the subtasks that begin with a split; after a restore, among all.
+/// The rate is divided evenly among the subtasks that begin with a split; after a restore, among
+/// all.
 /// Errors: `open` and `poll` (as `OperatorError`) give those of `input_splits` and `LineSplitter`.
 /// Reads block the task for as long as the disk takes.
 class TextSource final : public SourceOperator {

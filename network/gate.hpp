@@ -32,6 +32,8 @@ struct GateSettings {
 class Gate {
  public:
   /// Takes over the connected socket of a peer that was let in. On the gate's thread; not to block.
+  /// The gate keeps a second descriptor to see when the peer leaves, so that ending the connection from
+  /// this side takes a `shutdown`; CAF does that.
   using Admit = std::function<void(Socket)>;
 
   /// Listens, and accepts from here on. Errors: as `listen_at`.

@@ -131,10 +131,15 @@ class Collector {
   /// For operators: where to collect, and the event time of what follows.
   void attach(Batch<T>* batch) { batch_ = batch; }
   void set_time(EventTime time) {
+    // Records before that have none get their place in the column.
+    if (!timed_) batch_->times.resize(batch_->values.size(), no_event_time);
     timed_ = true;
     time_ = time;
   }
-  void clear_time() { timed_ = false; }
+  void clear_time() {
+    timed_ = !batch_->times.empty();
+    time_ = no_event_time;
+  }
   [[nodiscard]] bool full() const { return batch_->full(); }
   [[nodiscard]] Batch<T>& batch() { return *batch_; }
 

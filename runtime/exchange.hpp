@@ -89,8 +89,12 @@ class TypedExchangeWriter : public ExchangeWriter {
   /// Moves record `r` of `from` to channel `i`.
   void append(std::size_t i, Batch<T>& from, std::size_t r) {
     Batch<T>& to = partial(i);
+    // A batch in which only some records have a time says so of the others.
+    if (!from.times.empty() || !to.times.empty()) {
+      to.times.resize(to.values.size(), no_event_time);
+      to.times.push_back(from.times.empty() ? no_event_time : from.times[r]);
+    }
     to.add(std::move(from.values[r]));
-    if (!from.times.empty()) to.times.push_back(from.times[r]);
     if (!from.hashes.empty()) to.hashes.push_back(from.hashes[r]);
     if (to.full()) send(i);
   }

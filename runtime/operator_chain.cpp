@@ -7,10 +7,9 @@ namespace weir {
 
 std::size_t OperatorChain::add_operator(std::string uid, std::string name, std::unique_ptr<Operator> op,
                                         std::uint32_t input_count, bool is_source) {
-  auto node = std::make_unique<Node>();
+  auto node = std::make_unique<Node>(is_source ? 1 : input_count);
   node->op = std::move(op);
   node->source = is_source ? static_cast<SourceOperator*>(node->op.get()) : nullptr;
-  node->open_inputs = is_source ? 1 : input_count;
   for (TaggedOutput& output : node->op->outputs()) node->ports.push_back({std::move(output.tag), output.port, {}, {}, {}});
   node->metrics.uid = std::move(uid);
   node->metrics.name = std::move(name);
@@ -70,14 +69,17 @@ PollResult OperatorChain::poll_source() {
   return result;
 }
 
-void OperatorChain::push_due_timers(MonotonicTime now) {
+bool OperatorChain::push_due_timers(MonotonicTime now) {
+  bool source_due = false;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     Node& node = *nodes_[i];
     if (node.timers.empty() || node.timers.top() > now) continue;
     // Several timers that are due are one call: the operator asked to be woken, not to be counted.
     while (!node.timers.empty() && node.timers.top() <= now) node.timers.pop();
-    if (node.source == nullptr && !node.finished) frames_.push_back({.kind = FrameKind::timer, .node = i, .time = now});
+    if (node.source != nullptr) source_due = true;
+    else if (!node.finished) frames_.push_back({.kind = FrameKind::timer, .node = i, .time = now});
   }
+  return source_due;
 }
 
 std::optional<MonotonicTime> OperatorChain::next_timer() const {
@@ -115,8 +117,19 @@ void OperatorChain::run_slice(const Clock& clock) {
   }
   Frame done = std::move(frames_.back());
   frames_.pop_back();
-  const bool is_event = done.kind == FrameKind::watermark || done.kind == FrameKind::before_barrier ||
-                        (done.kind == FrameKind::end && node.open_inputs == 0);
+  // Downstream goes the least watermark of the inputs, and the end once all of them have ended.
+  bool is_event = done.kind == FrameKind::before_barrier;
+  if (done.kind == FrameKind::watermark || done.kind == FrameKind::end) {
+    const bool is_end = done.kind == FrameKind::end;
+    const auto advanced = is_end ? node.watermarks.on_end_of_input(done.input)
+                                 : node.watermarks.on_watermark(done.input, done.watermark);
+    is_event = is_end && node.open_inputs == 0;
+    if (advanced && !is_event) {
+      is_event = true;
+      done.kind = FrameKind::watermark;
+      done.watermark = *advanced;
+    }
+  }
   emit(node, true, is_event ? &done : nullptr);
   recycle(done);
 }

@@ -11,6 +11,7 @@
 #include "runtime/exchange.hpp"
 #include "runtime/metrics.hpp"
 #include "runtime/operator.hpp"
+#include "runtime/watermark_merger.hpp"
 
 namespace weir {
 
@@ -48,8 +49,8 @@ class OperatorChain {
   void push_before_barrier(const CheckpointBarrier& barrier);
   /// Asks the source for records and hands on what it collected. Requires `idle()`.
   [[nodiscard]] PollResult poll_source();
-  /// Makes due timers frames. Requires `idle()`.
-  void push_due_timers(MonotonicTime now);
+  /// Makes due timers frames. Returns whether the source's time has come. Requires `idle()`.
+  bool push_due_timers(MonotonicTime now);
 
   /// True if no frame is left.
   [[nodiscard]] bool idle() const { return frames_.empty(); }
@@ -97,9 +98,11 @@ class OperatorChain {
     std::unique_ptr<AnyBatch> spare;  ///< a spent batch to collect into next
   };
   struct Node {
+    explicit Node(std::uint32_t input_count) : open_inputs(input_count), watermarks(input_count) {}
     std::unique_ptr<Operator> op;
     SourceOperator* source = nullptr;
-    std::uint32_t open_inputs = 0;  ///< inputs that have not ended
+    std::uint32_t open_inputs = 0;  ///< inputs that have not ended; a source counts as one
+    WatermarkMerger watermarks;     ///< of the inputs, for what goes downstream
     bool finished = false;          ///< it has emitted everything, in this attempt or an earlier one
     std::size_t slice = slice_records;
     std::vector<Port> ports;

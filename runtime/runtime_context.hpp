@@ -43,6 +43,11 @@ class RuntimeContext {
   }
   template <Described T>
   [[nodiscard]] ReducingState<T> reducing_state(const ReducingStateDescriptor<T>& descriptor) {
+    if (!descriptor.reduce) {
+      fail(Error{Errc::invalid_argument, "operator '" + uid() + "', state '" + descriptor.name +
+                                             "': a reducing state needs a function; give its descriptor one"});
+      return {};
+    }
     return bind<ReducingState<T>, T>(descriptor);
   }
 

@@ -4,13 +4,17 @@
 #include <exception>
 #include <utility>
 
+#include "state/table.hpp"
+
 namespace weir {
 
 namespace {
 
 /// Ids told to be aborted before their trigger came that a source remembers.
 constexpr std::size_t max_aborted_remembered = 64;
-constexpr std::chrono::milliseconds metrics_interval(500);
+/// Counters become visible this often, and when the task runs out of work.
+constexpr std::chrono::milliseconds metrics_interval(100);
+constexpr std::chrono::milliseconds idle_metrics_interval(1);
 
 /// A restart would fail the same way.
 bool is_recoverable(const Error& failure) {
@@ -43,8 +47,8 @@ class StreamTask::Context final : public OperatorContext {
   StandardStreams& standard_streams() override { return *task_.environment_.standard_streams; }
   void wake_at(MonotonicTime time) override { task_.chain_.set_timer(index_, time); }
   std::function<void()> waker() override {
-    return [weak = task_.weak_from_this()] {
-      if (auto task = weak.lock()) task->post([raw = task.get()] { raw->source_ready_ = true; });
+    return [weak = task_.weak_from_this(), index = index_] {
+      if (auto task = weak.lock()) task->post([raw = task.get(), index] { raw->look_at(index); });
     };
   }
 
@@ -100,6 +104,17 @@ class StreamTask::Context final : public OperatorContext {
                                                "--allowNonRestoredState to drop it");
   }
 
+  /// A snapshot finds a state by its name alone.
+  Status check_names() {
+    if (!keyed_) return {};
+    const auto of_operator = operator_state_.declarations();
+    for (const StateDeclaration& keyed : keyed_->declarations())
+      if (std::ranges::find(of_operator, keyed.name, &StateDeclaration::name) != of_operator.end())
+        return error(Errc::already_exists, "operator '" + uid() + "', state '" + keyed.name +
+                                               "': the name is used twice; give each state of an operator its own");
+    return {};
+  }
+
   [[nodiscard]] const OperatorRestore* restored() const {
     if (!task_.environment_.restore) return nullptr;
     for (const OperatorRestore& restore : task_.environment_.restore->operators)
@@ -107,6 +122,8 @@ class StreamTask::Context final : public OperatorContext {
     return nullptr;
   }
   [[nodiscard]] KeyedStateBackend* keyed() { return keyed_.get(); }
+  /// Lets go of the files that were restored from.
+  void close_sources() { sources_.clear(); }
 
   Result<FrozenOperator> freeze(const CheckpointBarrier& barrier, bool finished) {
     FrozenOperator frozen;
@@ -244,13 +261,19 @@ void StreamTask::trigger_checkpoint(const CheckpointBarrier& barrier) {
       decline(barrier.id, DeclineReason::task_not_ready, "the task is " + std::string(enumerator_name(state_)));
     } else if (!has_source_) {
       decline(barrier.id, DeclineReason::task_not_checkpointing, "the task has no source to start a barrier from");
-    } else if (aborted_.erase(barrier.id) > 0) {
-      chain_.broadcast(CancelCheckpointMarker{barrier.id});
-    } else if (barrier.id > last_barrier_) {
+    } else if (barrier.id > last_barrier_) {  // else: a trigger that came twice
       last_barrier_ = barrier.id;
+      const bool given_up = aborted_.contains(barrier.id);
+      aborted_.erase(aborted_.begin(), aborted_.upper_bound(barrier.id));
+      if (given_up) {
+        give_up(barrier.id);
+        return;
+      }
+      // A newer checkpoint means that the savepoint was given up, should the notice of it be lost.
+      blocked_by_.reset();
       alignment_begin_ = environment_.clock->now();
-      barriers_.push_back(barrier);
-    }  // else: a trigger that came twice
+      barriers_.push_back({barrier});
+    }
   });
 }
 
@@ -270,10 +293,20 @@ void StreamTask::cancel() {
   post([this] { cancel_requested_ = true; });
 }
 
+void StreamTask::look_at(std::size_t index) {
+  if (has_source_ && index == 0) source_ready_ = true;
+  else chain_.set_timer(index, environment_.clock->now());
+}
+
 template <class F>
 Status StreamTask::guarded(F&& call) {
-  const auto failed = [this](Errc code, const std::string& what) {
-    return error(code, "operator '" + std::string(current_operator()) + "', subtask " +
+  return guarded({}, std::forward<F>(call));
+}
+
+template <class F>
+Status StreamTask::guarded(const std::string& uid, F&& call) {
+  const auto failed = [&](Errc code, const std::string& what) {
+    return error(code, "operator '" + (uid.empty() ? current_operator() : uid) + "', subtask " +
                            std::to_string(environment_.execution.subtask) + ": " + what);
   };
   try {
@@ -284,6 +317,8 @@ Status StreamTask::guarded(F&& call) {
       return call();
     }
   } catch (const OperatorError& e) {
+    return failed(e.error().code, e.error().what);
+  } catch (const StateAccessFailed& e) {
     return failed(e.error().code, e.error().what);
   } catch (const std::exception& e) {
     return failed(Errc::user_function_failed, std::string("the user function threw: ") + e.what());
@@ -314,7 +349,7 @@ Status StreamTask::make_operators() {
   for (const std::uint32_t op : vertex.operators) {
     const OperatorDescription& description = env.description.operators[op];
     std::unique_ptr<Operator> made;
-    WEIR_TRY(guarded([&] { made = env.plan->operators[op].make(); }));
+    WEIR_TRY(guarded(description.uid, [&] { made = env.plan->operators[op].make(); }));
     const std::size_t inputs = position.empty() ? logical_inputs_.size() : 1;
     position[op] = chain_.add_operator(description.uid, description.name, std::move(made),
                                        static_cast<std::uint32_t>(inputs), description.source);
@@ -345,6 +380,8 @@ Status StreamTask::open_operator(std::size_t index) {
   if (const OperatorRestore* restore = context.restored(); restore != nullptr && restore->finished)
     chain_.set_finished(index);
   WEIR_TRY(guarded([&] { return chain_.op(index).open(context); }));
+  WEIR_TRY(context.check_names());
+  context.close_sources();
   return context.check_unclaimed();
 }
 
@@ -372,8 +409,10 @@ StepResult StreamTask::step() {
     case TaskState::deploying:
       deploy_next();
       break;
-    default:
-      return advance();
+    default: {
+      const StepResult result = advance();
+      return is_terminal(state_) ? StepResult::finished : result;
+    }
   }
   return is_terminal(state_) ? StepResult::finished : StepResult::busy;
 }
@@ -388,20 +427,20 @@ StepResult StreamTask::advance() {
   if (!chain_.idle()) {
     if (chain_.needs_room() && !chain_.has_room())
       return scan_for_barriers() ? StepResult::busy : StepResult::waiting_for_room;
-    Status worked = guarded([&] { chain_.run_slice(*environment_.clock); });
-    if (worked)
-      if (KeyedStateBackend* keyed = contexts_[chain_.current()]->keyed()) worked = keyed->store_changes();
+    const Status worked = guarded([&]() -> Status {
+      chain_.run_slice(*environment_.clock);
+      KeyedStateBackend* const keyed = contexts_[chain_.current()]->keyed();
+      return keyed != nullptr ? keyed->store_changes() : Status{};
+    });
+    metrics_stale_ = true;
     if (!worked) fail(worked.error());
   } else if (!barriers_.empty()) {
     if (preparing_) perform_checkpoint();
-    else chain_.push_before_barrier(barriers_.front());
+    else chain_.push_before_barrier(barriers_.front().barrier);
     preparing_ = !preparing_;
+    send_cancel_markers();
   } else {
-    chain_.push_due_timers(now);
-    if (has_source_ && started_) {
-      const auto timer = chain_.next_timer();
-      source_ready_ = source_ready_ || !timer || *timer <= now;
-    }
+    if (chain_.push_due_timers(now)) source_ready_ = true;
     if (!chain_.idle()) return StepResult::busy;
     const bool room = chain_.has_room();
     if (has_source_) {
@@ -414,10 +453,10 @@ StepResult StreamTask::advance() {
       if (may_poll && source_ready_) {
         if (!room) return StepResult::waiting_for_room;
         poll_source();
-        return is_terminal(state_) ? StepResult::finished : StepResult::busy;
+        return StepResult::busy;
       }
     } else if (take_input(room)) {
-      return is_terminal(state_) ? StepResult::finished : StepResult::busy;
+      return StepResult::busy;
     }
     if (state_ == TaskState::running && chain_.ended()) {
       state_ = TaskState::finishing;
@@ -425,15 +464,25 @@ StepResult StreamTask::advance() {
       environment_.listener->on_state(state_, {}, true);
     }
     chain_.flush();
+    if (now - last_metrics_ >= idle_metrics_interval) update_metrics(now);
     return room || has_source_ ? StepResult::idle : StepResult::waiting_for_room;
   }
-  return is_terminal(state_) ? StepResult::finished : StepResult::busy;
+  return StepResult::busy;
 }
 
-std::optional<MonotonicTime> StreamTask::wake_time() const { return chain_.next_timer(); }
+std::optional<MonotonicTime> StreamTask::wake_time() const {
+  std::optional<MonotonicTime> wake;
+  const auto no_later_than = [&](MonotonicTime time) { wake = wake ? std::min(*wake, time) : time; };
+  // With work left the task waits for room, and timers wait for the work.
+  if (const auto timer = chain_.next_timer(); timer && chain_.idle()) no_later_than(*timer);
+  if (chain_.has_partial()) no_later_than(last_flush_ + environment_.buffer_timeout);
+  if (metrics_stale_) no_later_than(last_metrics_ + metrics_interval);
+  return wake;
+}
 
 void StreamTask::poll_source() {
   PollResult result = PollResult::more;
+  metrics_stale_ = true;
   if (auto polled = guarded([&] { result = chain_.poll_source(); }); !polled) {
     fail(polled.error());
     return;
@@ -512,11 +561,11 @@ void StreamTask::apply(const Result<AlignmentDecisions>& decisions) {
   }
   for (const AlignmentDecision& decision : *decisions) {
     if (const auto* aligned = std::get_if<CheckpointAligned>(&decision)) {
-      barriers_.push_back(aligned->barrier);
+      barriers_.push_back({aligned->barrier});
       continue;
     }
     const auto& aborted = std::get<AlignmentAborted>(decision);
-    chain_.broadcast(CancelCheckpointMarker{aborted.id});
+    give_up(aborted.id);
     switch (aborted.reason) {
       case AlignmentAbortReason::notified:
         break;  // the coordinator knows
@@ -535,8 +584,22 @@ void StreamTask::apply(const Result<AlignmentDecisions>& decisions) {
 
 // ---- checkpoints ----------------------------------------------------------------------------------
 
+void StreamTask::give_up(CheckpointId id) {
+  const auto waiting = std::ranges::find(barriers_, id, [](const Turn& turn) { return turn.barrier.id; });
+  if (waiting != barriers_.end()) waiting->given_up = true;
+  else barriers_.push_back({{id, 0, {}}, true});
+  send_cancel_markers();
+}
+
+void StreamTask::send_cancel_markers() {
+  for (; !barriers_.empty() && barriers_.front().given_up; barriers_.pop_front()) {
+    preparing_ = false;
+    chain_.broadcast(CancelCheckpointMarker{barriers_.front().barrier.id});
+  }
+}
+
 void StreamTask::perform_checkpoint() {
-  const CheckpointBarrier barrier = std::move(barriers_.front());
+  const CheckpointBarrier barrier = std::move(barriers_.front().barrier);
   barriers_.pop_front();
   const MonotonicTime begin = environment_.clock->now();
   CheckpointMetrics metrics;
@@ -553,13 +616,16 @@ void StreamTask::perform_checkpoint() {
       else decline(barrier.id, DeclineReason::snapshot_failed, done.error().what);
       return;
     }
-    auto frozen = contexts_[i]->freeze(barrier, chain_.finished(i));
+    auto frozen = guarded([&]() -> Status {
+      WEIR_TRY_ASSIGN(share, contexts_[i]->freeze(barrier, chain_.finished(i)));
+      operators.push_back(std::move(share));
+      return {};
+    });
     if (!frozen) {
       const bool limit = frozen.error().code == Errc::limit_exceeded;
       decline(barrier.id, limit ? DeclineReason::limit_exceeded : DeclineReason::snapshot_failed, frozen.error().what);
       return;
     }
-    operators.push_back(std::move(*frozen));
   }
   metrics.sync_us = microseconds(environment_.clock->now() - begin);
   run_snapshot_job(barrier, std::move(operators), metrics);
@@ -612,17 +678,14 @@ void StreamTask::complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
 void StreamTask::aborted(CheckpointId id) {
   if (const auto job = snapshot_jobs_.find(id); job != snapshot_jobs_.end())
     if (auto running = job->second.lock()) running->cancel();
-  const auto waiting = std::ranges::find(barriers_, id, &CheckpointBarrier::id);
-  if (waiting != barriers_.end() && (waiting != barriers_.begin() || !preparing_)) {
-    barriers_.erase(waiting);
-    chain_.broadcast(CancelCheckpointMarker{id});
-  }
+  if (std::ranges::find(barriers_, id, [](const Turn& turn) { return turn.barrier.id; }) != barriers_.end()) give_up(id);
   if (aligner_) apply(aligner_->abort(id));
   if (has_source_ && id > last_barrier_) {
     aborted_.insert(id);
     if (aborted_.size() > max_aborted_remembered) aborted_.erase(aborted_.begin());
   }
   if (blocked_by_ == id) blocked_by_.reset();
+  if (state_ != TaskState::running && state_ != TaskState::finishing) return;  // operators are not open yet
   for (std::size_t i = 0; i < chain_.size() && !is_terminal(state_); ++i) {
     chain_.set_current(i);
     if (auto notified = guarded([&] { return chain_.op(i).notify_checkpoint_aborted(id); }); !notified)
@@ -653,6 +716,7 @@ void StreamTask::end(TaskState state, const Error& failure, bool recoverable) {
 
 void StreamTask::update_metrics(MonotonicTime now) {
   last_metrics_ = now;
+  metrics_stale_ = false;
   std::vector<OperatorMetrics> copy;
   for (std::size_t i = 0; i < chain_.size(); ++i) {
     OperatorMetrics& metrics = chain_.metrics(i);

@@ -142,7 +142,12 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
 
   void post(std::function<void()> mail);
   void handle_mails();
-  /// Calls user code; an exception becomes a failure of the current operator.
+  /// Somebody has something for operator `index`.
+  void look_at(std::size_t index);
+  /// Calls code of operator `uid`, which may be the user's; an exception becomes its failure.
+  template <class F>
+  [[nodiscard]] Status guarded(const std::string& uid, F&& call);
+  /// The same, of the operator that `call` works with: the current one at its end.
   template <class F>
   [[nodiscard]] Status guarded(F&& call);
 
@@ -160,6 +165,10 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   void on_end_of_input(Input& input);
   /// Lets barriers at the heads of the inputs take part in alignment while records must wait.
   bool scan_for_barriers();
+  /// Sends the cancel marker of `id` downstream, in its turn among the barriers that wait.
+  void give_up(CheckpointId id);
+  /// Sends the cancel markers whose turn it is.
+  void send_cancel_markers();
   /// Carries out what the aligner decided, or fails the task over a corrupt stream.
   void apply(const Result<AlignmentDecisions>& decisions);
   void poll_source();
@@ -196,14 +205,22 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   std::optional<CheckpointId> blocked_by_;  ///< a terminal savepoint whose outcome is awaited
 
   MonotonicTime alignment_begin_{};
-  std::deque<CheckpointBarrier> barriers_;  ///< aligned or triggered, waiting for the chain to be idle
-  bool preparing_ = false;                  ///< `before_barrier` of the first of them is running
+  /// A checkpoint whose barrier, or cancel marker, goes downstream when it is its turn.
+  struct Turn {
+    CheckpointBarrier barrier;
+    bool given_up = false;
+  };
+  /// Aligned or triggered, waiting for the chain to be idle; ids ascend, as downstream relies on. The
+  /// first is not given up.
+  std::deque<Turn> barriers_;
+  bool preparing_ = false;  ///< `before_barrier` of the first of them is running
   CheckpointId last_barrier_;
   std::set<CheckpointId> aborted_;  ///< told to be aborted before their barrier came; bounded
   std::map<CheckpointId, std::weak_ptr<SnapshotJob>> snapshot_jobs_;
 
   MonotonicTime last_flush_{};
   MonotonicTime last_metrics_{};
+  bool metrics_stale_ = false;  ///< work was done since `last_metrics_`
 
   std::shared_ptr<Wakeable> wakeable_;
   std::atomic<bool> has_mail_{false};

@@ -8,8 +8,8 @@
 
 namespace weir {
 
-/// The standard streams of this process, through their descriptors, which stay the caller's. A thread
-/// of its own reads the input ahead, up to `read_ahead_bytes`; it ends with the feed.
+/// The standard streams of this process, through their descriptors, which stay the caller's. A
+/// thread of its own reads the input ahead, up to `read_ahead_bytes`; it ends with the feed.
 class ProcessStreams final : public StandardStreams {
  public:
   static constexpr std::size_t read_ahead_bytes = 1 << 20;

@@ -18,6 +18,7 @@
 #include "runtime/thread_executor.hpp"
 #include "storage/file_checkpoint_storage.hpp"
 #include "storage/posix_file_system.hpp"
+#include "storage/standard_streams.hpp"
 #include "storage/system.hpp"
 #include "test/storage/temporary_directory.hpp"
 
@@ -60,6 +61,7 @@ class LocalCluster {
     seams.random = &random_;
     seams.files = &files_;
     seams.storage = storage_;
+    seams.standard_streams = &streams_;
     seams.io = &io_;
     seams.executor = &executor_;
     seams.delivery = &delivery_;
@@ -79,6 +81,7 @@ class LocalCluster {
     };
     seams.fatal = [](const std::string& why) { FAIL(why); };
     ProcessSettings settings;
+    REQUIRE(settings.configuration.set("heartbeat.interval", "10 ms", "test"));
     settings.temporary_directory = directory_ + "/temporary";
     process_ = std::make_unique<Process>(*system_, std::move(seams), settings);
     process_->start_job_manager();
@@ -146,6 +149,7 @@ class LocalCluster {
   SystemClock clock_;
   SystemRandom random_;
   PosixFileSystem files_;
+  ProcessStreams streams_;
   TestLibraries libraries_;
   std::shared_ptr<CheckpointStorage> storage_;
   mutable std::mutex mutex_;  // guards trace_ and log_

@@ -1,7 +1,8 @@
 #include "connectors/collection_source.hpp"
 
-#include <catch2/catch.hpp>
 #include <numeric>
+
+#include <catch2/catch.hpp>
 
 #include "test/connectors/memory_file_system.hpp"
 #include "test/connectors/operator_harness.hpp"

@@ -11,8 +11,8 @@
 
 namespace weir {
 
-/// Files in memory, for tests that write: any call can be made to fail, and a crash of the machine loses
-/// everything that was not synced, contents and names alike. Directories are durable at once.
+/// Files in memory, for tests that write: any call can be made to fail, and a crash of the machine
+/// loses everything that was not synced, contents and names alike. Directories are durable at once.
 class CrashFileSystem final : public FileSystem {
  public:
   /// How a call fails.
@@ -50,8 +50,10 @@ class CrashFileSystem final : public FileSystem {
   bool renames_by_linking = false;   ///< and the next rename stops in between
 
   Result<std::unique_ptr<OutputFile>> create(const std::string& path) override {
-    if (unwritable.contains(parent(path))) return error(Errc::io_error, path + ": permission denied");
-    if (!directories_.contains(parent(path))) return error(Errc::not_found, path + ": no directory");
+    if (unwritable.contains(parent(path)))
+      return error(Errc::io_error, path + ": permission denied");
+    if (!directories_.contains(parent(path)))
+      return error(Errc::not_found, path + ": no directory");
     if (names_.contains(path)) return error(Errc::already_exists, path + ": exists");
     std::unique_ptr<OutputFile> opened;
     WEIR_TRY(attempt(path, [&] {

@@ -1,6 +1,7 @@
 #include "connectors/file_sink.hpp"
 
 #include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "test/connectors/crash_file_system.hpp"
@@ -26,9 +27,8 @@ std::map<std::string, std::string> committed_files(const CrashFileSystem& files)
 }
 
 std::size_t pending_count(const CrashFileSystem& files) {
-  return static_cast<std::size_t>(std::ranges::count_if(files.contents(), [](const auto& file) {
-    return file.first.starts_with(directory + "/.");
-  }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      files.contents(), [](const auto& file) { return file.first.starts_with(directory + "/."); }));
 }
 
 /// The lines of all committed files, sorted as numbers.
@@ -64,8 +64,8 @@ struct Completed {
   std::uint64_t id = 0;
 };
 
-/// One attempt of a job that sends record `i` to subtask `i % parallelism` of a file sink. Every call is
-/// one step, after which the process may stop.
+/// One attempt of a job that sends record `i` to subtask `i % parallelism` of a file sink. Every
+/// call is one step, after which the process may stop.
 class SinkAttempt {
  public:
   SinkAttempt(CrashFileSystem& files, Surroundings& around, std::uint32_t parallelism,
@@ -77,15 +77,14 @@ class SinkAttempt {
         context->restored = true;
         context->operator_state().restore(deal(from->states, i, parallelism));
       }
-      subtasks_.push_back({std::move(context), std::make_unique<FileSink<int, Format>>(directory, Format{})});
+      subtasks_.push_back(
+          {std::move(context), std::make_unique<FileSink<int, Format>>(directory, Format{})});
     }
   }
 
   [[nodiscard]] std::size_t size() const { return subtasks_.size(); }
   [[nodiscard]] int next_record() const { return next_record_; }
-  void open(std::size_t i) {
-    value_or_throw(subtasks_[i].sink->open(*subtasks_[i].context));
-  }
+  void open(std::size_t i) { value_or_throw(subtasks_[i].sink->open(*subtasks_[i].context)); }
   void open_all() {
     for (std::size_t i = 0; i < size(); ++i) open(i);
   }
@@ -143,9 +142,10 @@ class SinkAttempt {
   Completed taken_;
 };
 
-/// Runs a whole job on `attempt`: records between a checkpoint, one without records, one that is aborted,
-/// a savepoint, a checkpoint announced twice and the final one. Calls `step` after every step; if that returns false,
-/// the process stops there. `recovery` is kept up to date as the coordinator would.
+/// Runs a whole job on `attempt`: records between a checkpoint, one without records, one that is
+/// aborted, a savepoint, a checkpoint announced twice and the final one. Calls `step` after every
+/// step; if that returns false, the process stops there. `recovery` is kept up to date as the
+/// coordinator would.
 template <class Step>
 void run_story(SinkAttempt& attempt, std::optional<Completed>& recovery, Step step) {
   const auto each = [&](auto&& call) {
@@ -520,7 +520,8 @@ TEST_CASE("output files are named after their operator, whatever its uid", "[con
   CHECK(output_file_name(".x.y", 0, 1, 0) == "%2ex.y-0-1-0000000000000000");
   CHECK(output_file_name(std::string(300, 'a') + "1", 0, 1, 0) !=
         output_file_name(std::string(300, 'a') + "2", 0, 1, 0));
-  CHECK(pending_file_name(output_file_name(std::string(300, '/'), 4'000'000'000, ~0ull, 0)).size() < 255);
+  CHECK(pending_file_name(output_file_name(std::string(300, '/'), 4'000'000'000, ~0ull, 0)).size() <
+        255);
   for (const std::string uid : {"", "a", "a-1", "a-1-2", "/", "%2f", "é"}) {
     for (const std::string other : {"", "a", "a-1", "a-1-2", "/", "%2f", "é"}) {
       CAPTURE(uid, other);

@@ -1,7 +1,8 @@
 #include "connectors/generator_source.hpp"
 
-#include <catch2/catch.hpp>
 #include <numeric>
+
+#include <catch2/catch.hpp>
 
 #include "test/connectors/memory_file_system.hpp"
 #include "test/connectors/operator_harness.hpp"
@@ -15,7 +16,8 @@ using Indices = std::vector<std::uint64_t>;
 auto maker(std::uint64_t count, std::optional<double> rate = std::nullopt) {
   return [count, rate] {
     const auto identity = [](std::uint64_t index) { return index; };
-    return std::make_unique<GeneratorSource<std::uint64_t, decltype(identity)>>(identity, count, rate);
+    return std::make_unique<GeneratorSource<std::uint64_t, decltype(identity)>>(identity, count,
+                                                                                rate);
   };
 }
 

@@ -1,13 +1,14 @@
 #pragma once
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 #include "runtime/operator.hpp"
 
@@ -103,7 +104,9 @@ class FakeContext final : public OperatorContext {
   Random& random() override { return around_.random; }
   StandardStreams& standard_streams() override { return around_.streams; }
   void wake_at(MonotonicTime time) override { wake_times.push_back(time); }
-  std::function<void()> waker() override { return [] {}; }
+  std::function<void()> waker() override {
+    return [] {};
+  }
 
  private:
   FileSystem& files_;
@@ -213,10 +216,10 @@ class SourceAttempt {
   std::vector<Subtask> subtasks_;
 };
 
-/// Runs a source to its end in many attempts. `make` yields one that emits one record per poll at its
-/// beginning. Every attempt has another parallelism, lets some subtasks emit one record, and is stopped
-/// with a snapshot or, every fourth, crashes, so that the next begins where it had begun. Returns the
-/// records that were not undone by a crash, sorted.
+/// Runs a source to its end in many attempts. `make` yields one that emits one record per poll at
+/// its beginning. Every attempt has another parallelism, lets some subtasks emit one record, and is
+/// stopped with a snapshot or, every fourth, crashes, so that the next begins where it had begun.
+/// Returns the records that were not undone by a crash, sorted.
 template <class T, class Make>
 std::vector<T> run_in_pieces(FileSystem& files, Make make, std::uint64_t seed) {
   Surroundings around;

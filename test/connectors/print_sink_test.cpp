@@ -31,12 +31,14 @@ std::vector<std::string> printed(std::vector<T> values) {
 }
 
 TEST_CASE("records are printed a line each, a slice in one piece", "[connectors]") {
-  CHECK(printed<std::string>({"one", "", "\"two\""}) == std::vector<std::string>{"one\n\n\"two\"\n"});
+  CHECK(printed<std::string>({"one", "", "\"two\""}) ==
+        std::vector<std::string>{"one\n\n\"two\"\n"});
   CHECK(printed<int>({1, -2}) == std::vector<std::string>{"1\n-2\n"});
   CHECK(printed<Word>({{"a", 1}}) == std::vector<std::string>{"{\"text\":\"a\",\"count\":1}\n"});
 }
 
-SCENARIO("a print sink stops at the end of its slice and fails if it cannot print", "[connectors]") {
+SCENARIO("a print sink stops at the end of its slice and fails if it cannot print",
+         "[connectors]") {
   GIVEN("a batch of three") {
     MemoryFileSystem files;
     Surroundings around;

@@ -31,6 +31,16 @@ SCENARIO("lines of standard input are emitted as they arrive", "[connectors]") {
         CHECK(take_output<std::string>(source) == Lines{"three"});
       }
     }
+    WHEN("the end comes after a last line without newline") {
+      around.streams.arrivals = {"last"};
+      CHECK(source.poll() == PollResult::nothing_now);
+      CHECK(take_output<std::string>(source).empty());
+      around.streams.ended = true;
+      THEN("it is a line") {
+        CHECK(source.poll() == PollResult::end);
+        CHECK(take_output<std::string>(source) == Lines{"last"});
+      }
+    }
     WHEN("the input ends with a newline") {
       around.streams.arrivals = {"\n\nlast\n"};
       around.streams.ended = true;
@@ -74,6 +84,27 @@ SCENARIO("lines of standard input are emitted as they arrive", "[connectors]") {
   }
 }
 
+SCENARIO("lines of standard input keep to their rate", "[connectors]") {
+  GIVEN("three lines at 10 a second") {
+    MemoryFileSystem files;
+    Surroundings around;
+    FakeContext context(files, around, "source", 0, 1);
+    StandardInputSource source(10);
+    REQUIRE(source.open(context));
+    around.streams.arrivals = {"1\n2\n3\n"};
+    THEN("they come a tenth of a second apart") {
+      CHECK(source.poll() == PollResult::more);
+      CHECK(take_output<std::string>(source) == Lines{"1"});
+      CHECK(source.poll() == PollResult::nothing_now);
+      CHECK(take_output<std::string>(source).empty());
+      REQUIRE(context.wake_times.size() == 1);
+      around.clock.time = context.wake_times.back();
+      CHECK(source.poll() == PollResult::more);
+      CHECK(take_output<std::string>(source) == Lines{"2"});
+    }
+  }
+}
+
 SCENARIO("standard input refuses what it cannot do", "[connectors]") {
   MemoryFileSystem files;
   Surroundings around;
@@ -106,7 +137,8 @@ SCENARIO("standard input refuses what it cannot do", "[connectors]") {
     around.streams.arrivals = {"12345\n", "123456"};
     const Error failure = thrown_by([&] { (void)source.poll(); });
     THEN("a longer one fails the task before it is whole") {
-      CHECK(failure == Error{Errc::limit_exceeded, "standard input: line 2 is longer than 5 bytes"});
+      CHECK(failure ==
+            Error{Errc::limit_exceeded, "standard input: line 2 is longer than 5 bytes"});
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "connectors/text_source.hpp"
 
 #include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "test/connectors/memory_file_system.hpp"
@@ -16,7 +17,8 @@ using Lines = std::vector<std::string>;
 std::string numbered_lines(const std::string& name, int count) {
   std::string text;
   for (int i = 0; i < count; ++i)
-    text += name + " " + std::to_string(i) + std::string(static_cast<std::size_t>(i % 5), '.') + "\n";
+    text +=
+        name + " " + std::to_string(i) + std::string(static_cast<std::size_t>(i % 5), '.') + "\n";
   return text;
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -591,6 +592,32 @@ TEMPLATE_TEST_CASE("a backend agrees with a simple model over many random operat
     CHECK((contents_of(snapshot, width_of<TestType>) == one.expected));
   }
   for (std::uint64_t i = 0; i < 500; ++i) subtask.check(model, i);
+}
+
+TEMPLATE_TEST_CASE("a snapshot is written on another thread while the task goes on", "[contract]",
+                   WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  Subtask<TestType> subtask(backend, directory.path() + "/local");
+  Model model;
+  for (std::uint64_t i = 0; i < 2000; ++i) subtask.fill(model, i);
+  for (std::uint64_t round = 0; round < 3; ++round) {
+    REQUIRE(subtask.keyed->store_changes());
+    const Contents expected = subtask.contents(model);
+    BytesSink sink;
+    Result<std::vector<KeyedStateHandle>> handles;
+    std::thread writer([&, task = subtask.freeze()] { handles = task->run(sink); });
+    for (std::uint64_t i = 0; i < 3000; ++i) {
+      subtask.change(model, i, i + round, 5);
+      if (i % 5 == round) subtask.clear(model, i);
+      if (i % 50 == 0) CHECK(subtask.keyed->store_changes());
+    }
+    writer.join();
+    REQUIRE(handles);
+    const Snapshot snapshot{subtask.keyed->declarations(), *handles, sink.bytes};
+    CHECK((contents_of(snapshot, width_of<TestType>) == expected));
+  }
 }
 
 TEST_CASE("a snapshot outlives the backend that took it", "[contract]") {

@@ -1,0 +1,112 @@
+#include "cli/live_display.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "cli/job_output.hpp"
+#include "cli/text.hpp"
+
+namespace weir {
+namespace {
+
+using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
+
+JobDetails details(std::uint64_t records) {
+  JobDetails result;
+  result.overview = {{1, 2}, "words", JobState::running, 2, 1'000, 0, 0};
+  result.operators = {{"source", "lines", 2, 0, records, 0}, {"sink", "files", 1, records, 0, 2048}};
+  result.checkpoints.completed = 3;
+  result.checkpoints.last_completed = CheckpointSummary{{3}, SnapshotKind::checkpoint, "/c/chk-3",
+                                                        2'000, 500, 4096};
+  result.log_file = "/log";
+  return result;
+}
+
+/// A terminal that remembers what was written since it was last looked at.
+struct Terminal {
+  std::string text;
+  std::size_t columns = 200;
+  LiveDisplay display{[this](const std::string& written) { text += written; },
+                      [this] { return columns; }};
+  std::string take() { return std::exchange(text, {}); }
+};
+
+constexpr MonotonicTime start{1h};
+constexpr WallTime wall{4s};
+
+}  // namespace
+
+TEST_CASE("live lines show rates, state and the last checkpoint, each time in the same place", "[cli]") {
+  Terminal terminal;
+  terminal.display.show(details(0), start, wall);
+  CHECK_THAT(terminal.take(), Contains("words") && Contains("RUNNING for 3.0 s") && Contains("lines") &&
+                                  Contains("0 records/s") && Contains("2.0 KB") &&
+                                  Contains("last: 3, 4.0 KB, 1.5 s ago"));
+  terminal.display.show(details(3'000), start + 2s, wall);
+  CHECK_THAT(terminal.take(), Catch::Matchers::StartsWith("\033[4A\033[J") && Contains("1,500 records/s"));
+  SECTION("a number that stands still for a while means idle") {
+    terminal.display.show(details(3'000), start + 3s, wall);
+    CHECK_THAT(terminal.take(), Contains("1,500 records/s"));
+    terminal.display.show(details(3'000), start + 6s, wall);
+    CHECK_THAT(terminal.take(), !Contains("1,500 records/s"));
+  }
+  SECTION("a restarted job begins anew") {
+    terminal.display.show(details(10), start + 3s, wall);
+    CHECK_THAT(terminal.take(), Contains(" 0 records/s"));
+  }
+  SECTION("what is printed stands above the lines") {
+    terminal.display.print_above([&] { terminal.text += "record\n"; });
+    CHECK(terminal.take() == "\033[4A\033[Jrecord\n");
+    terminal.display.clear();
+    CHECK(terminal.take().empty());
+  }
+}
+
+TEST_CASE("live lines never wrap", "[cli]") {
+  Terminal terminal;
+  terminal.columns = 20;
+  terminal.display.show(details(0), start, wall);
+  const std::string text = terminal.take();
+  std::size_t begin = 0;
+  for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+    CHECK(end - begin < 20);
+}
+
+TEST_CASE("numbers are written as people read them", "[cli]") {
+  CHECK(format_count(0) == "0");
+  CHECK(format_count(999) == "999");
+  CHECK(format_count(1'234'567) == "1,234,567");
+  CHECK(format_bytes(1023) == "1023 B");
+  CHECK(format_bytes(1536) == "1.5 KB");
+  CHECK(format_bytes(std::uint64_t{5} << 30) == "5.0 GB");
+  CHECK(format_duration(12ms) == "12 ms");
+  CHECK(format_duration(1'500ms) == "1.5 s");
+  CHECK(format_duration(125s) == "2 min 5 s");
+  CHECK(format_duration(3h + 4min) == "3 h 4 min");
+}
+
+TEST_CASE("JSON is one line with the promised members", "[cli]") {
+  const JobDetails job = details(7);
+  CHECK(jobs_json({}) == "{\"jobs\":[]}\n");
+  CHECK_THAT(jobs_json({job.overview}),
+             Contains("{\"jobs\":[{\"id\":\"00000000000000010000000000000002\",\"name\":\"words\","
+                      "\"state\":\"RUNNING\",\"parallelism\":2"));
+  CHECK(savepoint_json({1, 2}, "/s") ==
+        "{\"job\":\"00000000000000010000000000000002\",\"savepoint\":\"/s\"}\n");
+  CHECK_THAT(checkpoint_json({{1, 2}, {9}, "/c"}), Contains("\"checkpoint\":9"));
+  PlanDescription plan;
+  plan.operators.resize(2);
+  plan.operators[0].uid = "source";
+  plan.operators[0].source = true;
+  plan.operators[1].uid = "sink";
+  plan.edges.push_back({0, "", 1, 0, Partitioning::forward, {}});
+  CHECK_THAT(summary_json(job, plan),
+             Contains("\"state\":\"RUNNING\"") && Contains("\"records_in\":7") &&
+                 Contains("\"records_out\":7"));
+  for (const auto& text : {details_json(job), summary_json(job, plan)})
+    CHECK(text.find('\n') == text.size() - 1);
+  CHECK_THAT(details_text(job), Contains("/log") && Contains("/c/chk-3"));
+  CHECK(jobs_text({}).empty());
+}
+
+}  // namespace weir

@@ -1,0 +1,358 @@
+#include <stdexcept>
+
+#include "runtime/stream_task.hpp"
+#include "test/runtime/probe_operators.hpp"
+
+namespace weir::test {
+namespace {
+
+struct Scripts {
+  std::shared_ptr<Script> head = std::make_shared<Script>();
+  std::shared_ptr<Script> tail = std::make_shared<Script>();
+};
+
+TEST_CASE("a task deploys one operator a step and is then running", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
+  const auto opened = [&] { return scripts.head->log.size() + scripts.tail->log.size(); };
+
+  CHECK(test.task->step() == StepResult::busy);
+  CHECK(test.listener->heard == Lines{"deploying"});
+  CHECK(test.task->step() == StepResult::busy);  // makes the operators
+  CHECK(opened() == 0);
+  CHECK(test.task->step() == StepResult::busy);
+  CHECK(scripts.head->log == Lines{"head open"});
+  CHECK(opened() == 1);
+  CHECK(test.task->step() == StepResult::busy);
+  CHECK(scripts.tail->log == Lines{"tail open"});
+  CHECK(test.task->step() == StepResult::busy);
+  CHECK(test.listener->heard == Lines{"deploying", "running"});
+  CHECK(test.task->step() == StepResult::idle);
+}
+
+TEST_CASE("a source emits nothing before every task of the job is running", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  scripts.head->values = {1, 2, 3};
+  TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+  CHECK(test.settle() == StepResult::idle);
+  CHECK(test.listener->last() == "running");
+  CHECK(scripts.head->polls == 0);
+  test.task->start();
+  CHECK(test.settle() == StepResult::idle);
+  CHECK(take<long>(*test.outputs[0]) == Lines{"1", "2", "3"});
+}
+
+SCENARIO("a source that has nothing now is asked again when it said so, and not before",
+         "[runtime]") {
+  GIVEN("a running source that has answered nothing_now") {
+    TaskWorld world;
+    Scripts scripts;
+    TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+    CHECK(test.run() == StepResult::idle);
+    CHECK(scripts.head->polls == 1);
+    CHECK(test.settle() == StepResult::idle);
+    CHECK(scripts.head->polls == 1);
+
+    WHEN("its waker is called") {
+      scripts.head->values = {7};
+      scripts.head->context->waker()();
+      THEN("it is polled once more") {
+        CHECK(test.settle() == StepResult::idle);
+        CHECK(scripts.head->polls == 2);
+        CHECK(take<long>(*test.outputs[0]) == Lines{"7"});
+      }
+    }
+    WHEN("it has asked for a time, and an operator behind it for a later one") {
+      const MonotonicTime begin = world.around.clock.time;
+      scripts.head->context->wake_at(begin + std::chrono::seconds(1));
+      scripts.tail->context->wake_at(begin + std::chrono::hours(1));
+      CHECK(test.settle() == StepResult::idle);
+      THEN("the task wants to be called then, and the source is polled then") {
+        world.around.clock.time += std::chrono::milliseconds(600);
+        CHECK(test.settle() == StepResult::idle);  // brings the metrics up to date
+        CHECK(scripts.head->polls == 1);
+        CHECK(test.task->wake_time() == begin + std::chrono::seconds(1));
+        world.around.clock.time = begin + std::chrono::seconds(1);
+        CHECK(test.settle() == StepResult::idle);
+        CHECK(scripts.head->polls == 2);
+        CHECK(test.task->wake_time() == begin + std::chrono::hours(1));
+        world.around.clock.time = begin + std::chrono::hours(1);
+        CHECK(test.settle() == StepResult::idle);
+        CHECK(scripts.head->polls == 2);
+        CHECK(scripts.tail->log == Lines{"map open", "map timer"});
+        CHECK_FALSE(test.task->wake_time());
+      }
+    }
+    WHEN("an operator that is no source calls its waker") {
+      scripts.tail->context->waker()();
+      THEN("that one is called") {
+        CHECK(test.settle() == StepResult::idle);
+        CHECK(scripts.tail->log.back() == "map timer");
+        CHECK(scripts.head->polls == 1);
+      }
+    }
+  }
+}
+
+TEST_CASE("a waker may be called when its task is gone", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  std::function<void()> waker;
+  {
+    TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+    (void)test.run();
+    waker = scripts.head->context->waker();
+  }
+  waker();
+}
+
+SCENARIO("a task at the end of its input finishes when the final checkpoint is complete",
+         "[runtime]") {
+  GIVEN("a source that has come to its end") {
+    TaskWorld world;
+    Scripts scripts;
+    scripts.head->values = {1};
+    scripts.head->ended = true;
+    TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+    CHECK(test.run() == StepResult::idle);
+    CHECK(test.listener->heard == Lines{"deploying", "running", "finishing"});
+    CHECK(take<long>(*test.outputs[0]) == Lines{"1", "watermark max", "end of input"});
+    CHECK(scripts.tail->log == Lines{"map open", "map end 0"});
+
+    WHEN("a checkpoint is complete that does not end it") {
+      test.task->notify_checkpoint_complete({1}, SnapshotKind::checkpoint, false);
+      THEN("it goes on waiting") {
+        CHECK(test.settle() == StepResult::idle);
+        CHECK(test.listener->last() == "finishing");
+        CHECK(scripts.tail->log.back() == "map complete 1");
+      }
+    }
+    WHEN("the final checkpoint comes and is complete") {
+      test.task->trigger_checkpoint(barrier_of(2));
+      CHECK(test.settle() == StepResult::idle);
+      world.io.run_all();
+      CHECK(test.listener->last() == "acknowledge 2");
+      for (const auto& share : test.listener->snapshots[{2}].operators)
+        CHECK(share.snapshot.finished);
+      test.task->notify_checkpoint_complete({2}, SnapshotKind::checkpoint, true);
+      THEN("it has finished, and says so downstream") {
+        CHECK(test.settle() == StepResult::finished);
+        CHECK(test.listener->last() == "finished");
+        CHECK(take<long>(*test.outputs[0]) == Lines{"barrier 2", "end of partition"});
+      }
+    }
+  }
+}
+
+TEST_CASE("drain ends a source as if its input had ended", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  scripts.head->values = {1};
+  TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+  CHECK(test.run() == StepResult::idle);
+  test.task->drain();
+  CHECK(test.settle() == StepResult::idle);
+  CHECK(test.listener->last() == "finishing");
+  CHECK(take<long>(*test.outputs[0]) == Lines{"1", "watermark max", "end of input"});
+}
+
+TEST_CASE("cancel ends a task at the next slice, which is no end of input", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
+  (void)test.run();
+  int processed = 0;
+  scripts.head->on_record = [&](long, Collector<long>&) {
+    if (++processed == 1) test.task->cancel();
+  };
+  give<long>(*test.inputs[0], std::vector<long>(1000, 1));
+  CHECK(test.settle() == StepResult::finished);
+  CHECK(test.listener->last() == "canceled");
+  CHECK(processed == OperatorChain::slice_records);
+  CHECK(take<long>(*test.outputs[0]).empty());
+  CHECK(scripts.head->log == Lines{"head open"});
+}
+
+TEST_CASE("a task that is cancelled before it is deployed makes no operator", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
+  test.task->cancel();
+  CHECK(test.settle() == StepResult::finished);
+  CHECK(test.listener->heard == Lines{"canceled"});
+  CHECK(scripts.head->log.empty());
+}
+
+SCENARIO("what a user function throws fails its task, naming operator and subtask", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  const auto boom = [] { throw std::runtime_error("boom"); };
+  const auto check_failed = [&](TaskUnderTest& test, const std::string& sentence) {
+    CHECK(test.settle() == StepResult::finished);
+    CHECK(test.listener->last() == "failed");
+    CHECK(test.listener->failure == Error{Errc::user_function_failed, sentence});
+    CHECK(test.listener->recoverable);
+  };
+  const auto plan = task_plan(scripts.head, scripts.tail);
+
+  WHEN("it throws in open") {
+    scripts.tail->open = [&](OperatorContext&) -> Status { boom(); return {}; };
+    TaskUnderTest test(world, plan, 1);
+    check_failed(test, "operator 'tail', subtask 0: the user function threw: boom");
+  }
+  WHEN("it throws while it is made") {
+    auto broken = std::make_shared<Plan>(*plan);
+    broken->operators[2].make = [&]() -> std::unique_ptr<Operator> { boom(); return nullptr; };
+    TaskUnderTest test(world, broken, 1);
+    check_failed(test, "operator 'tail', subtask 0: the user function threw: boom");
+  }
+  WHEN("it throws over a record, an end or a barrier") {
+    const auto where = GENERATE("record", "end", "before_barrier", "snapshot_state");
+    TaskUnderTest test(world, plan, 1);
+    (void)test.run();
+    const auto hook = [&](Collector<long>&) { boom(); return Progress::done; };
+    if (where == std::string("record")) {
+      scripts.tail->on_record = [&](long, Collector<long>&) { boom(); };
+      give<long>(*test.inputs[0], {1});
+    } else if (where == std::string("end")) {
+      scripts.tail->on_end = hook;
+      test.inputs[0]->push(EndOfInput{});
+    } else if (where == std::string("before_barrier")) {
+      scripts.tail->before_barrier = hook;
+      test.inputs[0]->push(barrier_of(1));
+    } else {
+      scripts.tail->snapshot_state = [&]() -> Status { boom(); return {}; };
+      test.inputs[0]->push(barrier_of(1));
+    }
+    check_failed(test, "operator 'tail', subtask 0: the user function threw: boom");
+  }
+  WHEN("it throws something that is no exception") {
+    TaskUnderTest test(world, plan, 1);
+    (void)test.run();
+    scripts.head->on_record = [](long, Collector<long>&) { throw 3; };
+    give<long>(*test.inputs[0], {1});
+    check_failed(test,
+                 "operator 'head', subtask 0: the user function threw something that is no "
+                 "std::exception");
+  }
+  WHEN("a source throws") {
+    scripts.head->open = [&](OperatorContext&) -> Status { boom(); return {}; };
+    TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+    check_failed(test, "operator 'generated-0', subtask 0: the user function threw: boom");
+  }
+  WHEN("the state below a user function cannot be read") {
+    TaskUnderTest test(world, plan, 1);
+    (void)test.run();
+    scripts.head->on_record = [](long, Collector<long>&) {
+      throw StateAccessFailed({Errc::io_error, "/db: cannot read"});
+    };
+    give<long>(*test.inputs[0], {1});
+    CHECK(test.settle() == StepResult::finished);
+    CHECK(test.listener->failure ==
+          Error{Errc::io_error, "operator 'head', subtask 0: /db: cannot read"});
+  }
+}
+
+TEST_CASE("a task whose state does not fit fails for good", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  TaskRestore restore;
+  restore.operators.push_back({"head", false, {}, {}, {}});
+  restore.operators[0].states.push_back(
+      {"position", StateKind::operator_list, std::nullopt, schema_of<std::string>()});
+  restore.operators[0].operator_states.push_back({{"position", 0, 0, 0, hash_bytes(""), {}}, {}});
+  restore.locations.push_back({"", 0, 0, SharedBytes(std::string())});
+  const auto plan = task_plan(scripts.head, scripts.tail);
+
+  SECTION("its type has changed") {
+    scripts.head->open = [](OperatorContext& context) -> Status {
+      WEIR_TRY(context.operator_state().list_state<std::uint64_t>("position"));
+      return {};
+    };
+    TaskUnderTest test(world, plan, 1, 0, restore);
+    CHECK(test.settle() == StepResult::finished);
+    CHECK(test.listener->failure.code == Errc::state_incompatible);
+    CHECK_FALSE(test.listener->recoverable);
+  }
+  SECTION("nobody asks for it") {
+    TaskUnderTest test(world, plan, 1, 0, restore);
+    CHECK(test.settle() == StepResult::finished);
+    CHECK(test.listener->failure ==
+          Error{Errc::state_incompatible,
+                "operator 'head': the snapshot has a state 'position' that the job does not use; "
+                "keep it in the job, or start with --allowNonRestoredState to drop it"});
+    CHECK_FALSE(test.listener->recoverable);
+  }
+  SECTION("nobody asks for it, which was allowed") {
+    TaskUnderTest test(world, plan, 1, 0, restore, std::nullopt, true);
+    CHECK(test.settle() == StepResult::idle);
+    CHECK(test.listener->last() == "running");
+  }
+}
+
+TEST_CASE("a keyed state and an operator state of one operator have two names", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  scripts.head->open = [](OperatorContext& context) -> Status {
+    WEIR_TRY(context.operator_state().list_state<long>("same"));
+    WEIR_TRY_ASSIGN(backend, context.keyed_state(8));
+    return backend->add_table(make_table(ValueStateDescriptor<long>{"same"}, schema_of<long>(),
+                                         {{0, 128}, 128, 8}));
+  };
+  TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
+  CHECK(test.settle() == StepResult::finished);
+  CHECK(test.listener->failure ==
+        Error{Errc::already_exists, "operator 'head', state 'same': the name is used twice; give "
+                                    "each state of an operator its own"});
+}
+
+SCENARIO("an operator that had finished does not run again", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  TaskRestore restore;
+  WHEN("it is a source with what is chained to it") {
+    scripts.head->values = {1, 2};
+    restore.operators = {{"generated-0", true, {}, {}, {}}, {"generated-1", true, {}, {}, {}}};
+    TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0, 0, restore);
+    CHECK(test.run() == StepResult::idle);
+    CHECK(scripts.head->polls == 0);
+    CHECK(scripts.tail->log == Lines{"map open"});
+    CHECK(take<long>(*test.outputs[0]) == Lines{"watermark max", "end of input"});
+    CHECK(test.listener->last() == "finishing");
+  }
+  WHEN("it has an input") {
+    restore.operators = {{"head", true, {}, {}, {}}, {"tail", true, {}, {}, {}}};
+    TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1, 0, restore);
+    CHECK(test.run() == StepResult::idle);
+    test.inputs[0]->push(Watermark{Watermark::max_time});
+    test.inputs[0]->push(EndOfInput{});
+    CHECK(test.settle() == StepResult::idle);
+    CHECK(scripts.head->log == Lines{"head open"});
+    CHECK(take<long>(*test.outputs[0]) == Lines{"watermark max", "end of input"});
+    CHECK(test.listener->last() == "finishing");
+  }
+}
+
+TEST_CASE("a task that has come to rest brings its metrics up to date", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
+  (void)test.run();
+  give<long>(*test.inputs[0], {1, 2, 3});
+  CHECK(test.settle() == StepResult::idle);
+  REQUIRE(test.task->wake_time());
+  world.around.clock.time = *test.task->wake_time();
+  CHECK(test.settle() == StepResult::idle);
+  CHECK_FALSE(test.task->wake_time());
+  const auto metrics = test.task->metrics();
+  REQUIRE(metrics.size() == 2);
+  CHECK(metrics[0].uid == "head");
+  CHECK(metrics[0].records_in == 3);
+  CHECK(metrics[0].records_out == 3);
+  CHECK(metrics[1].records_in == 3);
+}
+
+}  // namespace
+}  // namespace weir::test
