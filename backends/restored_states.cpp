@@ -7,6 +7,7 @@ namespace weir {
 
 std::vector<std::string> RestoredStates::names() const {
   std::vector<std::string> names;
+  names.reserve(states_.size());
   for (const RestoredKeyedState& state : states_) names.push_back(state.declaration.name);
   return names;
 }

@@ -1,13 +1,12 @@
 // Keyed count: a table as the runtime uses it beside a flat hand-written one, in one thread.
 // Prints records/s. Usage: table_bench [million keys...]
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sys/mman.h>
 #include <vector>
 
 #include "state/keyed_state.hpp"

@@ -368,8 +368,8 @@ std::span<const Row> table() {
           Section::processes, "cluster.io-pool.size", "4",
           "Threads of a process that write, read and delete snapshots.", {.least = 1, .most = 256}),
       row<&S::process, &ProcessConfig::heartbeat_interval>(
-          Section::processes, "heartbeat.interval", "10 s",
-          "Time from one heartbeat of a TaskManager to the next.", {.least = 1}),
+          Section::processes, "heartbeat.interval", "1 s",
+          "Time from one heartbeat of a TaskManager, with its counters, to the next.", {.least = 1}),
       row<&S::process, &ProcessConfig::heartbeat_timeout>(
           Section::processes, "heartbeat.timeout", "50 s",
           "A TaskManager that was silent for so long is taken for dead.", {.least = 1}),

@@ -59,8 +59,8 @@ void* Arena::allocate(std::size_t bytes) {
   }
   const std::size_t alignment = bytes >= step ? step : small_step;
   const auto cut = [&] {
-    const auto address = round_up(reinterpret_cast<std::uintptr_t>(next_), alignment);
-    return reinterpret_cast<char*>(address);
+    const auto address = reinterpret_cast<std::uintptr_t>(next_);
+    return next_ + (round_up(address, alignment) - address);
   };
   if (next_ == nullptr || cut() + bytes > end_) add_chunk();
   char* block = cut();

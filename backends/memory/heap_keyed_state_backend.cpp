@@ -14,6 +14,7 @@ class HeapSnapshotTask final : public SnapshotTask {
 
   Result<std::vector<KeyedStateHandle>> run(SnapshotSink& sink) override {
     std::vector<KeyedStateHandle> handles;
+    handles.reserve(tables_.size());
     for (std::unique_ptr<FrozenTable>& table : tables_) {
       WEIR_TRY_ASSIGN(handle, table->write(sink));
       handles.push_back(std::move(handle));
@@ -61,6 +62,7 @@ std::vector<std::string> HeapKeyedStateBackend::unclaimed_states() const {
 
 std::vector<StateDeclaration> HeapKeyedStateBackend::declarations() const {
   std::vector<StateDeclaration> declarations;
+  declarations.reserve(tables_.size());
   for (const auto& table : tables_) declarations.push_back(table->declaration());
   return declarations;
 }
@@ -72,6 +74,7 @@ Status HeapKeyedStateBackend::store_changes() {
 
 Result<std::unique_ptr<SnapshotTask>> HeapKeyedStateBackend::begin_snapshot(CheckpointId) {
   std::vector<std::unique_ptr<FrozenTable>> frozen;
+  frozen.reserve(tables_.size());
   for (const auto& table : tables_) frozen.push_back(table->freeze());
   return std::make_unique<HeapSnapshotTask>(std::move(frozen));
 }

@@ -165,9 +165,9 @@ TEST_CASE("what is wrong with a plan is told when it is built", "[api]") {
 
 TEST_CASE("sources of one subtask have one, and paths are absolute", "[api]") {
   const auto plan = build([](StreamEnvironment& env) {
-    env.from_collection<long>({1, 2});
-    env.read_standard_input();
-    env.read_text({"in.txt"});
+    (void)env.from_collection<long>({1, 2});
+    (void)env.read_standard_input();
+    (void)env.read_text({"in.txt"});
   });
   REQUIRE(plan);
   CHECK(plan->operators[0].description.parallelism == 1);

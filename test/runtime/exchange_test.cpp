@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <catch2/catch.hpp>
 
@@ -17,8 +18,9 @@ Channels make_channels(std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) channels.push_back(std::make_shared<Channel>(1 << 20));
   return channels;
 }
-template <class T>
-void write(ExchangeWriter& writer, std::vector<T> values, std::vector<EventTime> times = {}) {
+template <class T = long>
+void write(ExchangeWriter& writer, std::type_identity_t<std::vector<T>> values,
+           std::vector<EventTime> times = {}) {
   auto batch = std::make_unique<Batch<T>>();
   for (auto& value : values) batch->add(std::move(value));
   batch->times = std::move(times);
@@ -51,7 +53,7 @@ TEST_CASE("a hash exchange sends a record to the subtask that owns its key group
   for (int batch = 0; batch < 20; ++batch) {
     std::vector<std::string> values;
     for (int i = 0; i < 200; ++i) values.push_back(std::to_string((batch * 7 + i) % 100) + " x");
-    write(writer, values);
+    write<std::string>(writer, values);
   }
   writer.flush();
   std::size_t count = 0;
@@ -109,7 +111,7 @@ TEST_CASE("broadcast sends every record to every subtask", "[runtime]") {
   BroadcastWriter<std::string> writer(channels);
   std::vector<std::string> large(700, "a string that does not fit into the object itself");
   write<std::string>(writer, {"a", "b"});
-  write(writer, large);
+  write<std::string>(writer, large);
   writer.flush();
   Lines expected{"a", "b"};
   expected.insert(expected.end(), large.begin(), large.end());
