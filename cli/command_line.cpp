@@ -56,6 +56,8 @@ std::unexpected<Error> refuse(const std::string& what) {
   return error(Errc::invalid_argument, what);
 }
 
+bool takes_value(const CLI::Option& option) { return option.get_expected_max() > 0; }
+
 /// `Usage: ...` as the table has it.
 class Formatter : public CLI::Formatter {
  public:
@@ -65,7 +67,7 @@ class Formatter : public CLI::Formatter {
   }
   std::string make_positionals(const CLI::App*) const override { return {}; }
   std::string make_option_opts(const CLI::Option* option) const override {
-    if (option->get_type_size() == 0) return {};
+    if (!takes_value(*option)) return {};
     const std::string name = option->get_type_name();
     return option->get_expected_min() == 0 ? " [" + name + "]" : " " + name;
   }
@@ -76,7 +78,8 @@ class Formatter : public CLI::Formatter {
 
 void add_common(CLI::App& app, Words& words) {
   app.add_option("--config", words.configuration_file,
-                 "Settings to read instead of weir.yaml of $WEIR_CONF_DIR or the working directory")
+                 "Settings to read instead of the weir.yaml in $WEIR_CONF_DIR\n"
+                 "or in the working directory")
       ->type_name("FILE");
   app.add_option("-D", words.settings, "A setting; wins over the file and the job; may repeat")
       ->type_name("KEY=VALUE")
@@ -87,11 +90,11 @@ void add_common(CLI::App& app, Words& words) {
 void add_run(CLI::App& app, Words& words) {
   app.prefix_command();
   app.add_option("-s,--fromSavepoint", words.restore,
-                 "Start from the snapshot in this directory; `latest`: go on with the newest "
-                 "checkpoint of the job of this name")
+                 "Start from the snapshot in this directory; `latest`: go on\n"
+                 "with the newest checkpoint of the job of this name")
       ->type_name("PATH|latest");
   app.add_flag("-n,--allowNonRestoredState", words.allow_non_restored_state,
-               "Skip state of the snapshot that belongs to no operator of the job");
+               "Skip state of the snapshot that belongs to no operator");
   app.add_option("-p,--parallelism", words.parallelism, "Parallelism of operators that set none")
       ->type_name("N");
   app.add_flag("-d,--detached", words.detached, "Go on in the background; print the job's id");
@@ -122,7 +125,8 @@ std::unique_ptr<CLI::App> make_parser(const Verb& verb, const std::string& usage
         ->type_name("PATH");
   if (verb.name == "cancel")
     app->add_option("-s,--withSavepoint", words.target,
-                    "Write a savepoint first, into DIRECTORY if one stands before the job")
+                    "Write a savepoint first; into DIRECTORY if a word stands\n"
+                    "between this and the job")
         ->type_name("DIRECTORY")
         ->expected(0, 1);
   if (verb.name == "stop") {
@@ -389,7 +393,8 @@ std::vector<VerbDescription> describe_verbs() {
       if (!option->get_snames().empty()) name.short_name = option->get_snames()[0];
       if (!option->get_lnames().empty()) name.long_name = option->get_lnames()[0];
       name.description = option->get_description();
-      name.takes_value = option->get_type_size() > 0;
+      std::ranges::replace(name.description, '\n', ' ');
+      name.takes_value = takes_value(*option);
       description.options.push_back(std::move(name));
     }
     described.push_back(std::move(description));

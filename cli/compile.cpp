@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 #include <system_error>
 
 extern char** environ;
@@ -22,6 +23,12 @@ namespace fs = boost::filesystem;
 #ifndef WEIR_SOURCE_ROOT
 #define WEIR_SOURCE_ROOT ""
 #endif
+/// Separated by blanks; cli/meson.build says why each of them.
+#ifndef WEIR_COMPILE_FLAGS
+#define WEIR_COMPILE_FLAGS "-std=c++23 -O2 -fPIC"
+#endif
+/// Below a build directory; the compiler uses what is precompiled there only if it fits.
+constexpr const char* precompiled_directory = "/cli/precompiled";
 
 bool is_there(const fs::path& path) {
   boost::system::error_code failed;
@@ -104,12 +111,12 @@ std::vector<std::string> compiler_command(const std::string& compiler,
                                           const CompileCommand& command) {
   const std::string output =
       command.output.empty() ? default_output(command.sources.front()) : command.output;
-  std::vector<std::string> words{compiler, "-std=c++23", "-O2"};
-  if (output.ends_with(".so")) words.insert(words.end(), {"-shared", "-fPIC"});
-  // One copy of every static is the runtime's; those of the job are its own and can be replaced.
-  words.insert(words.end(), {"-fvisibility=hidden", "-fvisibility-inlines-hidden",
-                             "-fno-gnu-unique", "-DXXH_INLINE_ALL"});
-  words.insert(words.end(), {"-isystem", installation.include_directory, "-isystem",
+  std::vector<std::string> words{compiler};
+  std::istringstream flags(WEIR_COMPILE_FLAGS);
+  for (std::string flag; flags >> flag;) words.push_back(flag);
+  if (output.ends_with(".so")) words.push_back("-shared");
+  words.insert(words.end(), {"-I" + installation.library_directory + precompiled_directory,
+                             "-isystem", installation.include_directory, "-isystem",
                              installation.include_directory + "/api"});
   words.insert(words.end(), command.sources.begin(), command.sources.end());
   words.insert(words.end(), {"-o", output});

@@ -82,16 +82,17 @@ TEST_CASE("a hash exchange keeps the order in which one producer sent the record
   writer.flush();
   std::map<long, long> last;
   std::size_t count = 0;
-  for (const auto& channel : channels)
-    for (; channel->peek() != nullptr;)
-      for (const long value : take_batch<long>(*channel)->values) {
+  for (const auto& channel : channels) {
+    while (channel->peek() != nullptr) {
+      const auto batch = take_batch<long>(*channel);
+      for (const long value : batch->values) {
         const auto [known, first] = last.emplace(value % 10, value);
-        if (!first) {
-          CHECK(known->second < value);
-          known->second = value;
-        }
+        if (!first) CHECK(known->second < value);
+        known->second = value;
         ++count;
       }
+    }
+  }
   CHECK(count == 5000);
 }
 

@@ -77,11 +77,15 @@ SCENARIO("a source that has nothing now is asked again when it said so, and not 
         world.around.clock.time = begin + std::chrono::seconds(1);
         CHECK(test.settle() == StepResult::idle);
         CHECK(scripts.head->polls == 2);
+        world.around.clock.time += std::chrono::seconds(1);
+        CHECK(test.settle() == StepResult::idle);
         CHECK(test.task->wake_time() == begin + std::chrono::hours(1));
         world.around.clock.time = begin + std::chrono::hours(1);
         CHECK(test.settle() == StepResult::idle);
         CHECK(scripts.head->polls == 2);
         CHECK(scripts.tail->log == Lines{"map open", "map timer"});
+        world.around.clock.time += std::chrono::seconds(1);
+        CHECK(test.settle() == StepResult::idle);
         CHECK_FALSE(test.task->wake_time());
       }
     }
