@@ -22,14 +22,21 @@ template <class R>
 class PendingAnswer {
  public:
   PendingAnswer() = default;
-  PendingAnswer(caf::typed_response_promise<Envelope<Reply<R>>> promise, Endpoint from, Endpoint to)
-      : promise_(std::move(promise)), from_(from), to_(to) {}
-  void operator()(Reply<R> reply) { promise_.deliver(Envelope<Reply<R>>{from_, to_, std::move(reply)}); }
+  /// `leaving`: where an answer to another process is handed over; null if it stays in this one, where
+  /// its receiver asks the delivery point.
+  PendingAnswer(caf::typed_response_promise<Envelope<Reply<R>>> promise, Endpoint from, Endpoint to, Delivery* leaving)
+      : promise_(std::move(promise)), from_(from), to_(to), leaving_(leaving) {}
+  void operator()(Reply<R> reply) {
+    Envelope<Reply<R>> envelope{from_, to_, std::move(reply)};
+    if (leaving_ != nullptr && promise_.pending() && !leaving_->admit(envelope)) return;
+    promise_.deliver(std::move(envelope));
+  }
 
  private:
   caf::typed_response_promise<Envelope<Reply<R>>> promise_;
   Endpoint from_;
   Endpoint to_;
+  Delivery* leaving_ = nullptr;
 };
 
 /// The handler of a one-way message: `f(const M&)`, once the delivery point has let it through.
@@ -45,8 +52,10 @@ auto on_message(Delivery& delivery, F f) {
 template <class M, class R, class Self, class F>
 auto on_request(Self* self, Delivery& delivery, F f) {
   return [self, &delivery, f = std::move(f)](const Envelope<M>& envelope) mutable -> caf::result<Envelope<Reply<R>>> {
+    const auto& sender = self->current_sender();
+    Delivery* const leaving = sender != nullptr && sender->node() != self->node() ? &delivery : nullptr;
     auto promise = self->template make_response_promise<Envelope<Reply<R>>>();
-    if (delivery.admit(envelope)) f(envelope.message, PendingAnswer<R>(promise, envelope.to, envelope.from));
+    if (delivery.admit(envelope)) f(envelope.message, PendingAnswer<R>(promise, envelope.to, envelope.from, leaving));
     return promise;
   };
 }

@@ -82,8 +82,11 @@ Status Parameters::check() const {
   if (error_) return error(Errc::invalid_argument, *error_);
   for (const auto& [name, values] : values_) {
     if (read_.contains(name)) continue;
-    const std::vector<std::string_view> known(read_.begin(), read_.end());
-    return error(Errc::invalid_argument, "the job does not know the option '--" + name + "'" + did_you_mean(name, known));
+    std::vector<std::string> options;
+    for (const std::string& one : read_) options.push_back("--" + one);
+    const std::vector<std::string_view> known(options.begin(), options.end());
+    return error(Errc::invalid_argument,
+                 "the job does not know the option '--" + name + "'" + did_you_mean("--" + name, known));
   }
   return {};
 }

@@ -44,6 +44,13 @@ Result<Plan> PlanBuilder::build(std::uint32_t parallelism, std::optional<std::ui
     edge.description = {from.producer, from.tag, spec.consumer, spec.input, from.partitioning, spec.schema};
     edge.make_writer = from.partitioning == Partitioning::forward ? from.make_forward : from.make_writer;
     edge.make_batch = spec.make_batch;
+    const bool shared = std::ranges::count_if(edges_, [&](const EdgeSpec& other) {
+      return other.upstream.producer == from.producer && other.upstream.tag == from.tag;
+    }) > 1;
+    if (shared && !spec.make_batch()->copyable())
+      return error(Errc::invalid_argument, "the records of operator '" + operators_[from.producer].name +
+                                               "' cannot be copied and have several consumers; give them one, or make "
+                                               "their type copyable");
     const bool equal = plan.operators[from.producer].description.parallelism ==
                        plan.operators[spec.consumer].description.parallelism;
     if (from.partitioning == Partitioning::forward && !equal) {

@@ -16,6 +16,7 @@ constexpr auto tick = 200ms;
 constexpr auto shown_after = 1s;
 /// Ticks that an answer which was sent before the other side ended may take to be handled here.
 constexpr int ticks_of_grace = 10;
+constexpr const char* erase_line = "\r\033[K";
 
 }  // namespace
 
@@ -43,6 +44,7 @@ void Progress::run() {
     ++ticks;
     ticks_gone = is_gone_() ? ticks_gone + 1 : 0;
     if (ticks_gone > ticks_of_grace) {
+      if (shown) std::fputs(erase_line, stderr);
       report({Errc::unavailable, "the process of the job has ended before it answered; its log says "
                                  "why, and whether the request was carried out"},
              failure_exit_code);
@@ -54,7 +56,7 @@ void Progress::run() {
     std::fflush(stderr);
     shown = true;
   }
-  if (shown) std::fputs("\r\033[K", stderr);
+  if (shown) std::fputs(erase_line, stderr);
 }
 
 }  // namespace weir

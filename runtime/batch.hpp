@@ -25,8 +25,10 @@ class AnyBatch {
   [[nodiscard]] virtual std::size_t size() const = 0;
   /// Bytes of memory that the records occupy, with heap: what bounds the queues.
   [[nodiscard]] virtual std::size_t memory_bytes() const = 0;
-  /// A deep copy, for a second consumer.
+  /// A deep copy, for a second consumer. Requires `copyable()`.
   [[nodiscard]] virtual std::unique_ptr<AnyBatch> clone() const = 0;
+  /// Whether the records can be copied, so that they may have several consumers.
+  [[nodiscard]] virtual bool copyable() const = 0;
   /// Removes the records and keeps the memory, for recycling.
   virtual void clear() = 0;
   /// Writes the records as network frames and unaligned snapshots hold them. Requires a described type.
@@ -73,6 +75,7 @@ class Batch final : public AnyBatch {
     if constexpr (std::copy_constructible<T>) return std::make_unique<Batch>(*this);
     else WEIR_ASSERT(!"a record with two consumers is copyable");
   }
+  [[nodiscard]] bool copyable() const override { return std::copy_constructible<T>; }
   void clear() override {
     values.clear();
     times.clear();

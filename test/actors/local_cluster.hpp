@@ -20,28 +20,10 @@
 #include "storage/posix_file_system.hpp"
 #include "storage/standard_streams.hpp"
 #include "storage/system.hpp"
+#include "test/actors/test_libraries.hpp"
 #include "test/storage/temporary_directory.hpp"
 
 namespace weir::test {
-
-/// Jobs that are functions of the test, in place of job libraries.
-class TestLibraries final : public JobLibraries {
- public:
-  explicit TestLibraries(std::string working_directory) : working_directory_(std::move(working_directory)) {}
-  void add(const std::string& name, std::function<void(StreamEnvironment&)> job) { jobs_[name] = std::move(job); }
-  Result<std::shared_ptr<const Plan>> build_plan(const std::string& library, const std::vector<std::string>& arguments,
-                                                 const std::map<std::string, std::string>& settings) override {
-    const auto configuration = Configuration::from_map(settings, "test");
-    StreamEnvironment env(arguments, configuration->execution().parallelism, working_directory_);
-    jobs_.at(library)(env);
-    WEIR_TRY_ASSIGN(plan, env.build());
-    return std::make_shared<const Plan>(std::move(plan));
-  }
-
- private:
-  std::string working_directory_;
-  std::map<std::string, std::function<void(StreamEnvironment&)>> jobs_;
-};
 
 /// JobManager, TaskManager and client in this process: real actors, threads and files.
 class LocalCluster {

@@ -14,7 +14,8 @@ struct Undescribed {
   long value = 0;
 };
 
-Result<Plan> build(const std::function<void(StreamEnvironment&)>& job, std::uint32_t parallelism = 2) {
+Result<Plan> build(const std::function<void(StreamEnvironment&)>& job,
+                   std::uint32_t parallelism = 2) {
   StreamEnvironment env({}, parallelism, "/work");
   job(env);
   return env.build();
@@ -34,8 +35,12 @@ const auto same = [](long value) { return value; };
 TEST_CASE("a plan has the operators, names and parallelisms that the job gave", "[api]") {
   const auto plan = build([](StreamEnvironment& env) {
     env.set_max_parallelism(64);
-    numbers(env).uid("numbers").name("my numbers").map(same).set_parallelism(2).set_max_parallelism(
-        32);
+    numbers(env)
+        .uid("numbers")
+        .name("my numbers")
+        .map(same)
+        .set_parallelism(2)
+        .set_max_parallelism(32);
     numbers(env)
         .key_by(same)
         .reduce([](long a, long b) { return a + b; })
@@ -84,7 +89,12 @@ TEST_CASE("without a maximum parallelism of the job's own the default is not bin
 
 TEST_CASE("the same job builds the same plan", "[api]") {
   const auto job = [](StreamEnvironment& env) {
-    numbers(env).rebalance().map(same).broadcast().filter([](long) { return true; }).collect(collected);
+    numbers(env)
+        .rebalance()
+        .map(same)
+        .broadcast()
+        .filter([](long) { return true; })
+        .collect(collected);
   };
   CHECK(plan_hash(build(job)->describe()) == plan_hash(build(job)->describe()));
   CHECK(plan_hash(build(job)->describe()) != plan_hash(build(job, 3)->describe()));
@@ -145,18 +155,39 @@ TEST_CASE("records without description stay in their task, or the job is told", 
         "describe their type with WEIR_FIELDS, or give both operators one parallelism");
 }
 
+TEST_CASE("records that cannot be copied have one consumer, or the job is told", "[api]") {
+  const auto boxed = [](StreamEnvironment& env) {
+    return numbers(env).map([](long value) { return std::make_unique<long>(value); }).name("boxes");
+  };
+  const auto unbox = [](std::unique_ptr<long> box) { return *box; };
+  CHECK(build([&](StreamEnvironment& env) {
+    boxed(env).filter([](const auto& box) { return *box > 1; }).map(unbox).collect(collected);
+  }));
+  CHECK(sentence([&](StreamEnvironment& env) {
+          const auto stream = boxed(env);
+          stream.map(unbox).collect(collected);
+          stream.map(unbox).collect(collected);
+        }) ==
+        "the records of operator 'boxes' cannot be copied and have several consumers; give them "
+        "one, or make their type copyable");
+}
+
 TEST_CASE("what is wrong with a plan is told when it is built", "[api]") {
   CHECK(sentence([](StreamEnvironment&) {}) ==
         "the job has no operator; begin with a source such as env.read_text(...)");
   CHECK(sentence([](StreamEnvironment& env) {
           numbers(env).uid("x").map(same).uid("x").collect(collected);
-        }) == "two operators have the uid 'x': 'generator' and 'map'; give each a uid(...) of its own");
-  CHECK(sentence([](StreamEnvironment& env) { numbers(env).set_parallelism(0); })
-            .ends_with("has the parallelism 0; set one of at least 1"));
-  CHECK(sentence([](StreamEnvironment& env) { numbers(env).set_max_parallelism(1); })
-            .find("above its maximum parallelism of 1") != std::string::npos);
-  CHECK(sentence([](StreamEnvironment& env) { numbers(env).set_max_parallelism(40'000); })
-            .find("set one from 1 to 32768") != std::string::npos);
+        }) ==
+        "two operators have the uid 'x': 'generator' and 'map'; give each a uid(...) of its own");
+  CHECK(sentence([](StreamEnvironment& env) {
+          numbers(env).set_parallelism(0);
+        }).ends_with("has the parallelism 0; set one of at least 1"));
+  CHECK(sentence([](StreamEnvironment& env) {
+          numbers(env).set_max_parallelism(1);
+        }).find("above its maximum parallelism of 1") != std::string::npos);
+  CHECK(sentence([](StreamEnvironment& env) {
+          numbers(env).set_max_parallelism(40'000);
+        }).find("set one from 1 to 32768") != std::string::npos);
   CHECK(sentence([](StreamEnvironment& env) {
           (void)env.parameters().required("input");
           numbers(env).set_parallelism(0);
@@ -183,9 +214,9 @@ TEST_CASE("a job's settings are kept for the configuration", "[api]") {
   StreamEnvironment env({}, 1, "/work");
   env.enable_checkpointing(std::chrono::seconds(2));
   env.configure("state.backend", "rocksdb");
-  CHECK(env.settings() == std::map<std::string, std::string>{
-                              {"execution.checkpointing.interval", "2000 ms"},
-                              {"state.backend", "rocksdb"}});
+  CHECK(env.settings() ==
+        std::map<std::string, std::string>{{"execution.checkpointing.interval", "2000 ms"},
+                                           {"state.backend", "rocksdb"}});
   CHECK(env.parallelism() == 1);
   env.set_parallelism(4);
   CHECK(env.parallelism() == 4);

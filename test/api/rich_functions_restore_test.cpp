@@ -17,8 +17,8 @@ struct EveryState final : RichFlatMapFunction<Entry, std::string> {
     ++count_.mutable_value();
     numbers_.add(std::to_string(entry.number));
     largest_.add(100 - entry.number);
-    std::string text = entry.key + " " + std::to_string(*count_.value()) + " " +
-                       std::to_string(*largest_.get());
+    std::string text =
+        entry.key + " " + std::to_string(*count_.value()) + " " + std::to_string(*largest_.get());
     numbers_.for_each([&](const std::string& number) { text += "," + number; });
     out.collect(std::move(text));
     if (entry.number == 6) numbers_.clear();
@@ -64,9 +64,8 @@ struct KeyedAndCheckpointed final : RichFlatMapFunction<Entry, std::string>, Che
 
 TEST_CASE("a rich function with every kind of keyed state is restored after every record",
           "[api]") {
-  check_restores([](const DataStream<Entry>& stream) {
-    return stream.key_by(by_key).flat_map(EveryState{});
-  });
+  check_restores(
+      [](const DataStream<Entry>& stream) { return stream.key_by(by_key).flat_map(EveryState{}); });
 }
 
 TEST_CASE("a process function that emits at the end of the input is restored after every record",

@@ -47,7 +47,8 @@ struct ListAndUnion final : ProcessFunction<Entry, std::string> {
   void open(RuntimeContext& context) override {
     seen_ = context.operator_list_state<std::string>("seen");
     largest_ = context.operator_union_state<long>("largest");
-    for (const long number : largest_->get()) raise(number);
+    const std::vector<long> all = largest_->get();
+    for (const long number : all) raise(number);
   }
   void process_element(const Entry& entry, Collector<std::string>&) override {
     seen_->add(text(entry));

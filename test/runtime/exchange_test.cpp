@@ -163,8 +163,7 @@ TEST_CASE("an event sends off partly filled batches first, on every channel", "[
   CHECK(take<long>(*channels[1]) == second);
 }
 
-TEST_CASE("records with and without event time in one batch keep their times apart",
-          "[runtime]") {
+TEST_CASE("records with and without event time in one batch keep their times apart", "[runtime]") {
   const auto channels = make_channels(1);
   ForwardWriter<long> writer(channels);
   write(writer, {1});

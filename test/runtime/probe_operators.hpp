@@ -130,8 +130,7 @@ inline std::shared_ptr<const Plan> plan_of(const std::function<void(StreamEnviro
 }
 
 inline DataStream<long> probe_source(StreamEnvironment& env, std::shared_ptr<Script> script) {
-  return env.add_source<long>("source",
-                              [script] { return std::make_unique<ProbeSource>(script); });
+  return env.add_source<long>("source", [script] { return std::make_unique<ProbeSource>(script); });
 }
 inline DataStream<long> probe(const DataStream<long>& stream, const std::string& name,
                               std::shared_ptr<Script> script) {
@@ -145,7 +144,8 @@ inline void drop(const DataStream<long>& stream) {
 /// A plan whose vertex 0 is a source with `script`, and a chained probe "map" with `chained`.
 inline std::shared_ptr<const Plan> source_plan(std::shared_ptr<Script> script,
                                                std::shared_ptr<Script> chained) {
-  return plan_of([&](StreamEnvironment& env) { drop(probe(probe_source(env, script), "map", chained)); });
+  return plan_of(
+      [&](StreamEnvironment& env) { drop(probe(probe_source(env, script), "map", chained)); });
 }
 /// A plan whose vertex 1 is the probe "head", fed by `producers` subtasks, and a chained probe "tail".
 inline std::shared_ptr<const Plan> task_plan(std::shared_ptr<Script> head,

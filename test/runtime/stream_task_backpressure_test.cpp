@@ -182,7 +182,8 @@ TEST_CASE("a partly filled batch leaves after the buffer timeout although anothe
   world.channel_bytes = 4096;
   auto script = std::make_shared<Script>();
   const auto plan = plan_of([&](StreamEnvironment& env) {
-    const auto stream = probe(probe_source(env, std::make_shared<Script>()).rebalance(), "op", script);
+    const auto stream =
+        probe(probe_source(env, std::make_shared<Script>()).rebalance(), "op", script);
     drop(stream);
     drop(stream);
   });

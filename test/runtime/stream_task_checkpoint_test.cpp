@@ -213,9 +213,7 @@ SCENARIO("a snapshot that does not come about leaves no file behind", "[runtime]
     c.trigger(1);
     c.test->task.reset();
     c.world.io.run_all();
-    THEN("the writing needs nothing of it") {
-      CHECK(c.test->listener->last() == "acknowledge 1");
-    }
+    THEN("the writing needs nothing of it") { CHECK(c.test->listener->last() == "acknowledge 1"); }
   }
 }
 

@@ -202,13 +202,19 @@ SCENARIO("what a user function throws fails its task, naming operator and subtas
   const auto plan = task_plan(scripts.head, scripts.tail);
 
   WHEN("it throws in open") {
-    scripts.tail->open = [&](OperatorContext&) -> Status { boom(); return {}; };
+    scripts.tail->open = [&](OperatorContext&) -> Status {
+      boom();
+      return {};
+    };
     TaskUnderTest test(world, plan, 1);
     check_failed(test, "operator 'tail', subtask 0: the user function threw: boom");
   }
   WHEN("it throws while it is made") {
     auto broken = std::make_shared<Plan>(*plan);
-    broken->operators[2].make = [&]() -> std::unique_ptr<Operator> { boom(); return nullptr; };
+    broken->operators[2].make = [&]() -> std::unique_ptr<Operator> {
+      boom();
+      return nullptr;
+    };
     TaskUnderTest test(world, broken, 1);
     check_failed(test, "operator 'tail', subtask 0: the user function threw: boom");
   }
@@ -216,7 +222,10 @@ SCENARIO("what a user function throws fails its task, naming operator and subtas
     const auto where = GENERATE("record", "end", "before_barrier", "snapshot_state");
     TaskUnderTest test(world, plan, 1);
     (void)test.run();
-    const auto hook = [&](Collector<long>&) { boom(); return Progress::done; };
+    const auto hook = [&](Collector<long>&) {
+      boom();
+      return Progress::done;
+    };
     if (where == std::string("record")) {
       scripts.tail->on_record = [&](long, Collector<long>&) { boom(); };
       give<long>(*test.inputs[0], {1});
@@ -227,7 +236,10 @@ SCENARIO("what a user function throws fails its task, naming operator and subtas
       scripts.tail->before_barrier = hook;
       test.inputs[0]->push(barrier_of(1));
     } else {
-      scripts.tail->snapshot_state = [&]() -> Status { boom(); return {}; };
+      scripts.tail->snapshot_state = [&]() -> Status {
+        boom();
+        return {};
+      };
       test.inputs[0]->push(barrier_of(1));
     }
     check_failed(test, "operator 'tail', subtask 0: the user function threw: boom");
@@ -242,7 +254,10 @@ SCENARIO("what a user function throws fails its task, naming operator and subtas
                  "std::exception");
   }
   WHEN("a source throws") {
-    scripts.head->open = [&](OperatorContext&) -> Status { boom(); return {}; };
+    scripts.head->open = [&](OperatorContext&) -> Status {
+      boom();
+      return {};
+    };
     TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
     check_failed(test, "operator 'generated-0', subtask 0: the user function threw: boom");
   }
@@ -302,14 +317,15 @@ TEST_CASE("a keyed state and an operator state of one operator have two names", 
   scripts.head->open = [](OperatorContext& context) -> Status {
     WEIR_TRY(context.operator_state().list_state<long>("same"));
     WEIR_TRY_ASSIGN(backend, context.keyed_state(8));
-    return backend->add_table(make_table(ValueStateDescriptor<long>{"same"}, schema_of<long>(),
-                                         {{0, 128}, 128, 8}));
+    return backend->add_table(
+        make_table(ValueStateDescriptor<long>{"same"}, schema_of<long>(), {{0, 128}, 128, 8}));
   };
   TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
   CHECK(test.settle() == StepResult::finished);
   CHECK(test.listener->failure ==
-        Error{Errc::already_exists, "operator 'head', state 'same': the name is used twice; give "
-                                    "each state of an operator its own"});
+        Error{Errc::already_exists,
+              "operator 'head', state 'same': the name is used twice; give "
+              "each state of an operator its own"});
 }
 
 SCENARIO("an operator that had finished does not run again", "[runtime]") {

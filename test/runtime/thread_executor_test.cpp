@@ -1,11 +1,10 @@
 #include "runtime/thread_executor.hpp"
 
+#include <condition_variable>
 #include <csignal>
 #include <cstdlib>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <condition_variable>
 
 #include "storage/system.hpp"
 #include "test/runtime/probe_operators.hpp"
@@ -78,7 +77,8 @@ class PingPongSource final : public SourceOperator {
 
 /// The tasks of a plan, one of each vertex, on threads of their own.
 struct RunningPlan {
-  explicit RunningPlan(const std::shared_ptr<const Plan>& plan, std::size_t channel_bytes = 1 << 16) {
+  explicit RunningPlan(const std::shared_ptr<const Plan>& plan,
+                       std::size_t channel_bytes = 1 << 16) {
     const PlanDescription description = plan->describe();
     const JobGraph graph = build_job_graph(description);
     std::map<std::uint32_t, std::shared_ptr<Channel>> channels;
@@ -150,8 +150,7 @@ TEST_CASE("two tasks that park after every record lose no wake-up", "[runtime]")
   const auto ball = std::make_shared<PingPongSource::Ball>();
   long received = 0;
   RunningPlan running(plan_of([&](StreamEnvironment& env) {
-    env.add_source<long>("ping",
-                         [=] { return std::make_unique<PingPongSource>(ball, count); })
+    env.add_source<long>("ping", [=] { return std::make_unique<PingPongSource>(ball, count); })
         .rebalance()
         .filter([&received, ball](long) {
           ++received;

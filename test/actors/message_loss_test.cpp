@@ -1,0 +1,237 @@
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "test/actors/gated_source.hpp"
+#include "test/actors/stepped_cluster.hpp"
+
+namespace weir::test {
+namespace {
+
+constexpr std::uint64_t records = 400;
+constexpr std::uint64_t keys = 7;
+
+/// What a job, and those that go on from its savepoints, committed.
+struct Committed {
+  std::vector<std::uint64_t> sums;
+};
+
+/// A sink that commits on notification, as the file sink does, into memory.
+class CommittingSink final : public Operator {
+ public:
+  explicit CommittingSink(std::shared_ptr<Committed> into) : into_(std::move(into)) {}
+  Status open(OperatorContext& context) override {
+    WEIR_TRY_ASSIGN(state, context.operator_state().list_state<std::uint64_t>("pending"));
+    state_ = state;
+    // As with renames: what the snapshot holds may have been committed before, and is then left alone.
+    for (const std::uint64_t sum : state_->get())
+      if (std::ranges::find(into_->sums, sum) == into_->sums.end()) into_->sums.push_back(sum);
+    return {};
+  }
+  void on_batch(std::uint32_t, AnyBatch& any, Cursor& cursor) override {
+    auto& batch = static_cast<Batch<std::uint64_t>&>(any);
+    while (cursor.next < cursor.limit) pending_.push_back(batch.values[cursor.next++]);
+  }
+  Status snapshot_state(const CheckpointBarrier&) override {
+    state_->update(pending_);
+    return {};
+  }
+  Status notify_checkpoint_complete(CheckpointId, SnapshotKind kind) override {
+    if (kind == SnapshotKind::savepoint) return {};
+    into_->sums.insert(into_->sums.end(), state_->get().begin(), state_->get().end());
+    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(state_->get().size()));
+    state_->clear();
+    return {};
+  }
+
+ private:
+  std::shared_ptr<Committed> into_;
+  OperatorListState<std::uint64_t>* state_ = nullptr;
+  std::vector<std::uint64_t> pending_;
+};
+
+/// A running sum that tells from which record it came, so that no two are alike.
+std::uint64_t tagged(std::uint64_t value, std::uint64_t sum) { return value << 32 | sum; }
+
+/// One job of the story: sums by key, the running sum of every record committed.
+struct Job {
+  std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+  std::shared_ptr<Committed> committed;
+  JobId id;
+  std::uint64_t begin = 0;  ///< the first index that its source reads
+};
+
+/// The whole flow, step by step. Every expectation that does not hold ends it with that sentence.
+class Story {
+ public:
+  explicit Story(SteppedCluster& cluster) : cluster_(cluster) {}
+
+  Status run() {
+    WEIR_TRY_ASSIGN(first, submit({}, 0, std::make_shared<Committed>()));
+    WEIR_TRY(read_to(first, records / 2));
+    WEIR_TRY_ASSIGN(list, cluster_.request<JobList>(ListJobs{}));
+    WEIR_TRY(expect(list.jobs.size() == 1 && list.jobs[0].state == JobState::running, "one job is listed as RUNNING"));
+
+    WEIR_TRY_ASSIGN(checkpoint, cluster_.request<CheckpointCompleted>(RequestCheckpoint{first.id}));
+    WEIR_TRY(expect(cluster_.run_until([&] { return first.committed->sums.size() == records / 2; }),
+                    "a completed checkpoint commits what came before it"));
+    WEIR_TRY(expect_details(first, [](const JobDetails& now) { return now.checkpoints.completed == 1; },
+                            "the details count the completed checkpoint"));
+
+    WEIR_TRY_ASSIGN(savepoint, cluster_.request<TriggerSavepointSuccess>(TriggerSavepoint{first.id, "/savepoints"}));
+    WEIR_TRY_ASSIGN(disposed, cluster_.request<DisposeSavepointSuccess>(DisposeSavepoint{savepoint.path}));
+    WEIR_TRY(expect(!cluster_.storage->files.contains(savepoint.path + "/_metadata"), "a disposed savepoint is gone"));
+
+    // A savepoint without a place fails with that reason and nothing else.
+    const auto refused = cluster_.request<TriggerSavepointSuccess>(TriggerSavepoint{first.id, ""});
+    WEIR_TRY(expect(!refused && refused.error().what.contains("no savepoint directory"), "a savepoint needs a directory"));
+
+    // A task cannot write its share: it declines, the stop fails with its reason, the sources go on.
+    cluster_.storage->failing_prefix = "create /refused/";
+    const auto failed = cluster_.request<StoppingSuccess>(StopJobWithSavepoint{first.id, "/refused", false});
+    WEIR_TRY(expect(!failed && failed.error().what.contains("injected"), "a declined savepoint fails with the task's reason"));
+    WEIR_TRY(read_to(first, records / 2 + 100));
+
+    WEIR_TRY_ASSIGN(stopped, cluster_.request<StoppingSuccess>(StopJobWithSavepoint{first.id, "/savepoints", false}));
+    WEIR_TRY(expect_end(first, JobState::finished));
+
+    WEIR_TRY_ASSIGN(second, submit(stopped.savepoint, records / 2 + 100, first.committed));
+    WEIR_TRY(read_to(second, records / 2 + 150));
+    WEIR_TRY_ASSIGN(cancelled, cluster_.request<CancellationSuccess>(CancelJobWithSavepoint{second.id, "/savepoints"}));
+    WEIR_TRY(expect_end(second, JobState::canceled));
+
+    WEIR_TRY_ASSIGN(third, submit(cancelled.savepoint, records / 2 + 150, first.committed));
+    WEIR_TRY_ASSIGN(plain, cluster_.request<CancellationSuccess>(CancelJob{third.id}));
+    WEIR_TRY(expect_end(third, JobState::canceled));
+
+    WEIR_TRY_ASSIGN(fourth, submit(cancelled.savepoint, records / 2 + 150, first.committed));
+    fourth.gate->open_to(records);
+    WEIR_TRY(expect_end(fourth, JobState::finished));
+    WEIR_TRY(expect(sorted(first.committed->sums) == sorted(model()), "every record's running sum is committed once"));
+
+    WEIR_TRY_ASSIGN(drained, submit({}, 0, std::make_shared<Committed>()));
+    WEIR_TRY(read_to(drained, 50));
+    WEIR_TRY_ASSIGN(ended, cluster_.request<StoppingSuccess>(StopJobWithSavepoint{drained.id, "/savepoints", true}));
+    WEIR_TRY(expect_end(drained, JobState::finished));
+
+    WEIR_TRY_ASSIGN(fragile, submit({}, 0, std::make_shared<Committed>(), {{"execution.checkpointing.tolerable-failed-checkpoints", "0"},
+                                            {"state.checkpoints.dir", "/checkpoints"}}));
+    WEIR_TRY(read_to(fragile, 50));
+    cluster_.storage->failing_prefix = "create_directories /checkpoints/" + to_string(fragile.id) + "/chk-";
+    const auto untaken = cluster_.request<CheckpointCompleted>(RequestCheckpoint{fragile.id});
+    WEIR_TRY(expect(!untaken, "a checkpoint without its directory fails"));
+    WEIR_TRY(expect_end(fragile, JobState::failed));
+
+    return expect(cluster_.run_until([&] { return cluster_.delivered["TaskEnded"] == deployed_; }),
+                  "every task that was deployed has ended");
+  }
+
+ private:
+  static Status expect(bool holds, const std::string& what) {
+    if (holds) return {};
+    return error(Errc::invalid_argument, "not so: " + what);
+  }
+  static std::vector<std::uint64_t> sorted(std::vector<std::uint64_t> values) {
+    std::ranges::sort(values);
+    return values;
+  }
+  /// The running sums that a sequential program computes.
+  static std::vector<std::uint64_t> model() {
+    std::map<std::uint64_t, std::uint64_t> sums;
+    std::vector<std::uint64_t> result;
+    for (std::uint64_t i = 0; i < records; ++i) result.push_back(tagged(i, sums[i % keys] += i));
+    return result;
+  }
+
+  Result<Job> submit(const std::string& restore, std::uint64_t begin, std::shared_ptr<Committed> committed,
+                     std::map<std::string, std::string> configuration = {}) {
+    Job job;
+    job.committed = std::move(committed);
+    job.begin = begin;
+    const std::string library = "job-" + std::to_string(++jobs_);
+    cluster_.libraries.add(library, [job](StreamEnvironment& env) {
+      gated(env, job.gate, records)
+          .uid("numbers")
+          .key_by([](const std::uint64_t& value) { return value % keys; })
+          .map_with_state<std::uint64_t>([](const std::uint64_t& value, std::uint64_t& sum) { return tagged(value, sum += value); })
+          .uid("sums")
+          .add_sink("commit", true, [committed = job.committed] { return std::make_unique<CommittingSink>(committed); })
+          .uid("commit");
+    });
+    job.id = JobId{1, jobs_};
+    JobSubmission submission;
+    submission.id = job.id;
+    submission.name = library;
+    submission.library_sha256 = library;
+    configuration["parallelism.default"] = "2";
+    submission.configuration = configuration;
+    submission.restore_directory = restore;
+    WEIR_TRY_ASSIGN(plan, cluster_.libraries.build_plan(library, {}, configuration));
+    submission.plan = plan->describe();
+    WEIR_TRY_ASSIGN(submitted, cluster_.request<SubmitJobSuccess>(SubmitJob{submission}));
+    deployed_ += 3;  // one subtask of the source, two of the rest
+    WEIR_TRY(expect_details(job, [](const JobDetails& now) { return now.overview.state == JobState::running; },
+                            "a submitted job runs"));
+    return job;
+  }
+  /// Lets the job read the indices below `limit` and waits until it has.
+  Status read_to(const Job& job, std::uint64_t limit) {
+    job.gate->open_to(limit);
+    return expect_details(job, [&](const JobDetails& now) { return now.operators[1].records_in >= limit - job.begin; },
+                          "the job reads as far as it may");
+  }
+  Status expect_details(const Job& job, const std::function<bool(const JobDetails&)>& holds, const std::string& what) {
+    const MonotonicTime end = cluster_.now() + std::chrono::minutes(1);
+    for (;;) {
+      WEIR_TRY_ASSIGN(details, cluster_.request<JobDetails>(RequestJobDetails{job.id}));
+      if (holds(details)) return {};
+      if (is_terminal(details.overview.state) || cluster_.now() > end) return expect(false, what);
+      const MonotonicTime next = cluster_.now() + std::chrono::milliseconds(100);
+      if (!cluster_.run_until([&] { return cluster_.now() >= next; })) return expect(false, what + " (nothing moves)");
+    }
+  }
+  Status expect_end(const Job& job, JobState state) {
+    return expect_details(job, [&](const JobDetails& now) { return now.overview.state == state; },
+                          "the job ends as " + std::string(enumerator_name(state)));
+  }
+
+  SteppedCluster& cluster_;
+  std::uint64_t jobs_ = 0;
+  std::size_t deployed_ = 0;
+};
+
+TEST_CASE("the whole flow runs in virtual time", "[actors]") {
+  SteppedCluster cluster;
+  const Status told = Story(cluster).run();
+  INFO((told ? "" : told.error().what));
+  CHECK(told);
+}
+
+TEST_CASE("without any one of the protocol's messages the flow fails", "[actors]") {
+  std::map<std::string, std::size_t> delivered;
+  {
+    SteppedCluster cluster;
+    REQUIRE(Story(cluster).run());
+    delivered = cluster.delivered;
+  }
+  // The story must need every message that there is.
+  for (const std::string name :
+       {"SubmitJob", "ListJobs", "RequestJobDetails", "CancelJob", "TriggerSavepoint", "TriggerSavepointSuccess",
+        "TriggerSavepointFailure", "CancelJobWithSavepoint", "StopJobWithSavepoint", "DisposeSavepoint", "RequestCheckpoint",
+        "TriggerCheckpoint", "AcknowledgeCheckpoint", "DeclineCheckpoint", "NotifyCheckpointComplete",
+        "NotifyCheckpointAborted", "SubmitTask", "StartTask", "CancelTask", "DrainTask", "UpdateTaskState",
+        "RegisterTaskManager", "Heartbeat"})
+    CHECK(delivered.contains(name));
+  for (const auto& [name, count] : delivered) {
+    SteppedCluster cluster([&name](const DeliveryRecord& record) { return record.message == name; });
+    const Status told = Story(cluster).run();
+    INFO("without " << name << ", which was delivered " << count << " times, the flow went on to its end");
+    CHECK_FALSE(told);
+  }
+}
+
+}  // namespace
+}  // namespace weir::test

@@ -1,0 +1,197 @@
+// The examples in the comments of the public headers, as they stand there.
+
+#include "test/api/run_by_hand.hpp"
+#include <weir/weir.hpp>
+
+namespace weir::test {
+
+struct Word {
+  std::string text;
+  long count = 0;
+};
+WEIR_FIELDS(Word, text, count)
+
+struct Order {
+  std::string customer;
+  double amount = 0;
+};
+WEIR_FIELDS(Order, customer, amount)
+
+struct Total {
+  std::string customer;
+  double amount = 0;
+  bool operator==(const Total&) const = default;
+};
+WEIR_FIELDS(Total, customer, amount)
+
+namespace {
+
+template <class T>
+std::shared_ptr<Collected<T>> collector() {
+  return std::make_shared<Collected<T>>();
+}
+
+// api/functions.hpp
+
+struct AddPrefix final : RichMapFunction<std::string, std::string> {
+  void open(RuntimeContext& context) override {
+    prefix_ = std::to_string(context.subtask()) + ": ";
+  }
+  std::string map(const std::string& line) override { return prefix_ + line; }
+  std::string prefix_;
+};
+
+struct Count final : RichFlatMapFunction<std::string, long> {
+  void open(RuntimeContext& context) override {
+    count_ = context.state(ValueStateDescriptor<long>{"count"});
+  }
+  void flat_map(const std::string&, Collector<long>& out) override {
+    out.collect(++count_.mutable_value());
+  }
+  ValueState<long> count_;
+};
+
+struct Totals final : KeyedProcessFunction<std::string, Order, Total> {
+  void open(RuntimeContext& context) override {
+    sum_ = context.state(ValueStateDescriptor<double>{"sum"});
+  }
+  void process_element(const Order& order, Context&, Collector<Total>&) override {
+    sum_.mutable_value() += order.amount;
+  }
+  void on_end_of_input(const std::string& customer, Context&, Collector<Total>& out) {
+    out.collect({customer, *sum_.value()});
+  }
+  ValueState<double> sum_;
+};
+
+struct LineNumber final : RichMapFunction<std::string, std::string>, Checkpointed<long> {
+  std::string map(const std::string& line) override {
+    return std::to_string(++count_) + " " + line;
+  }
+  long snapshot_state() override { return count_; }
+  void restore_state(const long& count) override { count_ += count; }
+  long count_ = 0;
+};
+
+TEST_CASE("the examples of functions do what they say", "[api]") {
+  const auto prefixed = collector<std::string>();
+  const auto counts = collector<long>();
+  const auto totals = collector<Total>();
+  const auto numbered = collector<std::string>();
+  run_by_hand([&](StreamEnvironment& env) {
+    const auto words = env.from_collection<std::string>({"a", "b", "a"});
+    words.map(AddPrefix{}).collect(prefixed);
+    words.key_by([](const std::string& word) { return word; }).flat_map(Count{}).collect(counts);
+    words.map(LineNumber{}).collect(numbered);
+    env.from_collection<Order>({{"x", 1.5}, {"y", 2}, {"x", 3}})
+        .key_by([](const Order& order) { return order.customer; })
+        .process(Totals{})
+        .collect(totals);
+  });
+  CHECK(prefixed->values() == Lines{"0: a", "0: b", "0: a"});
+  CHECK(counts->values() == std::vector<long>{1, 1, 2});
+  CHECK(numbered->values() == Lines{"1 a", "2 b", "3 a"});
+  auto sums = totals->values();
+  std::ranges::sort(sums, {}, &Total::customer);
+  CHECK(sums == std::vector<Total>{{"x", 4.5}, {"y", 2}});
+}
+
+// api/data_stream.hpp
+
+TEST_CASE("the example of a stream builds and counts words", "[api]") {
+  StreamEnvironment env({}, 1, "/work");
+  env.read_text({"/data/in"})
+      .filter([](const std::string& line) { return !line.empty(); })
+      .map([](std::string line) { return Word{std::move(line), 1}; })
+      .key_by([](const Word& word) { return word.text; })
+      .reduce([](const Word& a, const Word& b) { return Word{a.text, a.count + b.count}; })
+      .print();
+  CHECK(env.build());
+
+  const auto counts = collector<Word>();
+  run_by_hand(
+      [&](StreamEnvironment& job) {
+        job.from_collection<std::string>({"a", "", "b", "a"})
+            .filter([](const std::string& line) { return !line.empty(); })
+            .rebalance()
+            .map([](std::string line) { return Word{std::move(line), 1}; })
+            .key_by([](const Word& word) { return word.text; })
+            .reduce([](const Word& a, const Word& b) { return Word{a.text, a.count + b.count}; })
+            .collect(counts);
+      },
+      3);
+  long sum = 0;
+  for (const Word& word : counts->values()) sum += word.count;
+  CHECK(sum == 1 + 1 + 2);
+}
+
+// api/parameters.hpp
+
+TEST_CASE("the example of parameters reads them", "[api]") {
+  StreamEnvironment env({"--input", "/a", "--rate", "5"}, 1, "/work");
+  const auto input = env.parameters().all("input");
+  const auto rate = env.parameters().number("rate", 0);
+  CHECK(input == Lines{"/a"});
+  CHECK(rate == 5);
+}
+
+// runtime/runtime_context.hpp and state/keyed_state.hpp, which functions see
+
+struct Contextual final : RichFlatMapFunction<std::string, long> {
+  void open(RuntimeContext& context) override {
+    count_ = context.state(ValueStateDescriptor<long>{"count"});
+  }
+  void flat_map(const std::string&, Collector<long>& out) override {
+    long& count = count_.mutable_value();  // 0 for a new key
+    ++count;
+    out.collect(count);
+  }
+  ValueState<long> count_;
+};
+
+TEST_CASE("the example of a runtime context counts", "[api]") {
+  const auto counts = collector<long>();
+  run_by_hand([&](StreamEnvironment& env) {
+    env.from_collection<std::string>({"a", "a"})
+        .key_by([](const std::string& word) { return word; })
+        .flat_map(Contextual{})
+        .collect(counts);
+  });
+  CHECK(counts->values() == std::vector<long>{1, 2});
+}
+
+}  // namespace
+}  // namespace weir::test
+
+// api/job.hpp
+
+namespace {
+void split(std::string line, weir::Collector<std::string>& out) {
+  for (std::size_t begin = 0; begin < line.size();) {
+    const std::size_t end = std::min(line.find(' ', begin), line.size());
+    if (end > begin) out.collect(line.substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+}  // namespace
+
+WEIR_JOB(word_count) {
+  const auto input = env.parameters().all("input");
+  env.read_text(input)
+      .flat_map<std::string>(split)
+      .key_by([](const std::string& word) { return word; })
+      .map_with_state<long>(
+          [](const std::string& word, long& count) { return weir::test::Word{word, ++count}; })
+      .print();
+}
+
+TEST_CASE("WEIR_JOB exports what a job library is recognised by", "[api]") {
+  CHECK(std::string(weir_job_descriptor.magic) == "WEIRJOB");
+  CHECK(weir_job_descriptor.abi_version == weir::job_abi_version);
+  CHECK(std::string(weir_job_descriptor.name) == "word_count");
+  weir::StreamEnvironment env({"--input", "/data"}, 2, "/work");
+  weir_job_descriptor.entry(env);
+  const auto plan = env.build();
+  REQUIRE(plan);
+  CHECK(plan->operators.size() == 4);
+}

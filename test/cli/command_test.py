@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""The command as a process: background, signals, processes that are dead or silent, compiling, a terminal."""
+
+import os
+import pty
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "end_to_end"))
+import harness  # noqa: E402
+from harness import case, check, equal, example_so, one_object, refused, wait_until  # noqa: E402
+
+BLOCKED = """
+#include <weir/weir.hpp>
+#include <chrono>
+#include <thread>
+WEIR_JOB(blocked) {
+  env.generate(10, [](std::uint64_t i) { return static_cast<std::int64_t>(i); }).uid("numbers")
+      .map([](const std::int64_t& i) { std::this_thread::sleep_for(std::chrono::minutes(10)); return i; })
+      .uid("sleep").print().uid("print");
+}
+"""
+
+
+def slow_job(place):
+    """Words for a job that runs until it is ended."""
+    text = place.write("in.txt", "one two\n" * 100_000)
+    return [example_so("word_count"), "--input", text, "--output", place / "out", "--rate", 10]
+
+
+def gone(place):
+    """Waits until no process of the case runs a job any more."""
+    wait_until(lambda: not place.json("list", "--json")["jobs"], "the end of the job")
+
+
+@case("-d goes on in the background and prints the job's id")
+def detached(place):
+    job = place.good("run", "-d", *slow_job(place)).strip()
+    equal([j["id"] for j in place.json("list", "--json")["jobs"]], [job])
+    place.good("cancel", job)
+    gone(place)
+    started = one_object(place.good("run", "-d", "--json", *slow_job(place)))
+    equal(started["state"], "RUNNING")
+    place.good("cancel", started["job"][:8])
+    gone(place)
+
+
+@case("-d still shows what keeps the job from running")
+def detached_failure(place):
+    result = place.weir("run", "-d", example_so("word_count"), "--input", place / "missing", "--output", place / "out")
+    refused(result, 1, "missing")
+    refused(place.weir("run", "-d", example_so("word_count")), 2, "--input")
+
+
+@case("the first signal ends the job cleanly, with exit code 130, and leaves nothing behind")
+def first_signal(place):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = place.start("run", *slow_job(place))
+        place.running_job(process)
+        process.send(number)
+        equal(process.wait().code, 130)
+        equal(os.listdir(place / "run/weir"), [])
+        equal([n for n in os.listdir(place / "tmp") if not n.endswith("-logs")], [])
+
+
+@case("the second signal ends the process at once")
+def second_signal(place):
+    job = place.write("blocked.cpp", BLOCKED)
+    place.good("compile", job)
+    process = place.start("run", place / "blocked.so")
+    place.running_job(process)
+    process.send(signal.SIGINT)
+    wait_until(lambda: place.json("list", "--json")["jobs"][0]["state"] == "CANCELLING", "the first signal")
+    process.send(signal.SIGINT)
+    equal(process.wait().code, 130)
+
+
+@case("a request whose process dies before it answers ends with a sentence")
+def peer_dies(place):
+    place.good("compile", place.write("blocked.cpp", BLOCKED))
+    process, trace = place.start_traced(place / "blocked.so")
+    job = place.running_job(process)
+    savepoint = place.start("savepoint", job, place / "savepoints")
+    trace.wait_for("TriggerCheckpoint", process=process)
+    process.kill()
+    refused(savepoint.wait(), 1, "ended before it answered")
+
+
+@case("sockets of dead processes are dropped, and silent processes hold nobody up")
+def dead_and_silent(place):
+    process = place.start("run", *slow_job(place))
+    place.running_job(process)
+    sockets = os.listdir(place / "run/weir")
+    equal(len(sockets), 1)
+    equal(stat.S_IMODE(os.stat(place / "run/weir").st_mode), 0o700)
+    equal(stat.S_IMODE(os.stat(os.path.join(place / "run/weir", sockets[0])).st_mode), 0o600)
+    process.send(signal.SIGSTOP)
+    result = place.weir("list", "--json", "-D", "client.timeout=200ms")
+    equal(result.code, 0)
+    equal(one_object(result.out), {"jobs": []})
+    check("does not answer" in result.err, result.err)
+    process.kill()
+    equal(place.json("list", "--json"), {"jobs": []})
+    equal(os.listdir(place / "run/weir"), [])
+
+
+@case("a run directory that others may write to is refused")
+def foreign_run_directory(place):
+    os.mkdir(place / "run/weir", 0o700)
+    os.chmod(place / "run/weir", 0o777)
+    refused(place.weir("list"), 1, place / "run/weir", "chmod 700")
+    refused(place.weir("run", *slow_job(place)), 1, place / "run/weir")
+
+
+@case("the same source makes a library and a program")
+def library_and_program(place):
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "word_count.cpp")
+    text = place.write("in.txt", "b a b\n")
+    place.good("compile", source, "-o", place / "words.so")
+    place.good("compile", source, "-o", place / "words")
+    ended = place.json("run", "--json", place / "words.so", "--input", text, "--output", place / "out1")
+    equal((ended["state"], ended["records_in"], ended["records_out"]), ("FINISHED", 1, 2))
+    program = harness.Process([place / "words", "--json", "--", "--input", text, "--output", place / "out2"], place)
+    result = program.wait()
+    equal((result.code, result.err), (0, ""))
+    equal(one_object(result.out)["state"], "FINISHED")
+    for name in ("out1", "out2"):
+        equal(sorted(harness.output_lines(place / name)), ["a\t1", "b\t2"])
+    refused(place.weir("run", place / "words"), 1, "a program")
+
+
+@case("a source that does not compile shows the compiler's messages")
+def broken_source(place):
+    result = place.weir("compile", place.write("job.cpp", "int x = ;\n"))
+    equal(result.code, 1)
+    check("job.cpp:1:9: error" in result.err and "does not compile" in result.err, result.err)
+    refused(place.weir("compile", place / "missing.cpp"), 1, "missing.cpp")
+
+
+@case("a terminal shows live lines and a closing summary")
+def on_a_terminal(place):
+    text = place.write("in.txt", "one two\n" * 500)
+    leader, terminal = pty.openpty()
+    environment = dict(place.environment, TERM="xterm")
+    with subprocess.Popen([harness.paths.weir, "run", example_so("word_count"), "--input", text, "--output", place / "out",
+                           "--rate", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=terminal,
+                          env=environment, cwd=place.directory) as process:
+        os.close(terminal)
+        shown = b""
+        end = time.monotonic() + harness.DEADLINE
+        while time.monotonic() < end:
+            try:
+                block = os.read(leader, 65536)
+            except OSError:  # the other side has closed it
+                break
+            if not block:
+                break
+            shown += block
+        equal(process.wait(), 0)
+    os.close(leader)
+    check(b"records/s" in shown and b"\x1b[" in shown, shown)
+    check(b"is FINISHED after" in shown and b"500 records in, 2 out" in shown, shown)
+
+
+@case("shell completion is understood by bash")
+def completion(place):
+    script = place.write("completion.bash", place.good("completion", "bash"))
+    command = (f"source {script}; COMP_WORDS=(weir run --par); COMP_CWORD=2; _weir; echo ${{COMPREPLY[*]}}; "
+               "COMP_WORDS=(weir can); COMP_CWORD=1; _weir; echo ${COMPREPLY[*]}; "
+               "COMP_WORDS=(weir run -D state.backend); COMP_CWORD=3; _weir 2>/dev/null; echo ${COMPREPLY[0]}")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    equal(done.stdout.split(), ["--parallelism", "cancel", "state.backend="])
+
+
+if __name__ == "__main__":
+    harness.main()
