@@ -9,7 +9,9 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "actors/delivery.hpp"
 #include "messages/internal.hpp"
@@ -84,6 +86,28 @@ void run_delayed(Self* self, std::chrono::nanoseconds delay, Work work) {
 inline auto run_mail() {
   return [](const ActorMail& mail) { (*mail.run)(); };
 }
+
+/// The actors that one actor has spawned and that end with it, however it ends: a process that is dropped
+/// takes all of them along.
+class Children {
+ public:
+  /// `parent` is an actor that is being made.
+  template <class Self>
+  explicit Children(Self* parent) : handles_(std::make_shared<std::vector<caf::weak_actor_ptr>>()) {
+    parent->attach_functor([handles = handles_] {
+      for (const caf::weak_actor_ptr& one : *handles)
+        if (auto child = one.lock()) caf::anon_send_exit(caf::actor_cast<caf::actor>(child), caf::exit_reason::kill);
+    });
+  }
+  template <class Handle>
+  void add(const Handle& child) {
+    std::erase_if(*handles_, [](const caf::weak_actor_ptr& one) { return !one.lock(); });
+    handles_->push_back(caf::actor_cast<caf::weak_actor_ptr>(child));
+  }
+
+ private:
+  std::shared_ptr<std::vector<caf::weak_actor_ptr>> handles_;
+};
 
 /// Turns the transport's failure of a request into an `Error`.
 [[nodiscard]] inline Error transport_error(const caf::error& failed, const std::string& who) {

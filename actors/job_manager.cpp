@@ -299,6 +299,7 @@ void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::si
   setup.found = std::move(job.prepared->found);
   setup.job_manager = caf::actor_cast<JobManagerActor>(self);
   job.coordinator = self->spawn(checkpoint_coordinator, std::move(setup));
+  self->state.coordinators->add(job.coordinator);
   for (const std::string& warning : job.prepared->warnings)
     self->state.seams->log("warning", "job " + to_string(id) + ": " + warning);
   answer(SubmitJobSuccess{id, job.prepared->warnings});
@@ -445,6 +446,7 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
   self->state.seams = std::move(seams);
   self->state.settings = std::move(settings);
   self->state.gateways = std::move(gateways);
+  self->state.coordinators.emplace(self);
   Delivery& delivery = *self->state.seams->delivery;
   watch_task_managers(self);
 

@@ -46,6 +46,7 @@ struct JobManagerState {
   std::shared_ptr<GatewayRegistry> gateways;
   std::map<JobId, ManagedJob> jobs;
   std::map<TaskManagerId, KnownTaskManager> task_managers;
+  std::optional<Children> coordinators;
   static inline const char* name = "JobManager";
 };
 

@@ -51,9 +51,11 @@ Status restore(PreparedJob& job, CheckpointStorage& storage) {
   std::ranges::copy(assignment.warnings, std::back_inserter(job.warnings));
   job.restore = std::move(assignment);
   job.restored_from = directory;
+  // What is newer than the snapshot that was chosen was passed over as damaged: never go back to it.
+  const auto age = [](const SnapshotMetadata& one) { return std::pair(one.epoch, one.checkpoint); };
+  std::erase_if(job.found, [&](const auto& one) { return age(*one.metadata) > age(metadata); });
   const bool known = std::ranges::any_of(job.found, [&](const auto& one) { return one.directory == directory; });
   if (!known) {
-    // Beyond what the job chose to continue from nothing may be gone back to.
     job.found.push_back({directory, std::make_shared<const SnapshotMetadata>(std::move(metadata)), SnapshotOwner::user});
   }
   return {};

@@ -133,6 +133,7 @@ void start_task(Self self, const SubmitTask& message, const LoadedJob& job) {
   const std::pair key{message.job, message.execution};
   self->state.running[key] = setup.task;
   self->state.tasks[key] = self->spawn(task_actor, std::move(setup));
+  self->state.task_actors->add(self->state.tasks[key]);
 }
 
 void submit_task(Self self, const SubmitTask& message, PendingAnswer<Done> answer) {
@@ -233,6 +234,7 @@ TaskManagerActor::behavior_type task_manager(Self self, std::shared_ptr<const Pr
   self->state.job_manager = std::move(job_manager);
   self->state.id = id;
   self->state.slots = slots;
+  self->state.task_actors.emplace(self);
   Delivery& delivery = *self->state.seams->delivery;
   register_here(self);
 

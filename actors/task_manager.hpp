@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -51,6 +52,7 @@ struct TaskManagerState {
   std::uint32_t slots = 0;
   LeaderEpoch epoch;
   std::map<std::pair<JobId, ExecutionId>, TaskActor> tasks;
+  std::optional<Children> task_actors;
   std::map<JobId, LoadedJob> jobs;
   std::map<JobId, Fence> fences;  ///< the newest that each job's messages have carried
   ChannelTable channels;

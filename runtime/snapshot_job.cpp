@@ -20,29 +20,38 @@ Result<TaskSnapshot> SnapshotJob::run() {
 Result<TaskSnapshot> SnapshotJob::write() {
   TaskSnapshot snapshot;
   for (FrozenOperator& frozen : operators_) {
-    OperatorShare& share = snapshot.operators.emplace_back();
-    share.uid = frozen.uid;
-    share.states = std::move(frozen.states);
-    share.snapshot.subtask = frozen.subtask;
-    share.snapshot.finished = frozen.finished;
-    for (const OperatorStateStore::Frozen& state : frozen.operator_states) {
-      writer_->begin_state(state.state);
-      OperatorStateHandle& handle = share.snapshot.operator_states.emplace_back();
-      handle.state = state.state;
-      handle.offset = writer_->position();
-      handle.length = state.payload.size();
-      handle.checksum = hash_bytes(state.payload);
-      handle.elements = state.offsets;
-      WEIR_TRY(writer_->append(state.payload));
-    }
-    if (!frozen.keyed) continue;
-    WEIR_TRY_ASSIGN(handles, frozen.keyed->run(*writer_));
-    share.snapshot.keyed = std::move(handles);
+    auto share = write_operator(frozen);
+    if (!share)
+      return error(share.error().code, "operator '" + frozen.uid + "': " + share.error().what);
+    snapshot.operators.push_back(std::move(*share));
   }
   WEIR_TRY_ASSIGN(location, writer_->finish());
   // Every handle points to location 0: a task writes one payload.
   snapshot.locations.push_back(std::move(location));
   return snapshot;
+}
+
+Result<OperatorShare> SnapshotJob::write_operator(FrozenOperator& frozen) {
+  OperatorShare share;
+  share.uid = frozen.uid;
+  share.states = std::move(frozen.states);
+  share.snapshot.subtask = frozen.subtask;
+  share.snapshot.finished = frozen.finished;
+  for (const OperatorStateStore::Frozen& state : frozen.operator_states) {
+    writer_->begin_state(state.state);
+    OperatorStateHandle& handle = share.snapshot.operator_states.emplace_back();
+    handle.state = state.state;
+    handle.offset = writer_->position();
+    handle.length = state.payload.size();
+    handle.checksum = hash_bytes(state.payload);
+    handle.elements = state.offsets;
+    WEIR_TRY(writer_->append(state.payload));
+  }
+  if (frozen.keyed) {
+    WEIR_TRY_ASSIGN(handles, frozen.keyed->run(*writer_));
+    share.snapshot.keyed = std::move(handles);
+  }
+  return share;
 }
 
 }  // namespace weir

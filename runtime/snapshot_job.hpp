@@ -34,6 +34,7 @@ class SnapshotJob {
 
  private:
   [[nodiscard]] Result<TaskSnapshot> write();
+  [[nodiscard]] Result<OperatorShare> write_operator(FrozenOperator& frozen);
   std::vector<FrozenOperator> operators_;
   std::unique_ptr<TaskSnapshotWriter> writer_;
 };

@@ -1,1 +1,446 @@
+#!/usr/bin/env python3
+"""Everything that a user can get wrong, or find broken: one clear sentence, nothing lost, nothing half done."""
 
+import ctypes
+import ctypes.util
+import os
+import random
+import re
+import shutil
+import struct
+import sys
+
+import harness
+from harness import (case, check, committed, equal, example_so, job_so, limit_file_size, metadata_below, output_lines,
+                     refused, settings, wait_until)
+
+NUMBERS = 20_000  # that the job `shapes` generates: they are part of its state
+UNKNOWN_JOB = "0123456789abcdef0123456789abcdef"
+WORDS = "to be or not to be\n"
+
+
+def word_count(place, output="out", text=WORDS):
+    return [example_so("word_count"), "--input", place.write("words.txt", text), "--output", place / output]
+
+
+def nobody(place):
+    """For `limits`: gives up root's right to read and write everything, and `place` to who has none."""
+    if os.geteuid() != 0:
+        return None
+    for base, directories, files in os.walk(place.directory):
+        for name in [*directories, *files]:
+            os.chown(os.path.join(base, name), 65534, 65534)
+    os.chown(place.directory, 65534, 65534)
+
+    def apply():
+        os.setgid(65534)
+        os.setuid(65534)
+    return apply
+
+
+def xxh3_64(content):
+    library = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
+    library.XXH3_64bits.restype = ctypes.c_uint64
+    library.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    return library.XXH3_64bits(content, len(content))
+
+
+# --- words of the command line -----------------------------------------------------------------------
+
+
+@case("an unknown verb, option, setting or value is refused before anything is opened, with what is nearest")
+def words(place):
+    refused(place.weir(), 2, "--help")
+    refused(place.weir("runn"), 2, "runn", "run")
+    refused(place.weir("savepiont", UNKNOWN_JOB), 2, "savepiont", "savepoint")
+    refused(place.weir("--verison"), 2, "--version")
+    for verb in ("run", "list", "info", "savepoint", "checkpoint", "cancel", "stop", "compile"):
+        refused(place.weir(verb, "--jsno"), 2, verb, "--jsno")
+    refused(place.weir("run", "--fromSavepont", "x", "no.so"), 2, "--fromSavepont", "--fromSavepoint")
+    refused(place.weir("stop", "--drian", UNKNOWN_JOB), 2, "--drian", "--drain")
+    refused(place.weir("list", "word"), 2, "word")
+    refused(place.weir("run"), 2, "JOB.so")
+    for verb in ("info", "savepoint", "checkpoint", "cancel", "stop"):
+        refused(place.weir(verb), 2, "which job", "weir list")
+        refused(place.weir(verb, "word_count"), 2, "word_count", "hex digits")
+    refused(place.weir("cancel", "-s"), 2, "which job")
+    refused(place.weir("savepoint", UNKNOWN_JOB, "a", "b"), 2, "'b'")
+    for verb in ("run", "list"):
+        job = ["no.so"] if verb == "run" else []
+        refused(place.weir(verb, "-D", "state.backnd=fs", *job), 2, "state.backnd", "state.backend")
+        refused(place.weir(verb, "-D", "state.backend=rocksbd", *job), 2, "state.backend", "rocksbd", "rocksdb")
+        refused(place.weir(verb, "-D", "execution.checkpointing.interval=fast", *job), 2, "interval", "fast")
+        refused(place.weir(verb, "-D", "state.backend", *job), 2, "KEY=VALUE")
+    for value in ("0", "-1", "two", "40000"):
+        refused(place.weir("run", f"--parallelism={value}", "no.so"), 2, re.compile("-p|parallelism"))
+    refused(place.weir("run", "-s"), 2, "-s", "value")
+    refused(place.weir("run", "-p", "1", "-p", "2", "no.so"), 2, "more than once")
+    for scheme in ("hdfs", "s3"):
+        refused(place.weir("run", "-D", f"state.checkpoints.dir={scheme}://host/x", *word_count(place)), 2, scheme)
+    check(not os.path.exists(place / "out"), "an output directory was made")
+
+
+@case("a wrong key or value in weir.yaml is refused with the file's name")
+def configuration_file(place):
+    path = place.write("weir.yaml", "state:\n  backend: fs\nparalellism.default: 2\n")
+    refused(place.weir("run", *word_count(place)), 2, path, "paralellism.default", "parallelism.default")
+    path = place.write("other.yaml", "state.backend: [unclosed\n")
+    refused(place.weir("run", "--config", path, *word_count(place)), 2, path)
+    os.remove(place / "weir.yaml")
+    refused(place.weir("run", "--config", place / "none.yaml", *word_count(place)), 1, place / "none.yaml")
+    place.write("weir.yaml", "parallelism.default: 2\n")
+    equal(place.json("run", "--json", *word_count(place))["parallelism"], 2)
+
+
+# --- the job library -----------------------------------------------------------------------------------
+
+
+def damaged_library(place, name, change):
+    with open(example_so("word_count"), "rb") as file:
+        content = bytearray(file.read())
+    return place.write(name, bytes(change(content)))
+
+
+@case("a job that cannot be loaded is refused with the reason")
+def job_library(place):
+    missing = place / "missing.so"
+    refused(place.weir("run", missing), 1, missing)
+    refused(place.weir("run", place.directory), 1, place.directory, "directory")
+    text = place.write("job.cpp", "#include <weir/weir.hpp>\n")
+    refused(place.weir("run", text), 1, text, "no shared library", "weir compile")
+    refused(place.weir("run", place.write("empty.so", "")), 1, "empty.so", "no shared library")
+    refused(place.weir("run", harness.paths.weir), 1, "program")
+    library = os.path.realpath(os.path.join(os.path.dirname(harness.paths.weir), "libweir.so"))
+    refused(place.weir("run", library), 1, library, "no job", "WEIR_JOB")
+
+    refused(place.weir("run", damaged_library(place, "cut.so", lambda c: c[:len(c) // 2])), 1, "cut.so", "cut off")
+
+    def other_version(content):
+        at = content.find(b"WEIRJOB\0")
+        version = struct.unpack_from("<I", content, at + 8)[0]
+        struct.pack_into("<I", content, at + 8, version + 1)
+        return content
+    refused(place.weir("run", damaged_library(place, "other.so", other_version)), 1, "other.so", "another version",
+            "weir compile")
+
+    def no_magic(content):
+        return content.replace(b"WEIRJOB\0", b"NOTAJOB\0")
+    refused(place.weir("run", damaged_library(place, "magic.so", no_magic)), 1, "magic.so", "weir compile")
+
+    if os.geteuid() == 0:
+        path = place.write("secret.so", b"x")
+        limits = nobody(place)
+        os.chown(path, 0, 0)
+        os.chmod(path, 0o600)
+        refused(place.weir("run", path, limits=limits), 1, path, re.compile("[Pp]ermission"))
+
+
+@case("a job function that throws is named, and leaves nothing behind")
+def job_function(place):
+    refused(place.weir("run", job_so("shapes"), "--shape", "throws-early"), 1, "shapes", "no plan today")
+
+
+# --- input and output --------------------------------------------------------------------------------
+
+
+@case("missing and unreadable input is refused with its path")
+def inputs(place):
+    missing = place / "missing.txt"
+    job = [example_so("word_count"), "--output", place / "out"]
+    refused(place.weir("run", *job, "--input", missing), 1, missing)
+    good = place.write("good.txt", WORDS)
+    refused(place.weir("run", *job, "--input", good, "--input", missing), 1, missing)
+    equal(committed(place / "out"), [], "committed files")
+    if os.geteuid() == 0:
+        secret = place.write("secret.txt", WORDS)
+        limits = nobody(place)
+        os.chown(secret, 0, 0)
+        os.chmod(secret, 0o600)
+        refused(place.weir("run", *job, "--input", secret, limits=limits), 1, secret, re.compile("[Pp]ermission"))
+        equal(committed(place / "out"), [], "committed files")
+
+
+@case("a directory that cannot be written is refused with its path: output, checkpoints, savepoints, trace, logs")
+def unwritable_directories(place):
+    file = place.write("file", "x")
+    inside = os.path.join(file, "inside")
+    job = word_count(place)
+    refused(place.weir("run", *job[:-1], inside), 1, inside)
+    refused(place.weir("run", *job[:-1], file), 1, file)
+    refused(place.weir("run", *settings(checkpoints=inside), *job), 1, inside)
+    refused(place.weir("run", "--trace", inside, *job), 1, inside)
+    refused(place.weir("run", "-D", f"env.log.dir={inside}", *job), 1, inside)
+    refused(place.weir("run", "-D", f"io.tmp.dirs={inside}", *job), 1, inside)
+    if os.geteuid() == 0:
+        limits = nobody(place)
+        for name in ("out", "checkpoints", "savepoints"):
+            os.makedirs(place / name, exist_ok=True)
+            os.chown(place / name, 0, 0)
+            os.chmod(place / name, 0o555)
+        refused(place.weir("run", *job, limits=limits), 1, place / "out", re.compile("[Pp]ermission"))
+        refused(place.weir("run", *settings(checkpoints=place / "checkpoints"), *job[:-1], place / "tmp/o", limits=limits),
+                1, place / "checkpoints", re.compile("[Pp]ermission"))
+
+
+@case("a savepoint that cannot be written is refused, leaves nothing, and the job goes on")
+def savepoint_directories(place):
+    file = place.write("file", "x")
+    process, _ = place.start_traced(*settings(interval="50ms", backend="fs"), *word_count(place, text=WORDS * 100_000),
+                                    "--rate", 1000)
+    job = place.running_job(process)
+    sentence = refused(place.weir("savepoint", job), 1, "state.savepoints.dir")
+    check("savepoint" in sentence, sentence)
+    refused(place.weir("cancel", "-s", job), 1, "state.savepoints.dir")
+    refused(place.weir("stop", job), 1, "state.savepoints.dir")
+    for verb in (["savepoint", job, file], ["cancel", "-s", os.path.join(file, "in"), job], ["stop", "-p", file, job]):
+        refused(place.weir(*verb), 1, file)
+    refused(place.weir("savepoint", job, "hdfs://host/x"), (1, 2), "hdfs")
+    equal(place.running_job(process), job, "the job goes on")
+    path = place.good("savepoint", job, place / "made/on/demand").strip()  # missing directories are created
+    check(metadata_below(place / "made") == [path], "savepoint in", path)
+    place.good("cancel", job)
+    equal(process.wait().code, 0)
+
+
+@case("full output fails the job, which names the file; what was committed stays")
+def full_output(place):
+    result = place.weir("run", *settings(restart="none"), job_so("numbered_lines"), "--input",
+                        place.write("lines.txt", "".join(f"{i} {'x' * 100}\n" for i in range(50_000))), "--output",
+                        place / "out", limits=limit_file_size(1 << 20))
+    refused(result, 1, place / "out", re.compile("[Ff]ile too large|no space", re.I))
+    equal(committed(place / "out"), [], "committed files")
+
+
+@case("a full checkpoint or savepoint directory declines the snapshot, leaves nothing of it, and the job goes on")
+def full_snapshots(place):
+    process, trace = place.start_traced(*settings(interval="100ms", backend="fs", checkpoints=place / "checkpoints"),
+                                        job_so("shapes"), "--shape", "ballast", "--rate", 2000, "--output", place / "out",
+                                        limits=limit_file_size(2 << 20))
+    job = place.running_job(process)
+    wait_until(lambda: place.json("info", job, "--json")["checkpoints"]["failed"] > 1 or process.code() is not None,
+               "failed checkpoints")
+    equal(process.code(), None, process.err())
+    refused(place.weir("checkpoint", job), 1, re.compile("too large|space", re.I))
+    refused(place.weir("savepoint", job, place / "savepoints"), 1, re.compile("too large|space", re.I))
+    equal(os.listdir(place / "savepoints"), [], "left of a failed savepoint")
+    place.good("cancel", job)
+    equal(process.wait().code, 0)
+    check(trace.find("DeclineCheckpoint"), "no checkpoint was declined")
+    equal([m for m in os.listdir(place / "checkpoints")], [], "left of failed checkpoints")
+
+
+@case("a run without -s into a directory with committed files is refused and touches nothing")
+def committed_files(place):
+    place.good("run", *word_count(place))
+    before = output_lines(place / "out")
+    refused(place.weir("run", *word_count(place)), 1, place / "out", "-s latest")
+    equal(output_lines(place / "out"), before)
+
+
+# --- jobs and snapshots that are named -----------------------------------------------------------------
+
+
+@case("an unknown job id is refused by every verb")
+def unknown_job(place):
+    for verb in (["info"], ["savepoint"], ["checkpoint"], ["cancel"], ["cancel", "-s"], ["stop"], ["stop", "--drain"]):
+        refused(place.weir(*verb, UNKNOWN_JOB), 1, UNKNOWN_JOB, "weir list")
+
+
+def make_savepoint(place, *words, shape="plain", parallelism=2, backend="fs", keep="savepoint"):
+    """A savepoint of the job `shapes`, at `place / keep`."""
+    process, _ = place.start_traced("-p", parallelism, *settings(backend=backend), "-D", "heartbeat.interval=20ms", *words,
+                                    job_so("shapes"), "--shape", shape, "--numbers", NUMBERS, "--rate", 5000, "--output",
+                                    place / f"out-{keep}")
+    job = place.running_job(process)
+    wait_until(lambda: place.json("info", job, "--json")["operators"][0]["records_out"] > 100, "some records")
+    path = place.good("cancel", "-s", place / "made", job).strip()
+    equal(process.wait().code, 0)
+    os.rename(path, place / keep)
+    return place / keep
+
+
+def restore(place, path, *words, shape="plain"):
+    return place.weir("run", "-s", path, *words, job_so("shapes"), "--shape", shape, "--numbers", NUMBERS, "--rate", 0,
+                      "--output", place / "restored")
+
+
+@case("a snapshot that is missing, or none at all, is refused")
+def missing_snapshot(place):
+    refused(restore(place, place / "missing"), 1, place / "missing")
+    refused(restore(place, place.directory), 1, place.directory)
+    refused(restore(place, "latest"), 1, "state.checkpoints.dir")
+    refused(restore(place, "latest", *settings(checkpoints=place / "none")), 1, place / "none", "shapes")
+    refused(restore(place, "hdfs://host/savepoint"), (1, 2), "hdfs")
+    refused(place.weir("savepoint", "-d", place / "missing"), 1, place / "missing")
+    refused(place.weir("savepoint", "-d", place.directory), 1, place.directory)
+    check(os.path.isdir(place.directory) and not os.path.exists(place / "restored"), "something was made or deleted")
+
+
+@case("a damaged savepoint is refused before any record comes out: truncated, flipped, cut short, of a newer version")
+def damaged_savepoint(place):
+    good = make_savepoint(place, "-D", "state.backend.fs.memory-threshold=0", backend="fs")
+    chance = random.Random(5)
+    files = sorted(os.listdir(good))
+    check(len(files) > 1, "data files beside _metadata:", files)
+    bad = place / "bad"
+    damages = 0
+    for name in files:
+        with open(os.path.join(good, name), "rb") as file:
+            content = file.read()
+        variants = [content[:len(content) // 2], content[:-1], b"", content + b"\0", None]
+        for _ in range(6):
+            flipped = bytearray(content)
+            flipped[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+            variants.append(bytes(flipped))
+        for variant in variants:
+            shutil.rmtree(bad, ignore_errors=True)
+            shutil.copytree(good, bad)
+            if variant is None:
+                os.remove(os.path.join(bad, name))
+            else:
+                with open(os.path.join(bad, name), "wb") as file:
+                    file.write(variant)
+            refused(restore(place, bad), 1, os.path.join(bad, name) if variant is not None else bad)
+            check(not os.path.exists(place / "restored"), "an output directory was made")
+            damages += 1
+    check(damages > 20)
+
+    with open(os.path.join(good, "_metadata"), "rb") as file:
+            content = bytearray(file.read())
+    struct.pack_into("<Q", content, 8, 2)  # the version; docs/formats/snapshot.md says what stands where
+    struct.pack_into("<Q", content, 32, xxh3_64(bytes(content[:32])))
+    shutil.rmtree(bad)
+    shutil.copytree(good, bad)
+    with open(os.path.join(bad, "_metadata"), "wb") as file:
+        file.write(content)
+    refused(restore(place, bad), 1, os.path.join(bad, "_metadata"), re.compile("newer version"))
+
+    equal(restore(place, good, "-p", "3").code, 0, "the undamaged savepoint")
+
+
+@case("a damaged newest checkpoint is not passed over where files were committed: both are named")
+def damaged_latest(place):
+    directories = settings(checkpoints=place / "checkpoints", interval="50ms")
+    words = [*directories, "-D", "state.checkpoints.num-retained=2", job_so("shapes"), "--output", place / "out"]
+    process, trace = place.start_traced(*words)
+    wait_until(lambda: len({m["checkpoint"] for m in trace.find("NotifyCheckpointComplete")}) > 3, "checkpoints")
+    process.kill()
+    found = metadata_below(place / "checkpoints")
+    newest = max(found, key=lambda path: int(path.rsplit("-", 1)[1]))
+    older = [path for path in found if path != newest]
+    check(older, "only one checkpoint is kept:", found)
+    with open(os.path.join(newest, "_metadata"), "r+b") as file:
+        file.truncate(40)
+    refused(place.weir("run", "-s", "latest", *words), 1, newest, re.compile("|".join(map(re.escape, older))), "-s ")
+    refused(place.weir("run", "-s", newest, *words), 1, newest)
+
+
+@case("a savepoint with an operator that the job lacks is refused; -n skips it and says so")
+def operator_lacking(place):
+    path = make_savepoint(place)
+    refused(restore(place, path, shape="renamed"), 1, "counts", "-n")
+    check(not os.path.exists(place / "restored"), "an output directory was made")
+    result = restore(place, path, "-n", shape="renamed")
+    equal(result.code, 0, result.err)
+    warnings = result.err.splitlines()
+    check(any("'counts'" in w and "skipped" in w for w in warnings), "what -n skips is not said:", warnings)
+    check(all(w.startswith("weir: warning: ") for w in warnings), warnings)
+
+
+@case("an operator that the savepoint lacks starts without state, and the run says so")
+def operator_exceeding(place):
+    path = make_savepoint(place)
+    result = restore(place, path, shape="more")
+    equal(result.code, 0, result.err)
+    check("'more'" in result.err and result.err.startswith("weir: warning: "), result.err)
+
+
+@case("a changed or exceeded maximum parallelism is refused")
+def maximum_parallelism(place):
+    path = make_savepoint(place, shape="max-64")
+    refused(restore(place, path, "-p", 65, shape="plain"), 1, "counts", "64", "65")
+    refused(restore(place, path, shape="max-2"), 1, "counts", "64", "2")
+    refused(place.weir("run", "-p", 3, job_so("shapes"), "--shape", "max-2", "--numbers", 10), 1, "counts", "3", "2")
+    equal(restore(place, path, "-p", 5, shape="plain").code, 0, "a job that sets none takes the snapshot's")
+
+
+@case("state of another type under the same name is refused")
+def other_type(place):
+    path = make_savepoint(place)
+    refused(restore(place, path, shape="other-type"), 1, "counts", "count")
+    check(not os.path.exists(place / "restored"), "an output directory was made")
+
+
+# --- the plan --------------------------------------------------------------------------------------------
+
+
+@case("two operators with one uid are refused")
+def same_uid(place):
+    refused(place.weir("run", job_so("shapes"), "--shape", "same-uid", "--numbers", 10), 1, "counts")
+
+
+@case("a stateful operator without uid runs with a warning that tells the generated one")
+def no_uid(place):
+    result = place.weir("run", job_so("shapes"), "--shape", "no-uid", "--numbers", 10, "--rate", 0)
+    equal(result.code, 0, result.err)
+    equal(len(result.err.splitlines()), 1, "one warning expected:", result.err)
+    check(re.match(r"weir: warning: operator '.*map_with_state.*' .*no uid.* '[0-9A-Za-z_-]{6,}'", result.err), result.err)
+    equal(sorted(map(int, result.out.split())), list(range(10)))
+
+
+# --- while it runs ---------------------------------------------------------------------------------------
+
+
+@case("the Memory backend over its limit declines checkpoints with that reason; savepoints still work")
+def memory_limit(place):
+    process, _ = place.start_traced(*settings(backend="memory"), "-D", "heartbeat.interval=20ms", job_so("shapes"),
+                                    "--shape", "ballast", "--numbers", 4000, "--rate", 2000, "--output", place / "out")
+    job = place.running_job(process)
+    wait_until(lambda: place.json("info", job, "--json")["operators"][0]["records_out"] > 1000, "8 MiB of state")
+    refused(place.weir("checkpoint", job), 1, "ballast", "5 MiB", "state.backend")
+    path = place.good("savepoint", job, place / "savepoints").strip()
+    check(os.path.isfile(os.path.join(path, "_metadata")), path)
+    equal(place.running_job(process), job, "the job goes on")
+    place.good("cancel", job)
+    equal(process.wait().code, 0)
+    equal(place.weir("run", "-s", path, *settings(backend="rocksdb"), job_so("shapes"), "--shape", "ballast", "--numbers",
+                     4000, "--rate", 0).code, 0)
+
+
+@case("a user function that throws fails the job, which names its operator and what was thrown")
+def user_function_throws(place):
+    for restart in (settings(restart="none", interval="50ms"), []):
+        result = place.weir("run", *restart, job_so("shapes"), "--shape", "throw", "--output", place / "out")
+        refused(result, 1, "passing", "number 100 is unlucky")
+    result = place.weir("run", "--json", job_so("shapes"), "--shape", "throw", "--rate", 0)
+    equal((result.code, harness.one_object(result.out)["state"]), (1, "FAILED"))
+    refused(place.weir("run", job_so("shapes"), "--shape", "throw-int", "--rate", 0, "--output", place / "out"), 1, "passing")
+    equal(committed(place / "out"), [])
+
+
+@case("what is wrong from the start is no reason to start again, whatever the restart strategy")
+def no_restart(place):
+    missing = place / "missing.txt"
+    strategy = ["-D", "restart-strategy=fixed-delay", "-D", "restart-strategy.fixed-delay.delay=10ms",
+                *settings(interval="50ms")]
+    path = make_savepoint(place)
+    refused(restore(place, path, *strategy, shape="other-type"), 1, "counts")
+    refused(place.weir("run", *strategy, example_so("word_count"), "--input", missing, "--output", place / "out"), 1, missing)
+    place.good("run", *word_count(place, "full"))
+    refused(place.weir("run", *strategy, *word_count(place, "full")), 1, place / "full")
+
+
+@case("a crash in user code is reported with the operator's name")
+def crash(place):
+    for shape, name in (("crash", "SIGSEGV"), ("overflow", "SIGSEGV"), ("abort", "SIGABRT")):
+        checkpoints = place / ("checkpoints-" + shape)
+        process, trace = place.start_traced(*settings(interval="20ms", checkpoints=checkpoints),
+                                            job_so("shapes"), "--shape", shape, "--output", place / ("out-" + shape))
+        result = process.wait()
+        check(result.code < 0, "the process should die of the signal, and ended with", result.code)
+        refused(result, result.code, "passing", name)
+        check(metadata_below(checkpoints), "no checkpoint is kept after", shape)
+
+
+if __name__ == "__main__":
+    sys.exit(harness.main())
