@@ -1,8 +1,8 @@
 #include "actors/checkpoint_coordinator_actor.hpp"
 
-#include <caf/all.hpp>
-
 #include <utility>
+
+#include <caf/all.hpp>
 
 #include "actors/handlers.hpp"
 #include "state/checkpoint_directory.hpp"
@@ -25,13 +25,15 @@ void perform(Self self, Effects effects);
 /// Sends an internal message to the JobManager of this process.
 template <class M>
 void tell_job_manager(Self self, M message) {
-  self->send(self->state.setup.job_manager, Envelope<M>{coordinator_endpoint(), job_manager_endpoint(), std::move(message)});
+  self->send(self->state.setup.job_manager,
+             Envelope<M>{coordinator_endpoint(), job_manager_endpoint(), std::move(message)});
 }
 
 /// Deletes every file of a directory that is ours alone, `_metadata` first, then the directory.
 Status delete_directory(CheckpointStorage& storage, const std::string& directory) {
   auto entries = storage.list(directory);
-  if (!entries) return entries.error().code == Errc::not_found ? Status{} : std::unexpected(entries.error());
+  if (!entries)
+    return entries.error().code == Errc::not_found ? Status{} : std::unexpected(entries.error());
   WEIR_TRY(storage.remove(directory + "/" + std::string(metadata_file_name)));
   for (const DirectoryEntry& entry : *entries)
     if (!entry.is_directory) WEIR_TRY(storage.remove(directory + "/" + entry.name));
@@ -45,7 +47,8 @@ struct WriteResult {
 
 WriteResult outcome_of(const Status& status) {
   if (status) return {};
-  return {status.error().code == Errc::unavailable ? WriteOutcome::unknown : WriteOutcome::failed, status.error()};
+  return {status.error().code == Errc::unavailable ? WriteOutcome::unknown : WriteOutcome::failed,
+          status.error()};
 }
 
 /// Writes `_metadata` and, for a terminal savepoint, the pointer; leaves nothing behind if that failed.
@@ -58,7 +61,8 @@ WriteResult write_all(CheckpointStorage& storage, Random& random, const WriteMet
                                  metadata.epoch, metadata.completed_at_ms, effect.directory};
   written = outcome_of(write_savepoint_pointer(storage, checkpoint_directory, pointer, random));
   if (written.outcome == WriteOutcome::failed) {
-    if (auto removed = storage.remove(effect.directory + "/" + std::string(metadata_file_name)); !removed)
+    if (auto removed = storage.remove(effect.directory + "/" + std::string(metadata_file_name));
+        !removed)
       return {WriteOutcome::unknown, removed.error()};
   }
   return written;
@@ -67,8 +71,9 @@ WriteResult write_all(CheckpointStorage& storage, Random& random, const WriteMet
 void say_settled(Self self) {
   if (self->state.deletions > 0 || !std::exchange(self->state.settled, false)) return;
   const CompletedCheckpoint* point = self->state.coordinator->restore_point();
-  tell_job_manager(self, CoordinatorSettled{self->state.setup.job.id, point != nullptr ? point->directory : "",
-                                            point != nullptr ? point->metadata : nullptr});
+  tell_job_manager(
+      self, CoordinatorSettled{self->state.setup.job.id, point != nullptr ? point->directory : "",
+                               point != nullptr ? point->metadata : nullptr});
 }
 
 void deletion_done(Self self, const Status& status, const std::string& what) {
@@ -87,16 +92,21 @@ struct Performer {
     return found == self->state.executions.end() ? nullptr : &found->second;
   }
   [[nodiscard]] IoExecutor& io() const { return *self->state.setup.seams->io; }
-  [[nodiscard]] std::shared_ptr<CheckpointStorage> storage() const { return self->state.setup.seams->storage; }
+  [[nodiscard]] std::shared_ptr<CheckpointStorage> storage() const {
+    return self->state.setup.seams->storage;
+  }
 
   void operator()(const TriggerCheckpoint& trigger) const {
-    if (const Execution* execution = find(trigger.execution)) execution->trigger_checkpoint(trigger);
+    if (const Execution* execution = find(trigger.execution))
+      execution->trigger_checkpoint(trigger);
   }
   void operator()(const NotifyCheckpointComplete& notice) const {
-    if (const Execution* execution = find(notice.execution)) execution->notify_checkpoint_complete(notice);
+    if (const Execution* execution = find(notice.execution))
+      execution->notify_checkpoint_complete(notice);
   }
   void operator()(const NotifyCheckpointAborted& notice) const {
-    if (const Execution* execution = find(notice.execution)) execution->notify_checkpoint_aborted(notice);
+    if (const Execution* execution = find(notice.execution))
+      execution->notify_checkpoint_aborted(notice);
   }
   void operator()(const DrainTask& drain) const {
     if (const Execution* execution = find(drain.execution)) execution->drain(drain);
@@ -112,16 +122,20 @@ struct Performer {
           return effect.path;
         },
         [self = self, id = effect.checkpoint](Result<std::string> path) {
-          perform(self, self->state.coordinator->directory_created(id, std::move(path), moment(self)));
+          perform(self,
+                  self->state.coordinator->directory_created(id, std::move(path), moment(self)));
         });
   }
   void operator()(WriteMetadata& effect) const {
     run_io(
         self, io(),
         [storage = storage(), random = self->state.setup.seams->random, effect,
-         directory = self->state.setup.job.checkpoint_directory] { return write_all(*storage, *random, effect, directory); },
+         directory = self->state.setup.job.checkpoint_directory] {
+          return write_all(*storage, *random, effect, directory);
+        },
         [self = self, id = effect.checkpoint](const WriteResult& result) {
-          perform(self, self->state.coordinator->metadata_written(id, result.outcome, result.cause, moment(self)));
+          perform(self, self->state.coordinator->metadata_written(id, result.outcome, result.cause,
+                                                                  moment(self)));
         });
   }
   void operator()(RemoveMetadata& effect) const {
@@ -130,19 +144,28 @@ struct Performer {
         [storage = storage(), effect, directory = self->state.setup.job.checkpoint_directory,
          job = self->state.setup.job.id]() -> WriteResult {
           if (effect.pointer)
-            if (auto removed = delete_savepoint_pointer(*storage, directory, job, effect.checkpoint); !removed)
+            if (auto removed =
+                    delete_savepoint_pointer(*storage, directory, job, effect.checkpoint);
+                !removed)
               return {WriteOutcome::unknown, removed.error()};
-          if (auto removed = storage->remove(effect.directory + "/" + std::string(metadata_file_name)); !removed)
+          if (auto removed =
+                  storage->remove(effect.directory + "/" + std::string(metadata_file_name));
+              !removed)
             return {WriteOutcome::unknown, removed.error()};
-          return {WriteOutcome::failed, {Errc::io_error, effect.directory + ": the metadata could not be written"}};
+          return {WriteOutcome::failed,
+                  {Errc::io_error, effect.directory + ": the metadata could not be written"}};
         },
         [self = self, id = effect.checkpoint](const WriteResult& result) {
-          perform(self, self->state.coordinator->metadata_written(id, result.outcome, result.cause, moment(self)));
+          perform(self, self->state.coordinator->metadata_written(id, result.outcome, result.cause,
+                                                                  moment(self)));
         });
   }
   void operator()(DeleteSnapshot& effect) const {
     run_io(
-        self, io(), [storage = storage(), directory = effect.directory] { return delete_directory(*storage, directory); },
+        self, io(),
+        [storage = storage(), directory = effect.directory] {
+          return delete_directory(*storage, directory);
+        },
         [self = self, directory = effect.directory](const Status& deleted) {
           deletion_done(self, deleted, "deleting the checkpoint " + directory);
         });
@@ -152,7 +175,8 @@ struct Performer {
     run_io(
         self, io(),
         [storage = storage(), effect]() -> Status {
-          for (const std::string& file : effect.files) WEIR_TRY(storage->remove(effect.directory + "/" + file));
+          for (const std::string& file : effect.files)
+            WEIR_TRY(storage->remove(effect.directory + "/" + file));
           // The directory goes with its last file; while others are in it, removing it fails.
           auto entries = storage->list(effect.directory);
           if (entries && entries->empty()) return storage->remove(effect.directory);
@@ -166,13 +190,18 @@ struct Performer {
   void operator()(DeleteSavepointPointer& effect) const {
     run_io(
         self, io(),
-        [storage = storage(), id = effect.checkpoint, directory = self->state.setup.job.checkpoint_directory,
-         job = self->state.setup.job.id] { return delete_savepoint_pointer(*storage, directory, job, id); },
-        [self = self](const Status& deleted) { deletion_done(self, deleted, "deleting a savepoint's pointer"); });
+        [storage = storage(), id = effect.checkpoint,
+         directory = self->state.setup.job.checkpoint_directory, job = self->state.setup.job.id] {
+          return delete_savepoint_pointer(*storage, directory, job, id);
+        },
+        [self = self](const Status& deleted) {
+          deletion_done(self, deleted, "deleting a savepoint's pointer");
+        });
     ++self->state.deletions;
   }
   void operator()(const ArmTimer& timer) const {
-    const auto delay = std::max(timer.at - self->state.setup.seams->clock->now(), std::chrono::nanoseconds(0));
+    const auto delay =
+        std::max(timer.at - self->state.setup.seams->clock->now(), std::chrono::nanoseconds(0));
     run_delayed(self, delay, [self = self, at = timer.at] {
       perform(self, self->state.coordinator->timer_fired(at, moment(self)));
     });
@@ -185,26 +214,32 @@ struct Performer {
     answer(effect.answer);
   }
   void operator()(const FailJob& effect) const {
-    tell_job_manager(self, FailJobRequest{self->state.setup.job.id, effect.cause, effect.recoverable});
+    tell_job_manager(self,
+                     FailJobRequest{self->state.setup.job.id, effect.cause, effect.recoverable});
   }
   void operator()(const TerminalSavepointCompleted& effect) const {
-    tell_job_manager(self, SavepointEndsJob{self->state.setup.job.id, effect.checkpoint, effect.directory, effect.ends_as});
+    tell_job_manager(self, SavepointEndsJob{self->state.setup.job.id, effect.checkpoint,
+                                            effect.directory, effect.ends_as});
   }
   void operator()(const Settled&) const {
     self->state.settled = true;
     say_settled(self);
   }
   void operator()(const LogFailure& effect) const {
-    const std::string which = effect.checkpoint ? "checkpoint " + std::to_string(effect.checkpoint->value) : "a checkpoint";
+    const std::string which = effect.checkpoint
+                                  ? "checkpoint " + std::to_string(effect.checkpoint->value)
+                                  : "a checkpoint";
     // Refused before it had an id, a periodic checkpoint only waits for its turn: daily business.
-    self->state.setup.seams->log(effect.checkpoint ? "warning" : "info", "job " + to_string(self->state.setup.job.id) + ": " + which + " " +
-                                                to_string(effect.reason) + ": " + effect.sentence);
+    self->state.setup.seams->log(effect.checkpoint ? "warning" : "info",
+                                 "job " + to_string(self->state.setup.job.id) + ": " + which + " " +
+                                     to_string(effect.reason) + ": " + effect.sentence);
   }
 };
 
 void perform(Self self, Effects effects) {
   for (Effect& effect : effects) std::visit(Performer{self}, effect);
-  tell_job_manager(self, CheckpointCountsChanged{self->state.setup.job.id, self->state.coordinator->counts()});
+  tell_job_manager(
+      self, CheckpointCountsChanged{self->state.setup.job.id, self->state.coordinator->counts()});
 }
 
 /// Remembers who waits for the answer to a request.
@@ -212,16 +247,20 @@ template <class R>
 RequestId remember(Self self, PendingAnswer<R> answer) {
   const RequestId id = self->state.next_request++;
   self->state.requests[id] = [answer](const Answer& value) mutable {
-    if (const auto* success = std::get_if<R>(&value)) answer(Reply<R>(*success));
-    else if (const auto* failure = std::get_if<Error>(&value)) answer(Reply<R>(*failure));
-    else WEIR_ASSERT(!"the coordinator answers a request with its own kind");
+    if (const auto* success = std::get_if<R>(&value))
+      answer(Reply<R>(*success));
+    else if (const auto* failure = std::get_if<Error>(&value))
+      answer(Reply<R>(*failure));
+    else
+      WEIR_ASSERT(!"the coordinator answers a request with its own kind");
   };
   return id;
 }
 
 }  // namespace
 
-CheckpointCoordinatorActor::behavior_type checkpoint_coordinator(Self self, CoordinatorSetup setup) {
+CheckpointCoordinatorActor::behavior_type checkpoint_coordinator(Self self,
+                                                                 CoordinatorSetup setup) {
   self->state.setup = std::move(setup);
   CoordinatorState& state = self->state;
   state.coordinator.emplace(state.setup.job, state.setup.config, std::move(state.setup.found));
@@ -231,55 +270,62 @@ CheckpointCoordinatorActor::behavior_type checkpoint_coordinator(Self self, Coor
   };
 
   return {
-      on_message<AttemptStarted>(delivery,
-                                 [self](const AttemptStarted& started) {
-                                   auto& executions = self->state.executions;
-                                   executions.clear();
-                                   for (const PlacedExecution& placed : started.executions)
-                                     executions.emplace(placed.execution,
-                                                        Execution(placed.execution, placed.task_manager,
-                                                                  self->state.setup.gateways->find(placed.task_manager)));
-                                   perform(self, self->state.coordinator->attempt_started(started.attempt));
-                                 }),
+      on_message<AttemptStarted>(
+          delivery,
+          [self](const AttemptStarted& started) {
+            auto& executions = self->state.executions;
+            executions.clear();
+            for (const PlacedExecution& placed : started.executions)
+              executions.emplace(placed.execution,
+                                 Execution(placed.execution, placed.task_manager,
+                                           self->state.setup.gateways->find(placed.task_manager)));
+            perform(self, self->state.coordinator->attempt_started(started.attempt));
+          }),
       on_message<TaskStateChanged>(delivery,
                                    [self](const TaskStateChanged& changed) {
-                                     perform(self, self->state.coordinator->task_state_changed(
-                                                       changed.execution, changed.state, moment(self)));
+                                     perform(self,
+                                             self->state.coordinator->task_state_changed(
+                                                 changed.execution, changed.state, moment(self)));
                                    }),
       on_message<JobStateChanged>(delivery,
                                   [self](const JobStateChanged& changed) {
-                                    perform(self, self->state.coordinator->job_state_changed(changed.state, moment(self)));
+                                    perform(self, self->state.coordinator->job_state_changed(
+                                                      changed.state, moment(self)));
                                   }),
       on_request<TriggerSavepoint, TriggerSavepointSuccess>(
           self, delivery,
           [self, target](const TriggerSavepoint& request, auto answer) {
-            perform(self, self->state.coordinator->request_savepoint(remember(self, answer), target(request.target),
-                                                                     moment(self)));
+            perform(self, self->state.coordinator->request_savepoint(
+                              remember(self, answer), target(request.target), moment(self)));
           }),
       on_request<RequestCheckpoint, CheckpointCompleted>(
           self, delivery,
           [self](const RequestCheckpoint&, auto answer) {
-            perform(self, self->state.coordinator->request_checkpoint(remember(self, answer), moment(self)));
+            perform(self, self->state.coordinator->request_checkpoint(remember(self, answer),
+                                                                      moment(self)));
           }),
       on_request<StopJobWithSavepoint, StoppingSuccess>(
           self, delivery,
           [self, target](const StopJobWithSavepoint& request, auto answer) {
-            perform(self, self->state.coordinator->stop_with_savepoint(remember(self, answer), target(request.target),
-                                                                       request.drain, moment(self)));
+            perform(self, self->state.coordinator->stop_with_savepoint(
+                              remember(self, answer), target(request.target), request.drain,
+                              moment(self)));
           }),
       on_request<CancelJobWithSavepoint, CancellationSuccess>(
           self, delivery,
           [self, target](const CancelJobWithSavepoint& request, auto answer) {
-            perform(self, self->state.coordinator->cancel_with_savepoint(remember(self, answer), target(request.target),
-                                                                         moment(self)));
+            perform(self, self->state.coordinator->cancel_with_savepoint(
+                              remember(self, answer), target(request.target), moment(self)));
           }),
       on_message<AcknowledgeCheckpoint>(delivery,
                                         [self](const AcknowledgeCheckpoint& message) {
-                                          perform(self, self->state.coordinator->acknowledge(message, moment(self)));
+                                          perform(self, self->state.coordinator->acknowledge(
+                                                            message, moment(self)));
                                         }),
       on_message<DeclineCheckpoint>(delivery,
                                     [self](const DeclineCheckpoint& message) {
-                                      perform(self, self->state.coordinator->decline(message, moment(self)));
+                                      perform(self, self->state.coordinator->decline(message,
+                                                                                     moment(self)));
                                     }),
       run_mail(),
   };

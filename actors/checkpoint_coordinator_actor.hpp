@@ -30,8 +30,8 @@ struct CoordinatorState {
   CoordinatorSetup setup;
   std::optional<CheckpointCoordinator> coordinator;
   std::map<ExecutionId, Execution> executions;  ///< of the current attempt
-  std::size_t deletions = 0;  ///< under way on the I/O pool
-  bool settled = false;       ///< to be told once they are done
+  std::size_t deletions = 0;                    ///< under way on the I/O pool
+  bool settled = false;                         ///< to be told once they are done
   RequestId next_request = 1;
   std::map<RequestId, std::function<void(const decltype(AnswerRequest::answer)&)>> requests;
   static inline const char* name = "CheckpointCoordinator";

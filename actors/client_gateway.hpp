@@ -1,12 +1,12 @@
 #pragma once
 
-#include <caf/scoped_actor.hpp>
-#include <caf/typed_actor.hpp>
-
 #include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
+
+#include <caf/scoped_actor.hpp>
+#include <caf/typed_actor.hpp>
 
 #include "actors/delivery.hpp"
 #include "messages/interfaces.hpp"
@@ -30,12 +30,17 @@ class ClientGateway {
   template <class R, class M>
   [[nodiscard]] Result<R> request(M message, std::chrono::milliseconds timeout) {
     std::optional<Result<R>> result;
-    self_->request(job_manager_, timeout, Envelope<M>{client_endpoint(), job_manager_endpoint(), std::move(message)})
+    self_
+        ->request(job_manager_, timeout,
+                  Envelope<M>{client_endpoint(), job_manager_endpoint(), std::move(message)})
         .receive(
             [&](Envelope<Reply<R>>& reply) {
-              if (!delivery_.admit(reply)) result = error(Errc::timed_out, "the answer was lost");
-              else if (reply.message.value) result = std::move(*reply.message.value);
-              else result = std::unexpected(std::move(reply.message.error));
+              if (!delivery_.admit(reply))
+                result = error(Errc::timed_out, "the answer was lost");
+              else if (reply.message.value)
+                result = std::move(*reply.message.value);
+              else
+                result = std::unexpected(std::move(reply.message.error));
             },
             [&](const caf::error& failed) { result = transport_error<R>(failed, timeout); });
     return std::move(*result);
@@ -45,8 +50,9 @@ class ClientGateway {
   template <class R>
   static Result<R> transport_error(const caf::error& failed, std::chrono::milliseconds timeout) {
     if (failed == caf::sec::request_timeout)
-      return error(Errc::timed_out, "the JobManager did not answer within " + std::to_string(timeout.count()) +
-                                        " ms; it may still carry the request out: look with `weir list`");
+      return error(Errc::timed_out,
+                   "the JobManager did not answer within " + std::to_string(timeout.count()) +
+                       " ms; it may still carry the request out: look with `weir list`");
     return error(Errc::unavailable, "the JobManager's process is gone");
   }
   caf::scoped_actor self_;

@@ -43,7 +43,8 @@ class Delivery {
   template <class M>
   static void describe(const M& message, DeliveryRecord& record) {
     if constexpr (requires { record.job = message.job; }) record.job = message.job;
-    if constexpr (requires { record.checkpoint = message.checkpoint; }) record.checkpoint = message.checkpoint;
+    if constexpr (requires { record.checkpoint = message.checkpoint; })
+      record.checkpoint = message.checkpoint;
   }
   template <class T>
   static void describe(const Reply<T>& reply, DeliveryRecord& record) {

@@ -15,9 +15,15 @@ class Execution {
   Execution(ExecutionId id, TaskManagerId slot, std::shared_ptr<const TaskManagerGateway> gateway)
       : id_(id), slot_(slot), gateway_(std::move(gateway)) {}
 
-  void trigger_checkpoint(const TriggerCheckpoint& trigger) const { send(coordinator_endpoint(), trigger); }
-  void notify_checkpoint_complete(const NotifyCheckpointComplete& notice) const { send(coordinator_endpoint(), notice); }
-  void notify_checkpoint_aborted(const NotifyCheckpointAborted& notice) const { send(coordinator_endpoint(), notice); }
+  void trigger_checkpoint(const TriggerCheckpoint& trigger) const {
+    send(coordinator_endpoint(), trigger);
+  }
+  void notify_checkpoint_complete(const NotifyCheckpointComplete& notice) const {
+    send(coordinator_endpoint(), notice);
+  }
+  void notify_checkpoint_aborted(const NotifyCheckpointAborted& notice) const {
+    send(coordinator_endpoint(), notice);
+  }
   void drain(const DrainTask& drain) const { send(coordinator_endpoint(), drain); }
   void start(const StartTask& start) const { send(job_manager_endpoint(), start); }
   void cancel(const CancelTask& cancel) const { send(job_manager_endpoint(), cancel); }

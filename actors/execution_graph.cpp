@@ -24,8 +24,9 @@ GraphEffects ExecutionGraph::deploy() {
   return effects;
 }
 
-GraphEffects ExecutionGraph::task_state_changed(const ExecutionId& execution, TaskState state, const Error& failure,
-                                                bool recoverable, MonotonicTime now) {
+GraphEffects ExecutionGraph::task_state_changed(const ExecutionId& execution, TaskState state,
+                                                const Error& failure, bool recoverable,
+                                                MonotonicTime now) {
   const auto task = tasks_.find(execution);
   if (task == tasks_.end() || is_terminal(task->second) || task->second == state) return {};
   GraphEffects effects;
@@ -37,7 +38,8 @@ GraphEffects ExecutionGraph::task_state_changed(const ExecutionId& execution, Ta
   }
   if (state_ == JobState::created && state == TaskState::canceled) {
     // Nobody asked for it: the task cannot go on.
-    std::ranges::move(fail({Errc::cancelled, "a task ended before the job ran"}, true, now), std::back_inserter(effects));
+    std::ranges::move(fail({Errc::cancelled, "a task ended before the job ran"}, true, now),
+                      std::back_inserter(effects));
     return effects;
   }
   const auto reached_running = [](const auto& one) {
@@ -119,7 +121,8 @@ void ExecutionGraph::cancel_tasks(GraphEffects& effects) {
 
 void ExecutionGraph::proceed(GraphEffects& effects) {
   if (!deployed_ || is_terminal(state_) || waiting_) return;
-  if (!std::ranges::all_of(tasks_, [](const auto& task) { return is_terminal(task.second); })) return;
+  if (!std::ranges::all_of(tasks_, [](const auto& task) { return is_terminal(task.second); }))
+    return;
   switch (state_) {
     case JobState::running:
       // A task that was canceled has failed the job before; here every one is FINISHED.

@@ -43,8 +43,8 @@ struct JobChanged {
 struct JobEnded {};
 }  // namespace graph_effects
 using GraphEffect = std::variant<graph_effects::Deploy, graph_effects::Start, graph_effects::Cancel,
-                                 graph_effects::ArmRestart, graph_effects::TaskChanged, graph_effects::JobChanged,
-                                 graph_effects::JobEnded>;
+                                 graph_effects::ArmRestart, graph_effects::TaskChanged,
+                                 graph_effects::JobChanged, graph_effects::JobEnded>;
 using GraphEffects = std::vector<GraphEffect>;
 
 /// The states of one job and its tasks, over all attempts: decides when tasks are deployed, started and
@@ -65,8 +65,9 @@ class ExecutionGraph {
   /// Begins the next attempt: deploys every subtask, the first at `attempt()` 0.
   [[nodiscard]] GraphEffects deploy();
   /// A task says that it is in `state`. Of an older attempt, or of a task that has ended: no effect.
-  [[nodiscard]] GraphEffects task_state_changed(const ExecutionId& execution, TaskState state, const Error& failure,
-                                                bool recoverable, MonotonicTime now);
+  [[nodiscard]] GraphEffects task_state_changed(const ExecutionId& execution, TaskState state,
+                                                const Error& failure, bool recoverable,
+                                                MonotonicTime now);
   /// Something but a task says that the job cannot go on like this.
   [[nodiscard]] GraphEffects fail(const Error& cause, bool recoverable, MonotonicTime now);
   [[nodiscard]] GraphEffects cancel(MonotonicTime now);
@@ -94,8 +95,8 @@ class ExecutionGraph {
   JobState state_ = JobState::created;
   std::uint32_t attempt_ = 0;
   bool deployed_ = false;
-  bool settled_ = false;   ///< the coordinator, since the job last left RUNNING
-  bool waiting_ = false;   ///< for the restart delay
+  bool settled_ = false;  ///< the coordinator, since the job last left RUNNING
+  bool waiting_ = false;  ///< for the restart delay
   std::optional<std::chrono::milliseconds> restart_delay_;
   std::optional<JobState> ends_as_;  ///< a terminal savepoint is durable
   std::string terminal_savepoint_;

@@ -1,13 +1,13 @@
 #pragma once
 
-#include <caf/send.hpp>
-
 #include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
+
+#include <caf/send.hpp>
 
 #include "messages/interfaces.hpp"
 
@@ -18,7 +18,8 @@ namespace weir {
 /// Threads: any.
 class TaskManagerGateway {
  public:
-  TaskManagerGateway(TaskManagerId id, TaskManagerInterface task_manager) : id_(id), task_manager_(std::move(task_manager)) {}
+  TaskManagerGateway(TaskManagerId id, TaskManagerInterface task_manager)
+      : id_(id), task_manager_(std::move(task_manager)) {}
 
   /// Sends a one-way message; nothing tells whether it arrives.
   template <class M>
@@ -27,8 +28,10 @@ class TaskManagerGateway {
   }
   /// Sends a request on behalf of the actor `self`; `.then` takes the answer.
   template <class Self>
-  auto submit_task(Self* self, std::chrono::milliseconds timeout, Endpoint from, SubmitTask message) const {
-    return self->request(task_manager_, timeout, Envelope<SubmitTask>{from, endpoint_of(id_), std::move(message)});
+  auto submit_task(Self* self, std::chrono::milliseconds timeout, Endpoint from,
+                   SubmitTask message) const {
+    return self->request(task_manager_, timeout,
+                         Envelope<SubmitTask>{from, endpoint_of(id_), std::move(message)});
   }
   [[nodiscard]] TaskManagerId id() const { return id_; }
 
@@ -41,14 +44,16 @@ class TaskManagerGateway {
 /// Threads: any.
 class JobManagerGateway {
  public:
-  explicit JobManagerGateway(JobManagerInterface job_manager) : job_manager_(std::move(job_manager)) {}
+  explicit JobManagerGateway(JobManagerInterface job_manager)
+      : job_manager_(std::move(job_manager)) {}
   template <class M>
   void send(Endpoint from, M message) const {
     caf::anon_send(job_manager_, Envelope<M>{from, job_manager_endpoint(), std::move(message)});
   }
   template <class Self, class M>
   auto request(Self* self, std::chrono::milliseconds timeout, Endpoint from, M message) const {
-    return self->request(job_manager_, timeout, Envelope<M>{from, job_manager_endpoint(), std::move(message)});
+    return self->request(job_manager_, timeout,
+                         Envelope<M>{from, job_manager_endpoint(), std::move(message)});
   }
 
  private:

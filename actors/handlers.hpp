@@ -1,17 +1,17 @@
 #pragma once
 
-#include <caf/actor.hpp>
-#include <caf/actor_cast.hpp>
-#include <caf/result.hpp>
-#include <caf/send.hpp>
-#include <caf/typed_response_promise.hpp>
-
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
+
+#include <caf/actor.hpp>
+#include <caf/actor_cast.hpp>
+#include <caf/result.hpp>
+#include <caf/send.hpp>
+#include <caf/typed_response_promise.hpp>
 
 #include "actors/delivery.hpp"
 #include "messages/internal.hpp"
@@ -26,7 +26,8 @@ class PendingAnswer {
   PendingAnswer() = default;
   /// `leaving`: where an answer to another process is handed over; null if it stays in this one, where
   /// its receiver asks the delivery point.
-  PendingAnswer(caf::typed_response_promise<Envelope<Reply<R>>> promise, Endpoint from, Endpoint to, Delivery* leaving)
+  PendingAnswer(caf::typed_response_promise<Envelope<Reply<R>>> promise, Endpoint from, Endpoint to,
+                Delivery* leaving)
       : promise_(std::move(promise)), from_(from), to_(to), leaving_(leaving) {}
   void operator()(Reply<R> reply) {
     Envelope<Reply<R>> envelope{from_, to_, std::move(reply)};
@@ -53,11 +54,14 @@ auto on_message(Delivery& delivery, F f) {
 /// never answered: its sender's timeout finds out.
 template <class M, class R, class Self, class F>
 auto on_request(Self* self, Delivery& delivery, F f) {
-  return [self, &delivery, f = std::move(f)](const Envelope<M>& envelope) mutable -> caf::result<Envelope<Reply<R>>> {
+  return [self, &delivery, f = std::move(f)](
+             const Envelope<M>& envelope) mutable -> caf::result<Envelope<Reply<R>>> {
     const auto& sender = self->current_sender();
-    Delivery* const leaving = sender != nullptr && sender->node() != self->node() ? &delivery : nullptr;
+    Delivery* const leaving =
+        sender != nullptr && sender->node() != self->node() ? &delivery : nullptr;
     auto promise = self->template make_response_promise<Envelope<Reply<R>>>();
-    if (delivery.admit(envelope)) f(envelope.message, PendingAnswer<R>(promise, envelope.to, envelope.from, leaving));
+    if (delivery.admit(envelope))
+      f(envelope.message, PendingAnswer<R>(promise, envelope.to, envelope.from, leaving));
     return promise;
   };
 }
@@ -79,7 +83,8 @@ void run_io(Self* self, IoExecutor& io, Work work, Done done) {
 template <class Self, class Work>
 void run_delayed(Self* self, std::chrono::nanoseconds delay, Work work) {
   auto mail = std::make_shared<std::function<void()>>(std::move(work));
-  caf::delayed_anon_send(caf::actor_cast<caf::actor>(caf::strong_actor_ptr{self->ctrl()}), delay, ActorMail{std::move(mail)});
+  caf::delayed_anon_send(caf::actor_cast<caf::actor>(caf::strong_actor_ptr{self->ctrl()}), delay,
+                         ActorMail{std::move(mail)});
 }
 
 /// The handler of `ActorMail`, which every actor that calls the two above has.
@@ -96,7 +101,8 @@ class Children {
   explicit Children(Self* parent) : handles_(std::make_shared<std::vector<caf::weak_actor_ptr>>()) {
     parent->attach_functor([handles = handles_] {
       for (const caf::weak_actor_ptr& one : *handles)
-        if (auto child = one.lock()) caf::anon_send_exit(caf::actor_cast<caf::actor>(child), caf::exit_reason::kill);
+        if (auto child = one.lock())
+          caf::anon_send_exit(caf::actor_cast<caf::actor>(child), caf::exit_reason::kill);
     });
   }
   template <class Handle>
@@ -111,7 +117,8 @@ class Children {
 
 /// Turns the transport's failure of a request into an `Error`.
 [[nodiscard]] inline Error transport_error(const caf::error& failed, const std::string& who) {
-  if (failed == caf::sec::request_timeout) return {Errc::timed_out, who + " did not answer in time"};
+  if (failed == caf::sec::request_timeout)
+    return {Errc::timed_out, who + " did not answer in time"};
   return {Errc::unavailable, who + " is gone"};
 }
 

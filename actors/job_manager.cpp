@@ -1,9 +1,9 @@
 #include "actors/job_manager.hpp"
 
-#include <caf/all.hpp>
-
 #include <algorithm>
 #include <utility>
+
+#include <caf/all.hpp>
 
 #include "actors/checkpoint_coordinator_actor.hpp"
 #include "state/checkpoint_directory.hpp"
@@ -31,11 +31,14 @@ constexpr std::size_t max_ended_jobs = 100;
 void perform(Self self, JobId id, const GraphEffects& effects);
 
 MonotonicTime now(Self self) { return self->state.seams->clock->now(); }
-std::int64_t wall_ms(Self self) { return self->state.seams->clock->wall_now().time_since_epoch().count(); }
+std::int64_t wall_ms(Self self) {
+  return self->state.seams->clock->wall_now().time_since_epoch().count();
+}
 
 template <class M>
 void tell_coordinator(Self self, const ManagedJob& job, M message) {
-  self->send(job.coordinator, Envelope<M>{job_manager_endpoint(), coordinator_endpoint(), std::move(message)});
+  self->send(job.coordinator,
+             Envelope<M>{job_manager_endpoint(), coordinator_endpoint(), std::move(message)});
 }
 
 ManagedJob* find(Self self, const JobId& id) {
@@ -47,7 +50,9 @@ Error unknown_job(const JobId& id) {
   return {Errc::not_found, "no job " + to_string(id) + " here; `weir list` shows the running jobs"};
 }
 
-Fence fence_of(const ManagedJob& job) { return {job.prepared->coordinator.epoch, job.graph->attempt()}; }
+Fence fence_of(const ManagedJob& job) {
+  return {job.prepared->coordinator.epoch, job.graph->attempt()};
+}
 
 /// Fencing: what carries another leader's epoch, or another attempt than the running one, is not heard.
 bool is_stale(const ManagedJob& job, const Fence& fence) { return fence != fence_of(job); }
@@ -62,9 +67,11 @@ std::optional<std::vector<TaskManagerId>> place(Self self, std::uint32_t paralle
   for (const auto& [id, job] : self->state.jobs) {
     if (is_terminal(job.graph->state())) continue;
     std::map<TaskManagerId, std::set<std::uint32_t>> taken;
-    for (const auto& [execution, placed] : job.executions) taken[placed.slot()].insert(execution.subtask);
+    for (const auto& [execution, placed] : job.executions)
+      taken[placed.slot()].insert(execution.subtask);
     for (const auto& [task_manager, slots] : taken)
-      free[task_manager] -= std::min<std::uint32_t>(free[task_manager], static_cast<std::uint32_t>(slots.size()));
+      free[task_manager] -=
+          std::min<std::uint32_t>(free[task_manager], static_cast<std::uint32_t>(slots.size()));
   }
   std::vector<TaskManagerId> slots;
   for (bool progress = true; slots.size() < parallelism && progress;) {
@@ -86,7 +93,8 @@ std::uint32_t slots_needed(const JobGraph& graph) {
 
 std::string missing_slots(const JobGraph& graph) {
   return "the job needs " + std::to_string(slots_needed(graph)) +
-         " slots, which are not free; raise taskmanager.numberOfTaskSlots or lower the parallelism with -p";
+         " slots, which are not free; raise taskmanager.numberOfTaskSlots or lower the parallelism "
+         "with -p";
 }
 
 /// Begins the next attempt, or tries again later if slots are missing.
@@ -117,7 +125,8 @@ void deploy_attempt(Self self, JobId id) {
 
 void task_failed(Self self, JobId id, const ExecutionId& execution, const Error& why) {
   if (ManagedJob* job = find(self, id))
-    perform(self, id, job->graph->task_state_changed(execution, TaskState::failed, why, true, now(self)));
+    perform(self, id,
+            job->graph->task_state_changed(execution, TaskState::failed, why, true, now(self)));
 }
 
 void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& execution) {
@@ -146,7 +155,8 @@ void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& 
   gateway->submit_task(self, submit_task_timeout, job_manager_endpoint(), std::move(message))
       .then(
           [self, id, execution, &delivery](const Envelope<Reply<Done>>& reply) {
-            if (delivery.admit(reply) && !reply.message.value) task_failed(self, id, execution, reply.message.error);
+            if (delivery.admit(reply) && !reply.message.value)
+              task_failed(self, id, execution, reply.message.error);
           },
           [self, id, execution](const caf::error& why) {
             task_failed(self, id, execution, transport_error(why, "the TaskManager"));
@@ -160,8 +170,8 @@ void restart(Self self, JobId id) {
   job->assignment.reset();
   if (job->restart_point) {
     const PreparedJob& prepared = *job->prepared;
-    auto assignment = assign_state(*job->restart_point, job->restart_directory, prepared.plan, prepared.graph,
-                                   prepared.submission.allow_non_restored_state);
+    auto assignment = assign_state(*job->restart_point, job->restart_directory, prepared.plan,
+                                   prepared.graph, prepared.submission.allow_non_restored_state);
     if (!assignment) {
       perform(self, id, job->graph->fail(assignment.error(), false, now(self)));
       return;
@@ -178,7 +188,9 @@ struct Performer {
   JobId id;
   ManagedJob& job;
 
-  void operator()(const graph_effects::Deploy& effect) const { deploy_task(self, id, job, effect.execution); }
+  void operator()(const graph_effects::Deploy& effect) const {
+    deploy_task(self, id, job, effect.execution);
+  }
   void operator()(const graph_effects::Start& effect) const {
     job.executions.at(effect.execution).start({id, fence_of(job), effect.execution});
   }
@@ -186,7 +198,8 @@ struct Performer {
     job.executions.at(effect.execution).cancel({id, fence_of(job), effect.execution});
   }
   void operator()(const graph_effects::ArmRestart& effect) const {
-    self->state.seams->log("warning", "job " + to_string(id) + " restarts in " + std::to_string(effect.delay.count()) +
+    self->state.seams->log("warning", "job " + to_string(id) + " restarts in " +
+                                          std::to_string(effect.delay.count()) +
                                           " ms: " + job.graph->failure());
     run_delayed(self, effect.delay, [self = self, id = id] { restart(self, id); });
   }
@@ -194,13 +207,15 @@ struct Performer {
     tell_coordinator(self, job, TaskStateChanged{id, effect.execution, effect.state});
   }
   void operator()(const graph_effects::JobChanged& effect) const {
-    self->state.seams->log("info", "job " + to_string(id) + " is " + std::string(enumerator_name(effect.state)));
+    self->state.seams->log(
+        "info", "job " + to_string(id) + " is " + std::string(enumerator_name(effect.state)));
     if (!is_terminal(effect.state)) job.shown_state = effect.state;
     tell_coordinator(self, job, JobStateChanged{id, effect.state});
   }
   void operator()(const graph_effects::JobEnded&) const {
     job.ended_at_ms = wall_ms(self);
-    if (!job.graph->failure().empty()) self->state.seams->log("error", "job " + to_string(id) + ": " + job.graph->failure());
+    if (!job.graph->failure().empty())
+      self->state.seams->log("error", "job " + to_string(id) + ": " + job.graph->failure());
   }
 };
 
@@ -215,7 +230,8 @@ void forget_old_jobs(Self self) {
   for (const auto& [id, job] : self->state.jobs)
     if (is_terminal(job.shown_state)) ended.emplace_back(job.ended_at_ms, id);
   std::ranges::sort(ended);
-  for (std::size_t i = 0; i + max_ended_jobs < ended.size(); ++i) self->state.jobs.erase(ended[i].second);
+  for (std::size_t i = 0; i + max_ended_jobs < ended.size(); ++i)
+    self->state.jobs.erase(ended[i].second);
 }
 
 /// Everything of the job is released: clients may know that it has ended.
@@ -225,9 +241,11 @@ void show_end(Self self, JobId id) {
   job->shown_state = job->graph->state();
   self->send_exit(job->coordinator, caf::exit_reason::user_shutdown);
   for (auto& answer : std::exchange(job->cancellations, {})) {
-    if (job->shown_state == JobState::canceled) answer(CancellationSuccess{id, ""});
+    if (job->shown_state == JobState::canceled)
+      answer(CancellationSuccess{id, ""});
     else
-      answer(Error{Errc::unavailable, "job " + to_string(id) + " was " + std::string(enumerator_name(job->shown_state)) +
+      answer(Error{Errc::unavailable, "job " + to_string(id) + " was " +
+                                          std::string(enumerator_name(job->shown_state)) +
                                           " before it could be cancelled"});
   }
   forget_old_jobs(self);
@@ -246,7 +264,8 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
   if (is_terminal(job->shown_state) || std::exchange(job->released, true)) return;
   run_io(
       self, *self->state.seams->io,
-      [storage = self->state.seams->storage, directory = job->prepared->coordinator.checkpoint_directory, id = settled.job,
+      [storage = self->state.seams->storage,
+       directory = job->prepared->coordinator.checkpoint_directory, id = settled.job,
        prepared = job->prepared]() -> Status {
         if (directory.empty()) return {};
         auto removed = remove_job_directory_if_empty(*storage, directory, id);
@@ -254,7 +273,8 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
         return removed;
       },
       [self, id = settled.job](const Status& removed) {
-        if (!removed) self->state.seams->log("warning", "job " + to_string(id) + ": " + removed.error().what);
+        if (!removed)
+          self->state.seams->log("warning", "job " + to_string(id) + ": " + removed.error().what);
         show_end(self, id);
       });
 }
@@ -288,7 +308,8 @@ void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::si
   job.prepared = *prepared;
   job.started_at_ms = wall_ms(self);
   job.graph = std::make_unique<ExecutionGraph>(
-      job.prepared->graph, create_restart_strategy(job.prepared->configuration.restart_strategy(), *self->state.seams->random));
+      job.prepared->graph, create_restart_strategy(job.prepared->configuration.restart_strategy(),
+                                                   *self->state.seams->random));
   job.assignment = std::move(job.prepared->restore);
   CoordinatorSetup setup;
   setup.seams = self->state.seams;
@@ -351,33 +372,42 @@ void ask_coordinator(Self self, const M& message, PendingAnswer<R> answer) {
   ManagedJob* job = find(self, message.job);
   if (job == nullptr || is_terminal(job->shown_state)) {
     answer(job == nullptr ? unknown_job(message.job)
-                          : Error{Errc::unavailable, "job " + to_string(message.job) + " is " +
-                                                         std::string(enumerator_name(job->shown_state)) + " already"});
+                          : Error{Errc::unavailable,
+                                  "job " + to_string(message.job) + " is " +
+                                      std::string(enumerator_name(job->shown_state)) + " already"});
     return;
   }
   Delivery& delivery = *self->state.seams->delivery;
-  self->request(job->coordinator, savepoint_timeout, Envelope<M>{job_manager_endpoint(), coordinator_endpoint(), message})
+  self->request(job->coordinator, savepoint_timeout,
+                Envelope<M>{job_manager_endpoint(), coordinator_endpoint(), message})
       .then(
           [answer, &delivery](const Envelope<Reply<R>>& reply) mutable {
             if (delivery.admit(reply)) answer(reply.message);
           },
-          [answer](const caf::error& why) mutable { answer(transport_error(why, "the job's coordinator")); });
+          [answer](const caf::error& why) mutable {
+            answer(transport_error(why, "the job's coordinator"));
+          });
 }
 
 /// Passes a task's message on to the coordinator of its job.
 template <class M>
 void forward_to_coordinator(Self self, const M& message) {
   // The coordinator refuses what is stale itself: it also has files to delete then.
-  if (const ManagedJob* job = find(self, message.job); job != nullptr && !is_terminal(job->shown_state))
+  if (const ManagedJob* job = find(self, message.job);
+      job != nullptr && !is_terminal(job->shown_state))
     tell_coordinator(self, *job, message);
 }
 
-void dispose_savepoint(Self self, const std::string& path, PendingAnswer<DisposeSavepointSuccess> answer) {
+void dispose_savepoint(Self self, const std::string& path,
+                       PendingAnswer<DisposeSavepointSuccess> answer) {
   for (const auto& [id, job] : self->state.jobs) {
-    if (!is_terminal(job.shown_state) && job.prepared->restored_from == path && job.counts.completed == 0) {
-      answer(Error{Errc::unavailable, path + ": job " + to_string(id) +
-                                          " started from this savepoint and would restart from it; dispose it after the "
-                                          "job's next checkpoint"});
+    if (!is_terminal(job.shown_state) && job.prepared->restored_from == path &&
+        job.counts.completed == 0) {
+      answer(
+          Error{Errc::unavailable,
+                path + ": job " + to_string(id) +
+                    " started from this savepoint and would restart from it; dispose it after the "
+                    "job's next checkpoint"});
       return;
     }
   }
@@ -385,18 +415,22 @@ void dispose_savepoint(Self self, const std::string& path, PendingAnswer<Dispose
       self, *self->state.seams->io,
       [storage = self->state.seams->storage, path] { return delete_snapshot(*storage, path); },
       [answer, path](const Status& deleted) mutable {
-        if (deleted) answer(DisposeSavepointSuccess{path});
-        else answer(deleted.error());
+        if (deleted)
+          answer(DisposeSavepointSuccess{path});
+        else
+          answer(deleted.error());
       });
 }
 
 // ---- TaskManagers ---------------------------------------------------------------------------------
 
 void lose_task_manager(Self self, TaskManagerId id) {
-  self->state.seams->log("error", "TaskManager " + std::to_string(id.value) + " is lost: no heartbeat");
+  self->state.seams->log("error",
+                         "TaskManager " + std::to_string(id.value) + " is lost: no heartbeat");
   self->state.task_managers.erase(id);
   self->state.gateways->remove(id);
-  const Error lost{Errc::unavailable, "TaskManager " + std::to_string(id.value) + " is lost: no heartbeat came in time"};
+  const Error lost{Errc::unavailable, "TaskManager " + std::to_string(id.value) +
+                                          " is lost: no heartbeat came in time"};
   std::vector<std::pair<JobId, ExecutionId>> tasks;
   for (const auto& [job_id, job] : self->state.jobs)
     for (const auto& [execution, placed] : job.executions)
@@ -415,7 +449,8 @@ void watch_task_managers(Self self) {
   });
 }
 
-void take_metrics(Self self, const JobId& id, const ExecutionId& execution, const std::vector<OperatorMetrics>& metrics) {
+void take_metrics(Self self, const JobId& id, const ExecutionId& execution,
+                  const std::vector<OperatorMetrics>& metrics) {
   ManagedJob* job = find(self, id);
   if (job != nullptr && execution.attempt == job->graph->attempt() && !metrics.empty())
     job->metrics[{execution.vertex, execution.subtask}] = metrics;
@@ -425,7 +460,8 @@ void heartbeat(Self self, const Heartbeat& beat) {
   const auto known = self->state.task_managers.find(beat.id);
   if (known == self->state.task_managers.end()) return;
   known->second.last_heard = now(self);
-  for (const TaskMetrics& task : beat.tasks) take_metrics(self, task.job, task.execution, task.operators);
+  for (const TaskMetrics& task : beat.tasks)
+    take_metrics(self, task.job, task.execution, task.operators);
 }
 
 void update_task_state(Self self, const UpdateTaskState& update, PendingAnswer<Done> answer) {
@@ -433,7 +469,8 @@ void update_task_state(Self self, const UpdateTaskState& update, PendingAnswer<D
   if (job != nullptr && !is_stale(*job, update.fence)) {
     take_metrics(self, update.job, update.execution, update.metrics);
     perform(self, update.job,
-            job->graph->task_state_changed(update.execution, update.state, update.failure, update.recoverable, now(self)));
+            job->graph->task_state_changed(update.execution, update.state, update.failure,
+                                           update.recoverable, now(self)));
   }
   // A stale report is answered, too: its sender has nothing more to say.
   answer(Done{});
@@ -441,7 +478,8 @@ void update_task_state(Self self, const UpdateTaskState& update, PendingAnswer<D
 
 }  // namespace
 
-JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const ProcessSeams> seams, ProcessSettings settings,
+JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const ProcessSeams> seams,
+                                           ProcessSettings settings,
                                            std::shared_ptr<GatewayRegistry> gateways) {
   self->state.seams = std::move(seams);
   self->state.settings = std::move(settings);
@@ -466,15 +504,19 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
       on_request<ListJobs, JobList>(self, delivery,
                                     [self](const ListJobs&, auto answer) {
                                       JobList list;
-                                      for (const auto& [id, job] : self->state.jobs) list.jobs.push_back(overview(id, job));
+                                      for (const auto& [id, job] : self->state.jobs)
+                                        list.jobs.push_back(overview(id, job));
                                       answer(std::move(list));
                                     }),
-      on_request<RequestJobDetails, JobDetails>(self, delivery,
-                                                [self](const RequestJobDetails& message, auto answer) {
-                                                  const ManagedJob* job = find(self, message.job);
-                                                  if (job == nullptr) answer(unknown_job(message.job));
-                                                  else answer(details(self, message.job, *job));
-                                                }),
+      on_request<RequestJobDetails, JobDetails>(
+          self, delivery,
+          [self](const RequestJobDetails& message, auto answer) {
+            const ManagedJob* job = find(self, message.job);
+            if (job == nullptr)
+              answer(unknown_job(message.job));
+            else
+              answer(details(self, message.job, *job));
+          }),
       on_request<CancelJob, CancellationSuccess>(self, delivery,
                                                  [self](const CancelJob& message, auto answer) {
                                                    ManagedJob* job = find(self, message.job);
@@ -483,22 +525,37 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
                                                      return;
                                                    }
                                                    job->cancellations.push_back(answer);
-                                                   if (is_terminal(job->shown_state)) show_end(self, message.job);
-                                                   else perform(self, message.job, job->graph->cancel(now(self)));
+                                                   if (is_terminal(job->shown_state))
+                                                     show_end(self, message.job);
+                                                   else
+                                                     perform(self, message.job,
+                                                             job->graph->cancel(now(self)));
                                                  }),
       on_request<CancelJobWithSavepoint, CancellationSuccess>(
           self, delivery,
-          [self](const CancelJobWithSavepoint& message, auto answer) { ask_coordinator(self, message, answer); }),
+          [self](const CancelJobWithSavepoint& message, auto answer) {
+            ask_coordinator(self, message, answer);
+          }),
       on_request<StopJobWithSavepoint, StoppingSuccess>(
           self, delivery,
-          [self](const StopJobWithSavepoint& message, auto answer) { ask_coordinator(self, message, answer); }),
+          [self](const StopJobWithSavepoint& message, auto answer) {
+            ask_coordinator(self, message, answer);
+          }),
       on_request<TriggerSavepoint, TriggerSavepointSuccess>(
-          self, delivery, [self](const TriggerSavepoint& message, auto answer) { ask_coordinator(self, message, answer); }),
+          self, delivery,
+          [self](const TriggerSavepoint& message, auto answer) {
+            ask_coordinator(self, message, answer);
+          }),
       on_request<RequestCheckpoint, CheckpointCompleted>(
-          self, delivery, [self](const RequestCheckpoint& message, auto answer) { ask_coordinator(self, message, answer); }),
+          self, delivery,
+          [self](const RequestCheckpoint& message, auto answer) {
+            ask_coordinator(self, message, answer);
+          }),
       on_request<DisposeSavepoint, DisposeSavepointSuccess>(
           self, delivery,
-          [self](const DisposeSavepoint& message, auto answer) { dispose_savepoint(self, message.path, answer); }),
+          [self](const DisposeSavepoint& message, auto answer) {
+            dispose_savepoint(self, message.path, answer);
+          }),
       on_request<RegisterTaskManager, RegistrationSuccess>(
           self, delivery,
           [self](const RegisterTaskManager& message, auto answer) {
@@ -506,28 +563,36 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
             answer(RegistrationSuccess{message.id, LeaderEpoch{1}});
           }),
       on_message<Heartbeat>(delivery, [self](const Heartbeat& beat) { heartbeat(self, beat); }),
-      on_request<UpdateTaskState, Done>(
-          self, delivery,
-          [self](const UpdateTaskState& update, auto answer) { update_task_state(self, update, answer); }),
+      on_request<UpdateTaskState, Done>(self, delivery,
+                                        [self](const UpdateTaskState& update, auto answer) {
+                                          update_task_state(self, update, answer);
+                                        }),
       on_message<AcknowledgeCheckpoint>(
-          delivery, [self](const AcknowledgeCheckpoint& message) { forward_to_coordinator(self, message); }),
-      on_message<DeclineCheckpoint>(delivery,
-                                    [self](const DeclineCheckpoint& message) { forward_to_coordinator(self, message); }),
+          delivery,
+          [self](const AcknowledgeCheckpoint& message) { forward_to_coordinator(self, message); }),
+      on_message<DeclineCheckpoint>(
+          delivery,
+          [self](const DeclineCheckpoint& message) { forward_to_coordinator(self, message); }),
       on_message<FailJobRequest>(delivery,
                                  [self](const FailJobRequest& request) {
                                    if (ManagedJob* job = find(self, request.job))
-                                     perform(self, request.job, job->graph->fail(request.cause, request.recoverable, now(self)));
+                                     perform(self, request.job,
+                                             job->graph->fail(request.cause, request.recoverable,
+                                                              now(self)));
                                  }),
-      on_message<SavepointEndsJob>(delivery,
-                                   [self](const SavepointEndsJob& ends) {
-                                     if (ManagedJob* job = find(self, ends.job))
-                                       perform(self, ends.job, job->graph->savepoint_ends_job(ends.directory, ends.ends_as));
-                                   }),
-      on_message<CoordinatorSettled>(delivery,
-                                     [self](const CoordinatorSettled& settled) { coordinator_settled(self, settled); }),
+      on_message<SavepointEndsJob>(
+          delivery,
+          [self](const SavepointEndsJob& ends) {
+            if (ManagedJob* job = find(self, ends.job))
+              perform(self, ends.job, job->graph->savepoint_ends_job(ends.directory, ends.ends_as));
+          }),
+      on_message<CoordinatorSettled>(
+          delivery,
+          [self](const CoordinatorSettled& settled) { coordinator_settled(self, settled); }),
       on_message<CheckpointCountsChanged>(delivery,
                                           [self](const CheckpointCountsChanged& changed) {
-                                            if (ManagedJob* job = find(self, changed.job)) job->counts = changed.counts;
+                                            if (ManagedJob* job = find(self, changed.job))
+                                              job->counts = changed.counts;
                                           }),
       run_mail(),
   };

@@ -20,18 +20,20 @@ struct ManagedJob {
   std::shared_ptr<PreparedJob> prepared;
   std::unique_ptr<ExecutionGraph> graph;
   CheckpointCoordinatorActor coordinator;
-  std::map<ExecutionId, Execution> executions;                    ///< of the current attempt
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<OperatorMetrics>> metrics;  ///< by vertex, subtask
-  std::optional<StateAssignment> assignment;                      ///< what the current attempt starts from
-  std::string restart_directory;                                  ///< of the next attempt's start, and its metadata;
-  std::shared_ptr<const SnapshotMetadata> restart_point;          ///< null: from the beginning
+  std::map<ExecutionId, Execution> executions;  ///< of the current attempt
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<OperatorMetrics>>
+      metrics;                                ///< by vertex, subtask
+  std::optional<StateAssignment> assignment;  ///< what the current attempt starts from
+  std::string restart_directory;              ///< of the next attempt's start, and its metadata;
+  std::shared_ptr<const SnapshotMetadata> restart_point;  ///< null: from the beginning
   bool released = false;  ///< its directory's lock is being given up
   CheckpointCounts counts;
   /// What clients are told: a state that ends the job only when everything of it has been released.
   JobState shown_state = JobState::created;
   std::int64_t started_at_ms = 0;
   std::int64_t ended_at_ms = 0;
-  std::vector<PendingAnswer<CancellationSuccess>> cancellations;  ///< answered when the job has ended
+  std::vector<PendingAnswer<CancellationSuccess>>
+      cancellations;  ///< answered when the job has ended
 };
 
 /// One TaskManager that has registered.
@@ -54,7 +56,8 @@ struct JobManagerState {
 /// coordinator. Decisions about a job's states are `ExecutionGraph`'s.
 /// Threads: CAF's scheduler.
 JobManagerActor::behavior_type job_manager(JobManagerActor::stateful_pointer<JobManagerState> self,
-                                           std::shared_ptr<const ProcessSeams> seams, ProcessSettings settings,
+                                           std::shared_ptr<const ProcessSeams> seams,
+                                           ProcessSettings settings,
                                            std::shared_ptr<GatewayRegistry> gateways);
 
 }  // namespace weir

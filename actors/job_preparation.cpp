@@ -12,8 +12,10 @@ namespace {
 
 /// Where the job's checkpoints go: as configured; else, for backends whose snapshots are files, below
 /// the process's temporary directory; else nowhere, the JobManager keeps them.
-std::string effective_checkpoint_directory(const Configuration& configuration, const ProcessSettings& settings) {
-  if (!configuration.directories().checkpoints.empty()) return configuration.directories().checkpoints;
+std::string effective_checkpoint_directory(const Configuration& configuration,
+                                           const ProcessSettings& settings) {
+  if (!configuration.directories().checkpoints.empty())
+    return configuration.directories().checkpoints;
   if (configuration.state_backend().kind == StateBackendKind::jobmanager) return {};
   return settings.temporary_directory + "/checkpoints";
 }
@@ -33,7 +35,8 @@ Status find_own_checkpoints(PreparedJob& job, CheckpointStorage& storage) {
     }
     auto metadata = read_metadata(storage, path);
     if (!metadata) {
-      job.warnings.push_back("passing over a checkpoint that does not verify: " + metadata.error().what);
+      job.warnings.push_back("passing over a checkpoint that does not verify: " +
+                             metadata.error().what);
       continue;
     }
     job.found.push_back({path, std::make_shared<const SnapshotMetadata>(std::move(*metadata)),
@@ -45,7 +48,8 @@ Status find_own_checkpoints(PreparedJob& job, CheckpointStorage& storage) {
 Status restore(PreparedJob& job, CheckpointStorage& storage) {
   const std::string& directory = job.submission.restore_directory;
   WEIR_TRY_ASSIGN(metadata, read_metadata(storage, directory));
-  WEIR_TRY_ASSIGN(assignment, assign_state(metadata, directory, job.plan, job.graph, job.submission.allow_non_restored_state));
+  WEIR_TRY_ASSIGN(assignment, assign_state(metadata, directory, job.plan, job.graph,
+                                           job.submission.allow_non_restored_state));
   job.plan = assignment.plan;
   job.graph = build_job_graph(job.plan);
   std::ranges::copy(assignment.warnings, std::back_inserter(job.warnings));
@@ -54,16 +58,19 @@ Status restore(PreparedJob& job, CheckpointStorage& storage) {
   // What is newer than the snapshot that was chosen was passed over as damaged: never go back to it.
   const auto age = [](const SnapshotMetadata& one) { return std::pair(one.epoch, one.checkpoint); };
   std::erase_if(job.found, [&](const auto& one) { return age(*one.metadata) > age(metadata); });
-  const bool known = std::ranges::any_of(job.found, [&](const auto& one) { return one.directory == directory; });
+  const bool known =
+      std::ranges::any_of(job.found, [&](const auto& one) { return one.directory == directory; });
   if (!known) {
-    job.found.push_back({directory, std::make_shared<const SnapshotMetadata>(std::move(metadata)), SnapshotOwner::user});
+    job.found.push_back({directory, std::make_shared<const SnapshotMetadata>(std::move(metadata)),
+                         SnapshotOwner::user});
   }
   return {};
 }
 
 }  // namespace
 
-Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission, const ProcessSeams& seams,
+Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
+                                                 const ProcessSeams& seams,
                                                  const ProcessSettings& settings) {
   auto job = std::make_shared<PreparedJob>();
   CheckpointStorage& storage = *seams.storage;
@@ -87,9 +94,11 @@ Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission, const
     auto lock = storage.lock(directory);
     if (!lock) {
       if (lock.error().code != Errc::unavailable) return std::unexpected(lock.error());
-      return error(Errc::unavailable, "job " + to_string(coordinator.id) +
-                                          " runs in another process; stop it there, or start from a savepoint with -s PATH (" +
-                                          lock.error().what + ")");
+      return error(
+          Errc::unavailable,
+          "job " + to_string(coordinator.id) +
+              " runs in another process; stop it there, or start from a savepoint with -s PATH (" +
+              lock.error().what + ")");
     }
     job->lock = std::move(*lock);
     WEIR_TRY(delete_orphans(storage, coordinator.checkpoint_directory, coordinator.id));

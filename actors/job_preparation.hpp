@@ -33,7 +33,8 @@ struct PreparedJob {
 /// from and deals its state out.
 /// Errors: what the submission, the directories or the snapshot are wrong in, one sentence each; then
 /// nothing was begun. Threads: the I/O pool.
-[[nodiscard]] Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission, const ProcessSeams& seams,
+[[nodiscard]] Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
+                                                               const ProcessSeams& seams,
                                                                const ProcessSettings& settings);
 
 }  // namespace weir

@@ -1,10 +1,5 @@
 #include "actors/peer_connection.hpp"
 
-#include <caf/all.hpp>
-#include <caf/io/all.hpp>
-#include <caf/io/basp_broker.hpp>
-#include <caf/io/network/multiplexer.hpp>
-
 #include <algorithm>
 #include <cstdint>
 #include <future>
@@ -13,6 +8,11 @@
 #include <set>
 #include <string>
 #include <utility>
+
+#include <caf/all.hpp>
+#include <caf/io/all.hpp>
+#include <caf/io/basp_broker.hpp>
+#include <caf/io/network/multiplexer.hpp>
 
 namespace weir {
 
@@ -34,12 +34,13 @@ void serve_peer(caf::actor_system& system, Socket socket, const JobManagerInterf
   // CAF's functions are to be copied, which a socket cannot be; from here on CAF owns the descriptor.
   const int descriptor = socket.release();
   middleman.run_later([&middleman, broker = basp_broker(system), descriptor, whom, signatures] {
-    caf::anon_send(broker, caf::publish_atom::value, middleman.backend().new_scribe(descriptor), job_manager_port, whom,
-                   signatures);
+    caf::anon_send(broker, caf::publish_atom::value, middleman.backend().new_scribe(descriptor),
+                   job_manager_port, whom, signatures);
   });
 }
 
-Result<JobManagerInterface> connect_peer(caf::actor_system& system, Socket socket, std::chrono::milliseconds timeout) {
+Result<JobManagerInterface> connect_peer(caf::actor_system& system, Socket socket,
+                                         std::chrono::milliseconds timeout) {
   auto& middleman = system.middleman();
   const auto broker = basp_broker(system);
   auto promise = std::make_shared<std::promise<caf::io::scribe_ptr>>();
@@ -54,14 +55,18 @@ Result<JobManagerInterface> connect_peer(caf::actor_system& system, Socket socke
           [&](caf::node_id&, caf::strong_actor_ptr& actor, std::set<std::string>& offered) {
             const auto wanted = system.message_types<JobManagerInterface>();
             if (actor == nullptr || !std::ranges::includes(offered, wanted))
-              result = error(Errc::unavailable, "the process at the other end is of another version of Weir");
-            else result = caf::actor_cast<JobManagerInterface>(actor);
+              result = error(Errc::unavailable,
+                             "the process at the other end is of another version of Weir");
+            else
+              result = caf::actor_cast<JobManagerInterface>(actor);
           },
           [&](caf::error& failed) {
             if (failed == caf::sec::request_timeout)
-              result = error(Errc::timed_out, "the process does not answer within " + std::to_string(timeout.count()) +
+              result = error(Errc::timed_out, "the process does not answer within " +
+                                                  std::to_string(timeout.count()) +
                                                   " ms; it may be stopped");
-            else result = error(Errc::unavailable, "the process has ended meanwhile");
+            else
+              result = error(Errc::unavailable, "the process has ended meanwhile");
           });
   return std::move(*result);
 }

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <caf/actor_system.hpp>
-
 #include <chrono>
+
+#include <caf/actor_system.hpp>
 
 #include "messages/interfaces.hpp"
 #include "network/socket.hpp"

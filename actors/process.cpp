@@ -1,8 +1,8 @@
 #include "actors/process.hpp"
 
-#include <caf/all.hpp>
-
 #include <utility>
+
+#include <caf/all.hpp>
 
 #include "actors/gateways.hpp"
 #include "actors/job_manager.hpp"
@@ -34,8 +34,10 @@ void Process::start_job_manager() {
 
 void Process::start_task_manager(TaskManagerId id, std::uint32_t slots) {
   auto gateway = std::make_shared<const JobManagerGateway>(job_manager());
-  actors_->task_manager = system_.spawn(weir::task_manager, seams_, settings_, std::move(gateway), id, slots);
-  gateways_->add(std::make_shared<const TaskManagerGateway>(id, caf::actor_cast<TaskManagerInterface>(actors_->task_manager)));
+  actors_->task_manager =
+      system_.spawn(weir::task_manager, seams_, settings_, std::move(gateway), id, slots);
+  gateways_->add(std::make_shared<const TaskManagerGateway>(
+      id, caf::actor_cast<TaskManagerInterface>(actors_->task_manager)));
 }
 
 JobManagerInterface Process::job_manager() const {

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <caf/actor_system.hpp>
-
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <caf/actor_system.hpp>
 
 #include "actors/delivery.hpp"
 #include "actors/job_libraries.hpp"

@@ -1,8 +1,8 @@
 #include "actors/task.hpp"
 
-#include <caf/all.hpp>
-
 #include <utility>
+
+#include <caf/all.hpp>
 
 #include "actors/handlers.hpp"
 
@@ -18,9 +18,12 @@ constexpr std::chrono::milliseconds report_retry_delay = std::chrono::millisecon
 
 /// Tells the JobManager a state, again and again until it answers; the last one ends the actor.
 void report(Self self, const UpdateTaskState& update) {
-  const auto again = [self, update] { run_delayed(self, report_retry_delay, [self, update] { report(self, update); }); };
+  const auto again = [self, update] {
+    run_delayed(self, report_retry_delay, [self, update] { report(self, update); });
+  };
   Delivery& delivery = *self->state.setup.seams->delivery;
-  self->state.setup.job_manager->request(self, report_timeout, endpoint_of(self->state.execution), update)
+  self->state.setup.job_manager
+      ->request(self, report_timeout, endpoint_of(self->state.execution), update)
       .then(
           [self, update, again, &delivery](const Envelope<Reply<Done>>& reply) {
             if (!delivery.admit(reply)) {
@@ -29,9 +32,10 @@ void report(Self self, const UpdateTaskState& update) {
             }
             if (!is_terminal(update.state)) return;
             const TaskSetup& setup = self->state.setup;
-            self->send(setup.task_manager, Envelope<TaskEnded>{endpoint_of(self->state.execution),
-                                                               endpoint_of(setup.task_manager_id),
-                                                               {self->state.job, self->state.execution}});
+            self->send(setup.task_manager,
+                       Envelope<TaskEnded>{endpoint_of(self->state.execution),
+                                           endpoint_of(setup.task_manager_id),
+                                           {self->state.job, self->state.execution}});
             self->quit();
           },
           [again](const caf::error& why) {
@@ -61,11 +65,13 @@ class Listener final : public TaskListener {
     caf::anon_send(caf::actor_cast<caf::actor>(actor_), ActorMail{std::move(mail)});
   }
   void on_acknowledge(CheckpointId id, TaskSnapshot snapshot, CheckpointMetrics metrics) override {
-    job_manager_->send(endpoint_of(execution_),
-                       AcknowledgeCheckpoint{job_, fence_, execution_, id, std::move(snapshot), metrics});
+    job_manager_->send(
+        endpoint_of(execution_),
+        AcknowledgeCheckpoint{job_, fence_, execution_, id, std::move(snapshot), metrics});
   }
   void on_decline(CheckpointId id, DeclineReason reason, std::string detail) override {
-    job_manager_->send(endpoint_of(execution_), DeclineCheckpoint{job_, fence_, execution_, id, reason, std::move(detail)});
+    job_manager_->send(endpoint_of(execution_),
+                       DeclineCheckpoint{job_, fence_, execution_, id, reason, std::move(detail)});
   }
 
  private:
@@ -84,10 +90,11 @@ void cancel(Self self) {
   if (timeout.count() == 0) return;
   // If the task has ended by then, so has this actor, and the mail finds nobody.
   run_delayed(self, timeout, [self, timeout] {
-    self->state.setup.seams->fatal("operator '" + std::string(self->state.setup.task->current_operator()) + "' of task " +
-                                   to_string(self->state.execution) + " did not return for " +
-                                   std::to_string(timeout.count()) +
-                                   " ms after it was cancelled (task.cancellation.timeout); the process ends");
+    self->state.setup.seams->fatal(
+        "operator '" + std::string(self->state.setup.task->current_operator()) + "' of task " +
+        to_string(self->state.execution) + " did not return for " +
+        std::to_string(timeout.count()) +
+        " ms after it was cancelled (task.cancellation.timeout); the process ends");
   });
 }
 
@@ -103,22 +110,26 @@ TaskActor::behavior_type task_actor(Self self, TaskSetup setup) {
 
   Delivery& delivery = *state.setup.seams->delivery;
   return {
-      on_message<StartTask>(delivery, [self](const StartTask&) { self->state.setup.task->start(); }),
+      on_message<StartTask>(delivery,
+                            [self](const StartTask&) { self->state.setup.task->start(); }),
       on_message<CancelTask>(delivery, [self](const CancelTask&) { cancel(self); }),
-      on_message<DrainTask>(delivery, [self](const DrainTask&) { self->state.setup.task->drain(); }),
+      on_message<DrainTask>(delivery,
+                            [self](const DrainTask&) { self->state.setup.task->drain(); }),
       on_message<TriggerCheckpoint>(delivery,
                                     [self](const TriggerCheckpoint& trigger) {
                                       self->state.setup.task->trigger_checkpoint(
-                                          {trigger.checkpoint, trigger.timestamp_ms, trigger.options});
+                                          {trigger.checkpoint, trigger.timestamp_ms,
+                                           trigger.options});
                                     }),
       on_message<NotifyCheckpointComplete>(delivery,
                                            [self](const NotifyCheckpointComplete& notice) {
-                                             self->state.setup.task->notify_checkpoint_complete(notice.checkpoint, notice.kind,
-                                                                                          notice.ends_task);
+                                             self->state.setup.task->notify_checkpoint_complete(
+                                                 notice.checkpoint, notice.kind, notice.ends_task);
                                            }),
       on_message<NotifyCheckpointAborted>(delivery,
                                           [self](const NotifyCheckpointAborted& notice) {
-                                            self->state.setup.task->notify_checkpoint_aborted(notice.checkpoint);
+                                            self->state.setup.task->notify_checkpoint_aborted(
+                                                notice.checkpoint);
                                           }),
       run_mail(),
   };

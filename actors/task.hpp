@@ -33,6 +33,7 @@ struct TaskActorState {
 /// mailbox, and reports what the task says to the JobManager. Ends when the JobManager knows that the
 /// task has ended. It never waits for the worker thread, which reports its own end.
 /// Threads: CAF's scheduler.
-TaskActor::behavior_type task_actor(TaskActor::stateful_pointer<TaskActorState> self, TaskSetup setup);
+TaskActor::behavior_type task_actor(TaskActor::stateful_pointer<TaskActorState> self,
+                                    TaskSetup setup);
 
 }  // namespace weir

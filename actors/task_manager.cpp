@@ -1,9 +1,9 @@
 #include "actors/task_manager.hpp"
 
-#include <caf/all.hpp>
-
 #include <algorithm>
 #include <utility>
+
+#include <caf/all.hpp>
 
 #include "actors/handlers.hpp"
 #include "actors/task.hpp"
@@ -23,16 +23,21 @@ Endpoint here(Self self) { return endpoint_of(self->state.id); }
 
 void beat(Self self) {
   Heartbeat heartbeat{self->state.id, self->state.epoch, {}};
-  for (const auto& [key, task] : self->state.running) heartbeat.tasks.push_back({key.first, key.second, task->metrics()});
+  for (const auto& [key, task] : self->state.running)
+    heartbeat.tasks.push_back({key.first, key.second, task->metrics()});
   self->state.job_manager->send(here(self), std::move(heartbeat));
-  run_delayed(self, self->state.settings.configuration.process().heartbeat_interval, [self] { beat(self); });
+  run_delayed(self, self->state.settings.configuration.process().heartbeat_interval,
+              [self] { beat(self); });
 }
 
 void register_here(Self self) {
   Delivery& delivery = *self->state.seams->delivery;
-  const auto again = [self] { run_delayed(self, registration_retry_delay, [self] { register_here(self); }); };
+  const auto again = [self] {
+    run_delayed(self, registration_retry_delay, [self] { register_here(self); });
+  };
   self->state.job_manager
-      ->request(self, registration_timeout, here(self), RegisterTaskManager{self->state.id, self->state.slots})
+      ->request(self, registration_timeout, here(self),
+                RegisterTaskManager{self->state.id, self->state.slots})
       .then(
           [self, again, &delivery](const Envelope<Reply<RegistrationSuccess>>& reply) {
             if (!delivery.admit(reply) || !reply.message.value) {
@@ -56,14 +61,16 @@ Status check_same_plan(const Plan& plan, const PlanDescription& wanted) {
       built.operators[i].max_parallelism = wanted.operators[i].max_parallelism;
   if (plan_hash(built) == plan_hash(wanted)) return {};
   return error(Errc::invalid_argument,
-               "the job function built another plan here than at the client; it must depend on its arguments alone");
+               "the job function built another plan here than at the client; it must depend on its "
+               "arguments alone");
 }
 
 /// Runs the job function and makes the backend; on the I/O pool, as it runs code of the job.
 Result<LoadedJob> load_job(const SubmitTask& message, const ProcessSeams& seams) {
   LoadedJob job;
   WEIR_TRY_ASSIGN(configuration, Configuration::from_map(message.configuration, "job"));
-  WEIR_TRY_ASSIGN(plan, seams.libraries->build_plan(message.library_sha256, message.arguments, message.configuration));
+  WEIR_TRY_ASSIGN(plan, seams.libraries->build_plan(message.library_sha256, message.arguments,
+                                                    message.configuration));
   WEIR_TRY(check_same_plan(*plan, message.plan));
   WEIR_TRY_ASSIGN(backend, seams.make_backend(configuration));
   job.configuration = std::move(configuration);
@@ -93,13 +100,15 @@ TaskEnvironment make_environment(Self self, const SubmitTask& message, const Loa
   env.io = seams.io;
   env.buffer_timeout = job.configuration.execution().buffer_timeout;
   const std::string& configured = job.configuration.state_backend().rocksdb_directory;
-  env.local_directory = (configured.empty() ? self->state.settings.temporary_directory + "/state" : configured) + "/" +
-                        to_string(message.job) + "/" + std::to_string(message.execution.vertex) + "-" +
-                        std::to_string(message.execution.subtask) + "-" + std::to_string(message.execution.attempt);
+  env.local_directory =
+      (configured.empty() ? self->state.settings.temporary_directory + "/state" : configured) +
+      "/" + to_string(message.job) + "/" + std::to_string(message.execution.vertex) + "-" +
+      std::to_string(message.execution.subtask) + "-" + std::to_string(message.execution.attempt);
 
   const std::size_t capacity = job.configuration.execution().channel_bytes;
   const auto channel = [&](std::uint32_t edge, std::uint32_t producer, std::uint32_t consumer) {
-    return self->state.channels.get({message.job, message.execution.attempt, edge, producer, consumer}, capacity);
+    return self->state.channels.get(
+        {message.job, message.execution.attempt, edge, producer, consumer}, capacity);
   };
   const std::uint32_t subtask = message.execution.subtask;
   for (const std::uint32_t e : env.graph.exchange_edges) {
@@ -157,7 +166,8 @@ void submit_task(Self self, const SubmitTask& message, PendingAnswer<Done> answe
   waiting.emplace_back(message, answer);
   if (waiting.size() > 1) return;
   run_io(
-      self, *self->state.seams->io, [message, seams = self->state.seams] { return load_job(message, *seams); },
+      self, *self->state.seams->io,
+      [message, seams = self->state.seams] { return load_job(message, *seams); },
       [self, id = message.job](Result<LoadedJob> loaded) {
         auto waiting = self->state.waiting.extract(id);
         if (loaded) self->state.jobs[id] = *loaded;
@@ -178,7 +188,8 @@ void task_ended(Self self, const TaskEnded& ended) {
   self->state.tasks.erase({ended.job, ended.execution});
   self->state.running.erase({ended.job, ended.execution});
   self->state.channels.prune();
-  const bool last = std::ranges::none_of(self->state.tasks, [&](const auto& task) { return task.first.first == ended.job; });
+  const bool last = std::ranges::none_of(
+      self->state.tasks, [&](const auto& task) { return task.first.first == ended.job; });
   // A job that restarts loads its plan again: what user code left in it is gone.
   if (last) self->state.jobs.erase(ended.job);
 }
@@ -189,26 +200,29 @@ void task_ended(Self self, const TaskEnded& ended) {
 template <class M>
 bool forward(Self self, const M& message) {
   const auto task = self->state.tasks.find({message.job, message.execution});
-  if (task == self->state.tasks.end() || message.fence < self->state.fences[message.job]) return false;
+  if (task == self->state.tasks.end() || message.fence < self->state.fences[message.job])
+    return false;
   self->send(task->second, Envelope<M>{here(self), endpoint_of(message.execution), message});
   return true;
 }
 
 void trigger_checkpoint(Self self, const TriggerCheckpoint& trigger) {
   if (forward(self, trigger)) return;
-  self->state.job_manager->send(here(self),
-                                DeclineCheckpoint{trigger.job, trigger.fence, trigger.execution, trigger.checkpoint,
-                                                  DeclineReason::unknown_task,
-                                                  "TaskManager " + std::to_string(self->state.id.value) +
-                                                      " does not know task " + to_string(trigger.execution)});
+  self->state.job_manager->send(
+      here(self), DeclineCheckpoint{trigger.job, trigger.fence, trigger.execution,
+                                    trigger.checkpoint, DeclineReason::unknown_task,
+                                    "TaskManager " + std::to_string(self->state.id.value) +
+                                        " does not know task " + to_string(trigger.execution)});
 }
 
 void cancel_task(Self self, const CancelTask& message) {
   if (forward(self, message)) return;
   const auto waiting = self->state.waiting.find(message.job);
-  if (waiting != self->state.waiting.end()) self->state.cancelled.insert({message.job, message.execution});
+  if (waiting != self->state.waiting.end())
+    self->state.cancelled.insert({message.job, message.execution});
   // What is not here has ended, or will never begin; the JobManager waits to hear so.
-  UpdateTaskState update{message.job, message.fence, message.execution, TaskState::canceled, {}, true, {}};
+  UpdateTaskState update{
+      message.job, message.fence, message.execution, TaskState::canceled, {}, true, {}};
   self->state.job_manager->request(self, registration_timeout, here(self), update)
       .then([](const Envelope<Reply<Done>>&) {}, [](const caf::error&) {});
 }
@@ -226,9 +240,10 @@ void ChannelTable::prune() {
   std::erase_if(channels_, [](const auto& entry) { return entry.second.expired(); });
 }
 
-TaskManagerActor::behavior_type task_manager(Self self, std::shared_ptr<const ProcessSeams> seams, ProcessSettings settings,
-                                             std::shared_ptr<const JobManagerGateway> job_manager, TaskManagerId id,
-                                             std::uint32_t slots) {
+TaskManagerActor::behavior_type task_manager(Self self, std::shared_ptr<const ProcessSeams> seams,
+                                             ProcessSettings settings,
+                                             std::shared_ptr<const JobManagerGateway> job_manager,
+                                             TaskManagerId id, std::uint32_t slots) {
   self->state.seams = std::move(seams);
   self->state.settings = std::move(settings);
   self->state.job_manager = std::move(job_manager);
@@ -240,15 +255,19 @@ TaskManagerActor::behavior_type task_manager(Self self, std::shared_ptr<const Pr
 
   return {
       on_request<SubmitTask, Done>(
-          self, delivery, [self](const SubmitTask& message, auto answer) { submit_task(self, message, answer); }),
+          self, delivery,
+          [self](const SubmitTask& message, auto answer) { submit_task(self, message, answer); }),
       on_message<StartTask>(delivery, [self](const StartTask& message) { forward(self, message); }),
-      on_message<CancelTask>(delivery, [self](const CancelTask& message) { cancel_task(self, message); }),
+      on_message<CancelTask>(delivery,
+                             [self](const CancelTask& message) { cancel_task(self, message); }),
       on_message<DrainTask>(delivery, [self](const DrainTask& message) { forward(self, message); }),
-      on_message<TriggerCheckpoint>(delivery, [self](const TriggerCheckpoint& trigger) { trigger_checkpoint(self, trigger); }),
-      on_message<NotifyCheckpointComplete>(delivery,
-                                           [self](const NotifyCheckpointComplete& notice) { forward(self, notice); }),
-      on_message<NotifyCheckpointAborted>(delivery,
-                                          [self](const NotifyCheckpointAborted& notice) { forward(self, notice); }),
+      on_message<TriggerCheckpoint>(
+          delivery,
+          [self](const TriggerCheckpoint& trigger) { trigger_checkpoint(self, trigger); }),
+      on_message<NotifyCheckpointComplete>(
+          delivery, [self](const NotifyCheckpointComplete& notice) { forward(self, notice); }),
+      on_message<NotifyCheckpointAborted>(
+          delivery, [self](const NotifyCheckpointAborted& notice) { forward(self, notice); }),
       on_message<TaskEnded>(delivery, [self](const TaskEnded& ended) { task_ended(self, ended); }),
       run_mail(),
   };

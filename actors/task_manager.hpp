@@ -59,16 +59,17 @@ struct TaskManagerState {
   /// Deployments that wait for their job to be loaded.
   std::map<JobId, std::vector<std::pair<SubmitTask, PendingAnswer<Done>>>> waiting;
   std::set<std::pair<JobId, ExecutionId>> cancelled;  ///< of those
-  std::map<std::pair<JobId, ExecutionId>, std::shared_ptr<StreamTask>> running;  ///< for their metrics
+  std::map<std::pair<JobId, ExecutionId>, std::shared_ptr<StreamTask>>
+      running;  ///< for their metrics
   static inline const char* name = "TaskManager";
 };
 
 /// Runs tasks: builds a job's plan from its library, connects the subtasks' channels, and hands each
 /// task what is meant for it. A checkpoint for a task that it does not know is declined (A6).
 /// Threads: CAF's scheduler.
-TaskManagerActor::behavior_type task_manager(TaskManagerActor::stateful_pointer<TaskManagerState> self,
-                                             std::shared_ptr<const ProcessSeams> seams, ProcessSettings settings,
-                                             std::shared_ptr<const JobManagerGateway> job_manager, TaskManagerId id,
-                                             std::uint32_t slots);
+TaskManagerActor::behavior_type task_manager(
+    TaskManagerActor::stateful_pointer<TaskManagerState> self,
+    std::shared_ptr<const ProcessSeams> seams, ProcessSettings settings,
+    std::shared_ptr<const JobManagerGateway> job_manager, TaskManagerId id, std::uint32_t slots);
 
 }  // namespace weir

@@ -60,7 +60,8 @@ template <class T>
 class DataStream {
  public:
   /// For sources and operators: the stream that comes out of `upstream`.
-  DataStream(PlanBuilder* builder, std::vector<Upstream> upstream) : builder_(builder), upstream_(std::move(upstream)) {}
+  DataStream(PlanBuilder* builder, std::vector<Upstream> upstream)
+      : builder_(builder), upstream_(std::move(upstream)) {}
 
   /// `f(T) -> Out` for each record, or a `RichMapFunction`.
   template <class F>
@@ -68,7 +69,8 @@ class DataStream {
     if constexpr (std::derived_from<F, RichFunction>) {
       return add_function<typename F::Result>("map", std::move(f));
     } else {
-      static_assert(!detail::snapshots_itself<F>, "to be snapshotted, derive the function from RichMapFunction");
+      static_assert(!detail::snapshots_itself<F>,
+                    "to be snapshotted, derive the function from RichMapFunction");
       using Out = std::remove_cvref_t<std::invoke_result_t<F&, T>>;
       return add<Out>("map", [f] { return std::make_unique<MapOperator<T, Out, F>>(f); });
     }
@@ -76,7 +78,8 @@ class DataStream {
   /// Keeps the records for which `f(const T&)` is true.
   template <class F>
   DataStream<T> filter(F f) const {
-    static_assert(!detail::snapshots_itself<F>, "a filter keeps no state; use a RichFlatMapFunction");
+    static_assert(!detail::snapshots_itself<F>,
+                  "a filter keeps no state; use a RichFlatMapFunction");
     return add<T>("filter", [f] { return std::make_unique<FilterOperator<T, F>>(f); });
   }
   /// `flat_map<Out>(f)` with `f(T, Collector<Out>&)`, or `flat_map(function)` with a
@@ -88,7 +91,8 @@ class DataStream {
     if constexpr (std::derived_from<F, RichFunction>) {
       return add_function<Out>("flat_map", std::move(f));
     } else {
-      static_assert(!detail::snapshots_itself<F>, "to be snapshotted, derive the function from RichFlatMapFunction");
+      static_assert(!detail::snapshots_itself<F>,
+                    "to be snapshotted, derive the function from RichFlatMapFunction");
       return add<Out>("flat_map", [f] { return std::make_unique<FlatMapOperator<T, Out, F>>(f); });
     }
   }
@@ -103,25 +107,31 @@ class DataStream {
   template <class F>
   KeyedStream<T, F> key_by(F selector) const {
     using Key = std::remove_cvref_t<std::invoke_result_t<F&, const T&>>;
-    static_assert(Described<T>, "records that are exchanged need a description: WEIR_FIELDS(Type, members...)");
+    static_assert(Described<T>,
+                  "records that are exchanged need a description: WEIR_FIELDS(Type, members...)");
     static_assert(Described<Key>, "a key needs a description: WEIR_FIELDS(Type, members...)");
     return KeyedStream<T, F>(
-        DataStream(builder_, repartitioned(Partitioning::hash,
-                                           [selector](std::vector<std::shared_ptr<Channel>> channels, std::uint32_t,
-                                                      std::uint32_t max_parallelism) -> std::unique_ptr<ExchangeWriter> {
-                                             return std::make_unique<HashWriter<T, F>>(std::move(channels), selector,
-                                                                                       max_parallelism);
-                                           })),
+        DataStream(
+            builder_,
+            repartitioned(
+                Partitioning::hash,
+                [selector](std::vector<std::shared_ptr<Channel>> channels, std::uint32_t,
+                           std::uint32_t max_parallelism) -> std::unique_ptr<ExchangeWriter> {
+                  return std::make_unique<HashWriter<T, F>>(std::move(channels), selector,
+                                                            max_parallelism);
+                })),
         selector);
   }
   /// Deals the records out evenly, a batch at a time.
   DataStream<T> rebalance() const {
-    static_assert(Described<T>, "records that are exchanged need a description: WEIR_FIELDS(Type, members...)");
+    static_assert(Described<T>,
+                  "records that are exchanged need a description: WEIR_FIELDS(Type, members...)");
     return DataStream(builder_, repartitioned(Partitioning::rebalance, rebalance_writer<T>()));
   }
   /// Sends every record to every subtask of the next operator.
   DataStream<T> broadcast() const {
-    static_assert(Described<T>, "records that are exchanged need a description: WEIR_FIELDS(Type, members...)");
+    static_assert(Described<T>,
+                  "records that are exchanged need a description: WEIR_FIELDS(Type, members...)");
     return DataStream(builder_, repartitioned(Partitioning::broadcast, broadcast_writer<T>()));
   }
   /// The records of this stream and of `others`, in no promised order between them.
@@ -156,7 +166,9 @@ class DataStream {
   /// name without a leading dot is committed. `format(const T&)` yields the line, without newline.
   template <class F>
   Sink write_files(const std::string& directory, F format) const {
-    return add_sink("file sink", true, [directory = builder_->absolute(directory), format] { return std::make_unique<FileSink<T, F>>(directory, format); });
+    return add_sink("file sink", true, [directory = builder_->absolute(directory), format] {
+      return std::make_unique<FileSink<T, F>>(directory, format);
+    });
   }
   /// Prints one line per record: strings as they are, described types as JSON. At least once.
   Sink print() const {
@@ -169,16 +181,23 @@ class DataStream {
 
   /// Adds an operator with one input. For operators that are not built in.
   template <class Out>
-  DataStream<Out> add(const std::string& name, std::function<std::unique_ptr<Operator>()> make, bool stateful = false) const {
-    const std::uint32_t index = builder_->add_operator({.name = name, .make = std::move(make), .stateful = stateful});
-    builder_->connect(upstream_, index, 0, schema_or_none<T>(), [] { return std::make_unique<Batch<T>>(); });
+  DataStream<Out> add(const std::string& name, std::function<std::unique_ptr<Operator>()> make,
+                      bool stateful = false) const {
+    const std::uint32_t index =
+        builder_->add_operator({.name = name, .make = std::move(make), .stateful = stateful});
+    builder_->connect(upstream_, index, 0, schema_or_none<T>(),
+                      [] { return std::make_unique<Batch<T>>(); });
     return DataStream<Out>(builder_, {output_of<Out>(index)});
   }
   /// Adds an operator without outputs.
-  Sink add_sink(const std::string& name, bool transactional, std::function<std::unique_ptr<Operator>()> make) const {
-    const std::uint32_t index = builder_->add_operator(
-        {.name = name, .make = std::move(make), .stateful = transactional, .transactional = transactional});
-    builder_->connect(upstream_, index, 0, schema_or_none<T>(), [] { return std::make_unique<Batch<T>>(); });
+  Sink add_sink(const std::string& name, bool transactional,
+                std::function<std::unique_ptr<Operator>()> make) const {
+    const std::uint32_t index = builder_->add_operator({.name = name,
+                                                        .make = std::move(make),
+                                                        .stateful = transactional,
+                                                        .transactional = transactional});
+    builder_->connect(upstream_, index, 0, schema_or_none<T>(),
+                      [] { return std::make_unique<Batch<T>>(); });
     return Sink(builder_, index);
   }
 
@@ -190,10 +209,12 @@ class DataStream {
 
   template <class Out, class F>
   DataStream<Out> add_function(const std::string& name, F f) const {
-    return add<Out>(name, [f] { return std::make_unique<detail::FunctionOperator<T, Out, F>>(f); },
-                    true);  // it may ask for operator state in `open`
+    return add<Out>(
+        name, [f] { return std::make_unique<detail::FunctionOperator<T, Out, F>>(f); },
+        true);  // it may ask for operator state in `open`
   }
-  std::vector<Upstream> repartitioned(Partitioning partitioning, const WriterFactory& make_writer) const {
+  std::vector<Upstream> repartitioned(Partitioning partitioning,
+                                      const WriterFactory& make_writer) const {
     std::vector<Upstream> result = upstream_;
     for (Upstream& one : result) {
       one.partitioning = partitioning;
@@ -213,7 +234,8 @@ template <class T, class KeySelector>
 class KeyedStream {
  public:
   using Key = std::remove_cvref_t<std::invoke_result_t<const KeySelector&, const T&>>;
-  KeyedStream(DataStream<T> stream, KeySelector selector) : stream_(std::move(stream)), selector_(std::move(selector)) {}
+  KeyedStream(DataStream<T> stream, KeySelector selector)
+      : stream_(std::move(stream)), selector_(std::move(selector)) {}
 
   /// Keeps one record per key, folded by `f(const T& so_far, const T& added) -> T`, and emits it anew
   /// for each record.
@@ -225,25 +247,31 @@ class KeyedStream {
   /// Or `f(const T&, std::optional<State>&) -> Out`, where an empty state is none.
   template <Described State, class F>
   auto map_with_state(F f) const {
-    if constexpr (std::invocable<F&, const T&, State&>) return add_map<State>(std::move(f), std::type_identity<State>{});
-    else return add_map<State>(std::move(f), std::type_identity<std::optional<State>>{});
+    if constexpr (std::invocable<F&, const T&, State&>)
+      return add_map<State>(std::move(f), std::type_identity<State>{});
+    else
+      return add_map<State>(std::move(f), std::type_identity<std::optional<State>>{});
   }
   /// As `map_with_state`, with any number of results: `f(const T&, State&, Collector<Out>&)`.
   template <Described State, class Out, class F>
   DataStream<Out> flat_map_with_state(F f) const {
-    return add<Out, detail::WithStateOperator<T, Out, Key, KeySelector, State, F>>("flat_map_with_state", std::move(f));
+    return add<Out, detail::WithStateOperator<T, Out, Key, KeySelector, State, F>>(
+        "flat_map_with_state", std::move(f));
   }
   /// A `RichFlatMapFunction`.
   template <class F>
   DataStream<typename F::Result> flat_map(F f) const {
-    return add<typename F::Result, detail::KeyedFunctionOperator<T, typename F::Result, Key, KeySelector, F>>(
+    return add<typename F::Result,
+               detail::KeyedFunctionOperator<T, typename F::Result, Key, KeySelector, F>>(
         "flat_map", std::move(f));
   }
   /// A `KeyedProcessFunction`.
   template <class F>
   DataStream<typename F::Result> process(F f) const {
-    static_assert(std::is_same_v<typename F::KeyType, Key>, "the function's key type is not the stream's");
-    return add<typename F::Result, detail::KeyedFunctionOperator<T, typename F::Result, Key, KeySelector, F>>(
+    static_assert(std::is_same_v<typename F::KeyType, Key>,
+                  "the function's key type is not the stream's");
+    return add<typename F::Result,
+               detail::KeyedFunctionOperator<T, typename F::Result, Key, KeySelector, F>>(
         "process", std::move(f));
   }
 
@@ -251,7 +279,8 @@ class KeyedStream {
   template <class State, class F, class Argument>
   auto add_map(F f, std::type_identity<Argument>) const {
     using Out = std::remove_cvref_t<std::invoke_result_t<F&, const T&, Argument&>>;
-    return add<Out, detail::WithStateOperator<T, Out, Key, KeySelector, State, F>>("map_with_state", std::move(f));
+    return add<Out, detail::WithStateOperator<T, Out, Key, KeySelector, State, F>>("map_with_state",
+                                                                                   std::move(f));
   }
   template <class Out, class Op, class F>
   DataStream<Out> add(const std::string& name, F f) const {

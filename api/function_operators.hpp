@@ -34,7 +34,9 @@ class FunctionLife {
       auto* const state = context.template operator_list_state<State>("checkpointed");
       if (state != nullptr) {
         for (const State& one : state->get()) f_.restore_state(one);
-        save_ = [this, state] { state->update({static_cast<Checkpointed<State>&>(f_).snapshot_state()}); };
+        save_ = [this, state] {
+          state->update({static_cast<Checkpointed<State>&>(f_).snapshot_state()});
+        };
       }
     }
     return context.status();
@@ -65,13 +67,17 @@ class FunctionOperator final : public Operator {
     auto& out = output_.collector();
     for_each_record(batch, cursor, out, [&](std::size_t i) {
       const In& value = batch.values[i];
-      if constexpr (requires { out.collect(f_.F::map(value)); }) out.collect(f_.F::map(value));
-      else if constexpr (requires { f_.F::flat_map(value, out); }) f_.F::flat_map(value, out);
-      else f_.F::process_element(value, out);
+      if constexpr (requires { out.collect(f_.F::map(value)); })
+        out.collect(f_.F::map(value));
+      else if constexpr (requires { f_.F::flat_map(value, out); })
+        f_.F::flat_map(value, out);
+      else
+        f_.F::process_element(value, out);
     });
   }
   Progress on_end(std::uint32_t) override {
-    if constexpr (requires(Collector<Out>& out) { f_.on_end_of_input(out); }) f_.on_end_of_input(output_.collector());
+    if constexpr (requires(Collector<Out>& out) { f_.on_end_of_input(out); })
+      f_.on_end_of_input(output_.collector());
     return Progress::done;
   }
   Status snapshot_state(const CheckpointBarrier& barrier) override {
@@ -111,7 +117,9 @@ class KeyedOperator : public Operator {
     auto& out = output_.collector();
     const bool timed = !batch.times.empty();
     if (!timed) out.clear_time();
-    for (std::size_t i = cursor.next; i < std::min(cursor.next + prefetch_distance, cursor.limit); ++i) prefetch(batch, i);
+    for (std::size_t i = cursor.next; i < std::min(cursor.next + prefetch_distance, cursor.limit);
+         ++i)
+      prefetch(batch, i);
     while (cursor.next < cursor.limit && !out.full()) {
       const std::size_t i = cursor.next++;
       if (i + prefetch_distance < cursor.limit) prefetch(batch, i + prefetch_distance);
@@ -194,17 +202,21 @@ class KeyedOperator : public Operator {
 /// A `RichFlatMapFunction` or `KeyedProcessFunction` on a keyed stream.
 template <class In, class Out, class Key, class KeySelector, class F>
 class KeyedFunctionOperator final
-    : public KeyedOperator<KeyedFunctionOperator<In, Out, Key, KeySelector, F>, In, Out, Key, KeySelector> {
+    : public KeyedOperator<KeyedFunctionOperator<In, Out, Key, KeySelector, F>, In, Out, Key,
+                           KeySelector> {
   using Base = KeyedOperator<KeyedFunctionOperator, In, Out, Key, KeySelector>;
   static constexpr bool is_process = requires { typename F::KeyType; };
   struct NoContext {};
   static auto context_type() {
-    if constexpr (is_process) return typename F::Context{};
-    else return NoContext{};
+    if constexpr (is_process)
+      return typename F::Context{};
+    else
+      return NoContext{};
   }
 
  public:
-  KeyedFunctionOperator(KeySelector selector, F f) : Base(std::move(selector)), f_(std::move(f)), life_(f_) {}
+  KeyedFunctionOperator(KeySelector selector, F f)
+      : Base(std::move(selector)), f_(std::move(f)), life_(f_) {}
 
   static constexpr bool walks_keys =
       requires(F& f, const Key& key, decltype(context_type())& context, Collector<Out>& out) {
@@ -245,7 +257,8 @@ class KeyedFunctionOperator final
 /// `Collector<Out>&` behind them: `flat_map_with_state`.
 template <class In, class Out, class Key, class KeySelector, class State, class F>
 class WithStateOperator final
-    : public KeyedOperator<WithStateOperator<In, Out, Key, KeySelector, State, F>, In, Out, Key, KeySelector> {
+    : public KeyedOperator<WithStateOperator<In, Out, Key, KeySelector, State, F>, In, Out, Key,
+                           KeySelector> {
   using Base = KeyedOperator<WithStateOperator, In, Out, Key, KeySelector>;
 
  public:
@@ -265,10 +278,14 @@ class WithStateOperator final
       const State* held = state_.value();
       std::optional<State> state = held != nullptr ? std::optional<State>(*held) : std::nullopt;
       const bool had = state.has_value();
-      if constexpr (std::invocable<F&, const In&, std::optional<State>&>) out.collect(f_(value, state));
-      else f_(value, state, out);
-      if (state) state_.update(std::move(*state));
-      else if (had) state_.clear();
+      if constexpr (std::invocable<F&, const In&, std::optional<State>&>)
+        out.collect(f_(value, state));
+      else
+        f_(value, state, out);
+      if (state)
+        state_.update(std::move(*state));
+      else if (had)
+        state_.clear();
     }
   }
 

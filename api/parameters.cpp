@@ -70,7 +70,8 @@ std::vector<std::string> Parameters::all(const std::string& name) {
 bool Parameters::flag(const std::string& name) {
   const auto* values = find(name);
   if (values == nullptr) return false;
-  if (!values->back().empty()) fail("--" + name + " takes no value, but '" + values->back() + "' follows it");
+  if (!values->back().empty())
+    fail("--" + name + " takes no value, but '" + values->back() + "' follows it");
   return true;
 }
 
@@ -85,8 +86,8 @@ Status Parameters::check() const {
     std::vector<std::string> options;
     for (const std::string& one : read_) options.push_back("--" + one);
     const std::vector<std::string_view> known(options.begin(), options.end());
-    return error(Errc::invalid_argument,
-                 "the job does not know the option '--" + name + "'" + did_you_mean("--" + name, known));
+    return error(Errc::invalid_argument, "the job does not know the option '--" + name + "'" +
+                                             did_you_mean("--" + name, known));
   }
   return {};
 }

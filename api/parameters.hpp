@@ -43,7 +43,8 @@ class Parameters {
 
  private:
   const std::vector<std::string>* find(const std::string& name);
-  std::map<std::string, std::vector<std::string>> values_;  ///< an empty value: the name stood alone
+  std::map<std::string, std::vector<std::string>>
+      values_;  ///< an empty value: the name stood alone
   std::set<std::string> read_;
   std::optional<std::string> error_;
 };

@@ -13,14 +13,17 @@ std::uint32_t PlanBuilder::add_operator(OperatorSpec spec) {
   return static_cast<std::uint32_t>(operators_.size() - 1);
 }
 
-void PlanBuilder::connect(const std::vector<Upstream>& upstream, std::uint32_t consumer, std::uint32_t input,
-                          const Schema& schema, const std::function<std::unique_ptr<AnyBatch>()>& make_batch) {
+void PlanBuilder::connect(const std::vector<Upstream>& upstream, std::uint32_t consumer,
+                          std::uint32_t input, const Schema& schema,
+                          const std::function<std::unique_ptr<AnyBatch>()>& make_batch) {
   for (const Upstream& one : upstream) edges_.push_back({one, consumer, input, schema, make_batch});
 }
 
-Result<Plan> PlanBuilder::build(std::uint32_t parallelism, std::optional<std::uint32_t> max_parallelism) const {
+Result<Plan> PlanBuilder::build(std::uint32_t parallelism,
+                                std::optional<std::uint32_t> max_parallelism) const {
   if (operators_.empty())
-    return error(Errc::invalid_argument, "the job has no operator; begin with a source such as env.read_text(...)");
+    return error(Errc::invalid_argument,
+                 "the job has no operator; begin with a source such as env.read_text(...)");
   Plan plan;
   for (std::size_t i = 0; i < operators_.size(); ++i) {
     const OperatorSpec& spec = operators_[i];
@@ -41,16 +44,20 @@ Result<Plan> PlanBuilder::build(std::uint32_t parallelism, std::optional<std::ui
   for (const EdgeSpec& spec : edges_) {
     const Upstream& from = spec.upstream;
     PlanEdge& edge = plan.edges.emplace_back();
-    edge.description = {from.producer, from.tag, spec.consumer, spec.input, from.partitioning, spec.schema};
-    edge.make_writer = from.partitioning == Partitioning::forward ? from.make_forward : from.make_writer;
+    edge.description = {from.producer, from.tag,          spec.consumer,
+                        spec.input,    from.partitioning, spec.schema};
+    edge.make_writer =
+        from.partitioning == Partitioning::forward ? from.make_forward : from.make_writer;
     edge.make_batch = spec.make_batch;
-    const bool shared = std::ranges::count_if(edges_, [&](const EdgeSpec& other) {
-      return other.upstream.producer == from.producer && other.upstream.tag == from.tag;
-    }) > 1;
+    const bool shared =
+        std::ranges::count_if(edges_, [&](const EdgeSpec& other) {
+          return other.upstream.producer == from.producer && other.upstream.tag == from.tag;
+        }) > 1;
     if (shared && !spec.make_batch()->copyable())
-      return error(Errc::invalid_argument, "the records of operator '" + operators_[from.producer].name +
-                                               "' cannot be copied and have several consumers; give them one, or make "
-                                               "their type copyable");
+      return error(Errc::invalid_argument,
+                   "the records of operator '" + operators_[from.producer].name +
+                       "' cannot be copied and have several consumers; give them one, or make "
+                       "their type copyable");
     const bool equal = plan.operators[from.producer].description.parallelism ==
                        plan.operators[spec.consumer].description.parallelism;
     if (from.partitioning == Partitioning::forward && !equal) {
@@ -63,11 +70,12 @@ Result<Plan> PlanBuilder::build(std::uint32_t parallelism, std::optional<std::ui
   for (const std::uint32_t e : build_job_graph(description).exchange_edges) {
     if (plan.edges[e].make_writer) continue;
     const EdgeDescription& edge = description.edges[e];
-    return error(Errc::invalid_argument,
-                 "the records from operator '" + description.operators[edge.producer].name + "' to '" +
-                     description.operators[edge.consumer].name +
-                     "' go from task to task and are not described; describe their type with WEIR_FIELDS, or give both "
-                     "operators one parallelism");
+    return error(Errc::invalid_argument, "the records from operator '" +
+                                             description.operators[edge.producer].name + "' to '" +
+                                             description.operators[edge.consumer].name +
+                                             "' go from task to task and are not described; "
+                                             "describe their type with WEIR_FIELDS, or give both "
+                                             "operators one parallelism");
   }
   return plan;
 }

@@ -18,9 +18,9 @@ struct Upstream {
   std::uint32_t producer = 0;
   std::string tag;
   Partitioning partitioning = Partitioning::forward;
-  WriterFactory make_writer;       ///< for `partitioning`; null for forward
-  WriterFactory make_forward;      ///< null if the records are not described
-  WriterFactory make_rebalance;    ///< likewise
+  WriterFactory make_writer;     ///< for `partitioning`; null for forward
+  WriterFactory make_forward;    ///< null if the records are not described
+  WriterFactory make_rebalance;  ///< likewise
 };
 
 /// Collects operators and edges while a job function runs, and makes the plan of them.
@@ -39,25 +39,31 @@ class PlanBuilder {
   };
 
   /// Relative paths of the job count from `working_directory`, which is absolute.
-  explicit PlanBuilder(std::string working_directory) : working_directory_(std::move(working_directory)) {}
+  explicit PlanBuilder(std::string working_directory)
+      : working_directory_(std::move(working_directory)) {}
   /// `path` made absolute; an empty one stays empty.
   [[nodiscard]] std::string absolute(const std::string& path) const;
 
   /// Returns the operator's index, from 0.
   std::uint32_t add_operator(OperatorSpec spec);
   /// Feeds input `input` of `consumer` from each of `upstream`.
-  void connect(const std::vector<Upstream>& upstream, std::uint32_t consumer, std::uint32_t input, const Schema& schema,
-               const std::function<std::unique_ptr<AnyBatch>()>& make_batch);
+  void connect(const std::vector<Upstream>& upstream, std::uint32_t consumer, std::uint32_t input,
+               const Schema& schema, const std::function<std::unique_ptr<AnyBatch>()>& make_batch);
 
   void set_uid(std::uint32_t index, const std::string& uid) { operators_[index].uid = uid; }
   void set_name(std::uint32_t index, const std::string& name) { operators_[index].name = name; }
-  void set_parallelism(std::uint32_t index, std::uint32_t parallelism) { operators_[index].parallelism = parallelism; }
-  void set_max_parallelism(std::uint32_t index, std::uint32_t max) { operators_[index].max_parallelism = max; }
+  void set_parallelism(std::uint32_t index, std::uint32_t parallelism) {
+    operators_[index].parallelism = parallelism;
+  }
+  void set_max_parallelism(std::uint32_t index, std::uint32_t max) {
+    operators_[index].max_parallelism = max;
+  }
 
   /// The plan. A forward edge between operators of unequal parallelism becomes rebalance, as in Flink.
   /// `parallelism` and `max_parallelism` are the job's defaults.
   /// Errors: `invalid_argument`, as `check_plan`, or if records that must cross tasks are not described.
-  [[nodiscard]] Result<Plan> build(std::uint32_t parallelism, std::optional<std::uint32_t> max_parallelism) const;
+  [[nodiscard]] Result<Plan> build(std::uint32_t parallelism,
+                                   std::optional<std::uint32_t> max_parallelism) const;
 
  private:
   struct EdgeSpec {
@@ -75,13 +81,16 @@ class PlanBuilder {
 /// The schema of `T`, or a raw one for records that never leave their task.
 template <class T>
 [[nodiscard]] Schema schema_or_none() {
-  if constexpr (Described<T>) return schema_of<T>();
-  else return {SchemaKind::raw, "not described", {}, 0, {}};
+  if constexpr (Described<T>)
+    return schema_of<T>();
+  else
+    return {SchemaKind::raw, "not described", {}, 0, {}};
 }
 
 template <class T>
 [[nodiscard]] WriterFactory forward_writer() {
-  return [](std::vector<std::shared_ptr<Channel>> channels, std::uint32_t, std::uint32_t) -> std::unique_ptr<ExchangeWriter> {
+  return [](std::vector<std::shared_ptr<Channel>> channels, std::uint32_t,
+            std::uint32_t) -> std::unique_ptr<ExchangeWriter> {
     return std::make_unique<ForwardWriter<T>>(std::move(channels));
   };
 }
@@ -94,7 +103,8 @@ template <class T>
 }
 template <class T>
 [[nodiscard]] WriterFactory broadcast_writer() {
-  return [](std::vector<std::shared_ptr<Channel>> channels, std::uint32_t, std::uint32_t) -> std::unique_ptr<ExchangeWriter> {
+  return [](std::vector<std::shared_ptr<Channel>> channels, std::uint32_t,
+            std::uint32_t) -> std::unique_ptr<ExchangeWriter> {
     return std::make_unique<BroadcastWriter<T>>(std::move(channels));
   };
 }

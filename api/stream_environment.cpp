@@ -5,15 +5,17 @@
 
 namespace weir {
 
-StreamEnvironment::StreamEnvironment(const std::vector<std::string>& arguments, std::uint32_t parallelism,
-                                     std::string working_directory)
+StreamEnvironment::StreamEnvironment(const std::vector<std::string>& arguments,
+                                     std::uint32_t parallelism, std::string working_directory)
     : parameters_(arguments), builder_(std::move(working_directory)), parallelism_(parallelism) {}
 
-DataStream<std::string> StreamEnvironment::read_text(const std::vector<std::string>& paths, double lines_per_second) {
+DataStream<std::string> StreamEnvironment::read_text(const std::vector<std::string>& paths,
+                                                     double lines_per_second) {
   TextSourceOptions options;
   for (const std::string& path : paths) options.paths.push_back(builder_.absolute(path));
   options.lines_per_second = rate_of(lines_per_second);
-  return add_source<std::string>("text files", [options] { return std::make_unique<TextSource>(options); });
+  return add_source<std::string>("text files",
+                                 [options] { return std::make_unique<TextSource>(options); });
 }
 
 DataStream<std::string> StreamEnvironment::read_standard_input(double lines_per_second) {

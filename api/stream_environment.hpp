@@ -49,7 +49,8 @@ class StreamEnvironment {
   /// The lines of text files, without newline. A path is a file, or a directory whose files are read,
   /// those in directories below too. Read in parallel, in splits of 4 MiB, each line exactly once.
   /// `lines_per_second` over all subtasks; 0: as fast as possible.
-  [[nodiscard]] DataStream<std::string> read_text(const std::vector<std::string>& paths, double lines_per_second = 0);
+  [[nodiscard]] DataStream<std::string> read_text(const std::vector<std::string>& paths,
+                                                  double lines_per_second = 0);
   /// The lines of standard input. Cannot be restored from a snapshot.
   [[nodiscard]] DataStream<std::string> read_standard_input(double lines_per_second = 0);
   /// `values` in order, from one subtask.
@@ -72,9 +73,10 @@ class StreamEnvironment {
   }
   /// A source that is not built in; `make` is called once for each subtask.
   template <class T>
-  [[nodiscard]] DataStream<T> add_source(const std::string& name, std::function<std::unique_ptr<Operator>()> make) {
-    const std::uint32_t index =
-        builder_.add_operator({.name = name, .make = std::move(make), .source = true, .stateful = true});
+  [[nodiscard]] DataStream<T> add_source(const std::string& name,
+                                         std::function<std::unique_ptr<Operator>()> make) {
+    const std::uint32_t index = builder_.add_operator(
+        {.name = name, .make = std::move(make), .source = true, .stateful = true});
     return DataStream<T>(&builder_, {output_of<T>(index)});
   }
 

@@ -1,11 +1,11 @@
 // The workload P1: records of 16 bytes, counted by key in a ValueState, results thrown away.
 //
 //   weir run keyed_count.so [--records N] [--keys N]
-#include <weir/weir.hpp>
+#include "bench/keyed_count.hpp"
 
 #include <cstdint>
 
-#include "bench/keyed_count.hpp"
+#include <weir/weir.hpp>
 
 namespace {
 

@@ -1,9 +1,6 @@
 // Measures Weir beside hand-written single-threaded loops that do the same work, in turn, in one run.
 //
 //   weir_bench [--quick] [--json FILE]        (./dev bench calls it)
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -15,7 +12,9 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 #include <unordered_map>
 #include <vector>
 
@@ -113,7 +112,8 @@ std::optional<double> run_weir(const Paths& paths, const std::string& arguments)
   if (pipe == nullptr) return std::nullopt;
   std::string output;
   std::array<char, 4096> buffer{};
-  while (const std::size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe)) output.append(buffer.data(), size);
+  while (const std::size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    output.append(buffer.data(), size);
   if (::pclose(pipe) != 0) return std::nullopt;
   const auto result = Json::parse(output, nullptr, false);
   if (!result.is_object() || result.value("state", "") != "FINISHED") return std::nullopt;
@@ -146,7 +146,8 @@ void write_text(const std::string& path, std::size_t bytes) {
       // An even share of ranks per octave is the law's discrete form.
       const std::uint64_t random = weir::bench::record(number++, ~std::uint64_t{0} >> 1).key;
       const std::uint64_t octave = random % 18;
-      std::uint64_t rank = (std::uint64_t{1} << octave) + (random >> 8) % (std::uint64_t{1} << octave);
+      std::uint64_t rank =
+          (std::uint64_t{1} << octave) + (random >> 8) % (std::uint64_t{1} << octave);
       std::string word;
       for (; rank > 0; rank /= 26) word += static_cast<char>('a' + rank % 26);
       line += word + ' ';
@@ -176,9 +177,12 @@ int main(int argc, char** argv) {
   std::string json_file;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word == "--quick") quick = true;
-    else if (word == "--json" && i + 1 < argc) json_file = argv[++i];
-    else return fail("unknown option '" + word + "'; the options are --quick and --json FILE"), 2;
+    if (word == "--quick")
+      quick = true;
+    else if (word == "--json" && i + 1 < argc)
+      json_file = argv[++i];
+    else
+      return fail("unknown option '" + word + "'; the options are --quick and --json FILE"), 2;
   }
   const std::string self = std::string(argv[0]);
   const Paths paths{self.find('/') == std::string::npos ? "." : self.substr(0, self.rfind('/'))};
@@ -195,7 +199,8 @@ int main(int argc, char** argv) {
   Series hand{"P1", "by hand", "1 M keys, one thread, prefetch", "M records/s", {}};
   std::vector<Series> counts;
   for (const char* parallelism : {"1", "2"})
-    counts.push_back({"P1", "weir", "1 M keys, memory, -p " + std::string(parallelism), "M records/s", {}});
+    counts.push_back(
+        {"P1", "weir", "1 M keys, memory, -p " + std::string(parallelism), "M records/s", {}});
   Series words_by_hand{"words", "by hand", "one thread", "MB/s", {}};
   std::vector<Series> words;
   for (const char* parallelism : {"1", "2"})
@@ -204,15 +209,19 @@ int main(int argc, char** argv) {
   // In turn, so that a change of the machine's speed meets all of them.
   for (int repetition = 0; repetition < repetitions; ++repetition) {
     hand.values.push_back(static_cast<double>(records) / count_by_hand(records, keys) / 1e6);
-    words_by_hand.values.push_back(static_cast<double>(text_bytes) / count_words_by_hand(text) / 1e6);
+    words_by_hand.values.push_back(static_cast<double>(text_bytes) / count_words_by_hand(text) /
+                                   1e6);
     for (std::size_t i = 0; i < counts.size(); ++i) {
       const std::string p = std::to_string(i + 1);
-      const auto counted = run_weir(paths, "-p " + p + " " + paths.directory + "/keyed_count.so --records " +
-                                               std::to_string(records) + " --keys " + std::to_string(keys));
+      const auto counted =
+          run_weir(paths, "-p " + p + " " + paths.directory + "/keyed_count.so --records " +
+                              std::to_string(records) + " --keys " + std::to_string(keys));
       const auto output = work + "/out-" + std::to_string(repetition) + "-" + p;
-      const auto worded = run_weir(paths, "-p " + p + " " + paths.directory + "/../examples/word_count.so --input " + text +
-                                              " --output " + output);
-      if (!counted || !worded) return fail("a job did not finish; run it by hand: " + paths.weir() + " run ...");
+      const auto worded =
+          run_weir(paths, "-p " + p + " " + paths.directory +
+                              "/../examples/word_count.so --input " + text + " --output " + output);
+      if (!counted || !worded)
+        return fail("a job did not finish; run it by hand: " + paths.weir() + " run ...");
       counts[i].values.push_back(static_cast<double>(records) / *counted / 1e6);
       words[i].values.push_back(static_cast<double>(text_bytes) / *worded / 1e6);
     }
@@ -227,15 +236,22 @@ int main(int argc, char** argv) {
   rows.insert(rows.end(), words.begin(), words.end());
   Json report;
   report["machine"] = {{"cpu", cpu_model()}, {"processors", std::thread::hardware_concurrency()}};
-  std::printf("%-6s %-8s %-32s %10s %10s %10s  %-12s %s\n", "id", "system", "variant", "median", "min", "max", "unit",
-              "to by hand");
+  std::printf("%-6s %-8s %-32s %10s %10s %10s  %-12s %s\n", "id", "system", "variant", "median",
+              "min", "max", "unit", "to by hand");
   for (const Series& row : rows) {
     const double by_hand = (row.id == "P1" ? hand : words_by_hand).median();
     const auto [low, high] = std::ranges::minmax(row.values);
-    std::printf("%-6s %-8s %-32s %10.1f %10.1f %10.1f  %-12s %.2f\n", row.id.c_str(), row.system.c_str(),
-                row.variant.c_str(), row.median(), low, high, row.unit.c_str(), row.median() / by_hand);
-    report["rows"].push_back({{"id", row.id}, {"system", row.system}, {"variant", row.variant}, {"unit", row.unit},
-                              {"median", row.median()}, {"min", low}, {"max", high}, {"values", row.values},
+    std::printf("%-6s %-8s %-32s %10.1f %10.1f %10.1f  %-12s %.2f\n", row.id.c_str(),
+                row.system.c_str(), row.variant.c_str(), row.median(), low, high, row.unit.c_str(),
+                row.median() / by_hand);
+    report["rows"].push_back({{"id", row.id},
+                              {"system", row.system},
+                              {"variant", row.variant},
+                              {"unit", row.unit},
+                              {"median", row.median()},
+                              {"min", low},
+                              {"max", high},
+                              {"values", row.values},
                               {"ratio_cost", row.median() / by_hand}});
   }
   if (!json_file.empty()) {

@@ -12,7 +12,8 @@ namespace {
 
 std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
   switch (config.kind) {
-    case StateBackendKind::jobmanager: return std::make_shared<MemoryStateBackend>();
+    case StateBackendKind::jobmanager:
+      return std::make_shared<MemoryStateBackend>();
     case StateBackendKind::filesystem:
       return std::make_shared<FsStateBackend>(config.inline_threshold_bytes);
     case StateBackendKind::rocksdb: {

@@ -1,10 +1,11 @@
 #include "cli/command_line.hpp"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <memory>
 #include <utility>
+
+#include <CLI/CLI.hpp>
 
 #include "cli/version.hpp"
 #include "runtime/nearest.hpp"
@@ -24,9 +25,11 @@ constexpr std::array verbs{
     Verb{"run", "[OPTIONS] JOB.so [JOB ARGUMENTS]", "run a job in this process", false, true},
     Verb{"list", "[OPTIONS]", "list the jobs that are running"},
     Verb{"info", "[OPTIONS] JOB", "show a job: operators, checkpoints, log file", true},
-    Verb{"savepoint", "[OPTIONS] JOB [DIRECTORY]", "write a savepoint, or delete one (-d PATH)", true},
+    Verb{"savepoint", "[OPTIONS] JOB [DIRECTORY]", "write a savepoint, or delete one (-d PATH)",
+         true},
     Verb{"checkpoint", "[OPTIONS] JOB", "take a checkpoint now", true},
-    Verb{"cancel", "[-s [DIRECTORY]] [OPTIONS] JOB", "cancel a job, with -s after a savepoint", true},
+    Verb{"cancel", "[-s [DIRECTORY]] [OPTIONS] JOB", "cancel a job, with -s after a savepoint",
+         true},
     Verb{"stop", "[--drain] [OPTIONS] JOB", "write a savepoint and end the job", true},
     Verb{"compile", "SOURCE.cpp [-o JOB.so] [-- COMPILER FLAGS]", "build a job", false, true},
     Verb{"completion", "bash|zsh|fish", "print the shell's completion script"},
@@ -113,7 +116,8 @@ std::unique_ptr<CLI::App> make_parser(const Verb& verb, const std::string& usage
   app->set_help_flag("-h,--help", "Show this text");
   app->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
   if (verb.name == "compile") {
-    app->add_option("-o,--output", words.output, "The library, or with a name without .so a program")
+    app->add_option("-o,--output", words.output,
+                    "The library, or with a name without .so a program")
         ->type_name("FILE");
     app->add_flag("-v,--verbose", words.verbose, "Show the compiler's command");
     return app;
@@ -215,14 +219,13 @@ Result<RunCommand> run_command_of(const Words& words) {
 /// The job and at most one word behind it.
 Status take_job(const Verb& verb, std::vector<std::string>& positional, std::size_t most,
                 std::string& job) {
-  if (positional.empty())
-    return refuse("which job? Name it by its id; `weir list` shows the ids");
+  if (positional.empty()) return refuse("which job? Name it by its id; `weir list` shows the ids");
   if (positional.size() > most)
     return refuse("unexpected word '" + positional[most] + "'; usage: weir " +
                   std::string(verb.name) + " " + std::string(verb.usage));
   job = positional.front();
-  const bool is_id = job.size() <= 32 &&
-                     job.find_first_not_of("0123456789abcdef") == std::string::npos;
+  const bool is_id =
+      job.size() <= 32 && job.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (!is_id)
     return refuse("'" + job + "' is no job id, which has 32 lowercase hex digits; `weir list` " +
                   "shows the ids");
@@ -252,9 +255,10 @@ Result<Command> cancel_command(const Verb& verb, Words& words, bool with_savepoi
 }
 
 Result<Command> compile_command(Words& words, std::span<const std::string> flags) {
-  if (words.positional.empty()) return refuse("which source? usage: weir compile JOB.cpp -o JOB.so");
-  return CompileCommand{std::move(words.positional), words.output, {flags.begin(), flags.end()},
-                        words.verbose};
+  if (words.positional.empty())
+    return refuse("which source? usage: weir compile JOB.cpp -o JOB.so");
+  return CompileCommand{
+      std::move(words.positional), words.output, {flags.begin(), flags.end()}, words.verbose};
 }
 
 Result<Command> completion_command(const Words& words) {
@@ -270,7 +274,8 @@ Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) 
   std::span<const std::string> flags;
   if (verb.name == "compile") {  // what is behind -- belongs to the compiler
     const auto dashes = std::ranges::find(rest, "--");
-    if (dashes != rest.end()) flags = rest.subspan(static_cast<std::size_t>(dashes - rest.begin()) + 1);
+    if (dashes != rest.end())
+      flags = rest.subspan(static_cast<std::size_t>(dashes - rest.begin()) + 1);
     rest = rest.first(static_cast<std::size_t>(dashes - rest.begin()));
   }
   Words words;
@@ -360,15 +365,13 @@ Result<Command> parse_command_line(std::span<const std::string> words) {
   return refuse("unknown verb '" + first + "'" + nearest_of(first, verb_names()));
 }
 
-Result<Command> parse_program_line(const std::string& program,
-                                   std::span<const std::string> words) {
+Result<Command> parse_program_line(const std::string& program, std::span<const std::string> words) {
   const auto dashes = std::ranges::find(words, "--");
   const auto count = static_cast<std::size_t>(dashes - words.begin());
   const auto options = words.first(count);
   if (count > 0 && options[0] == "--version") return PrintCommand{version_text() + "\n"};
   Words read_into;
-  const auto app =
-      make_parser(verbs[0], program + " [OPTIONS] [-- JOB ARGUMENTS]", read_into);
+  const auto app = make_parser(verbs[0], program + " [OPTIONS] [-- JOB ARGUMENTS]", read_into);
   WEIR_TRY_ASSIGN(read, read_words(*app, options));
   if (const auto* help = std::get_if<std::string>(&read)) return PrintCommand{*help};
   const auto& unread = std::get<std::vector<std::string>>(read);
@@ -384,8 +387,8 @@ Result<Command> parse_program_line(const std::string& program,
 std::vector<VerbDescription> describe_verbs() {
   std::vector<VerbDescription> described;
   for (const Verb& verb : verbs) {
-    VerbDescription description{std::string(verb.name), std::string(verb.summary), verb.names_job,
-                                verb.names_file, {}};
+    VerbDescription description{
+        std::string(verb.name), std::string(verb.summary), verb.names_job, verb.names_file, {}};
     Words unused;
     const auto app = make_parser(verb, {}, unused);
     for (const CLI::Option* option : app->get_options()) {

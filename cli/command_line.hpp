@@ -15,7 +15,7 @@ namespace weir {
 /// What every verb that talks to a job understands.
 struct CommonOptions {
   std::optional<std::string> configuration_file;  ///< `--config`
-  Configuration settings;  ///< of `-D`, and of options that stand for a key
+  Configuration settings;                         ///< of `-D`, and of options that stand for a key
   bool json = false;
 };
 

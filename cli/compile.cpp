@@ -1,16 +1,16 @@
 #include "cli/compile.hpp"
 
-#include <dlfcn.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <boost/filesystem.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <dlfcn.h>
+#include <spawn.h>
 #include <sstream>
+#include <sys/wait.h>
 #include <system_error>
+#include <unistd.h>
+
+#include <boost/filesystem.hpp>
 
 extern char** environ;
 

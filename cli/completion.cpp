@@ -10,7 +10,8 @@ namespace weir {
 namespace {
 
 /// Prints the ids of running jobs, one per line.
-constexpr const char* list_jobs = "weir list 2>/dev/null | sed -n 's/^\\([0-9a-f]\\{32\\}\\).*/\\1/p'";
+constexpr const char* list_jobs =
+    "weir list 2>/dev/null | sed -n 's/^\\([0-9a-f]\\{32\\}\\).*/\\1/p'";
 
 std::string bash_script() {
   std::string verbs;
@@ -34,19 +35,25 @@ std::string bash_script() {
          "  local current=\"${COMP_WORDS[COMP_CWORD]}\" verb=\"${COMP_WORDS[1]}\" options= words=\n"
          "  COMPREPLY=()\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-         "    COMPREPLY=($(compgen -W \"" + verbs + "--help --version\" -- \"$current\"))\n"
+         "    COMPREPLY=($(compgen -W \"" +
+         verbs +
+         "--help --version\" -- \"$current\"))\n"
          "    return\n"
          "  fi\n"
          "  if [ \"${COMP_WORDS[COMP_CWORD-1]}\" = -D ]; then\n"
-         "    COMPREPLY=($(compgen -W \"" + keys + "\" -- \"$current\"))\n"
+         "    COMPREPLY=($(compgen -W \"" +
+         keys +
+         "\" -- \"$current\"))\n"
          "    compopt -o nospace 2>/dev/null\n"
          "    return\n"
          "  fi\n"
-         "  case \"$verb\" in\n" + cases +
+         "  case \"$verb\" in\n" +
+         cases +
          "  esac\n"
          "  case \"$current\" in\n"
          "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$current\")) ;;\n"
-         "    *) COMPREPLY=($(compgen -W \"$words\" -- \"$current\") $(compgen -f -- \"$current\")) ;;\n"
+         "    *) COMPREPLY=($(compgen -W \"$words\" -- \"$current\") $(compgen -f -- "
+         "\"$current\")) ;;\n"
          "  esac\n"
          "}\n"
          "complete -o filenames -F _weir weir\n";
@@ -76,9 +83,9 @@ std::string fish_script() {
   for (const VerbDescription& verb : describe_verbs()) {
     script += "complete -c weir -f -n __fish_use_subcommand -a " + verb.name + " -d " +
               quoted(verb.description) + "\n";
-    const std::string seen =
-        "complete -c weir -n '__fish_seen_subcommand_from " + verb.name + "'";
-    if (verb.names_job) script += seen + " -f -a " + quoted(std::string("(") + list_jobs + ")") + "\n";
+    const std::string seen = "complete -c weir -n '__fish_seen_subcommand_from " + verb.name + "'";
+    if (verb.names_job)
+      script += seen + " -f -a " + quoted(std::string("(") + list_jobs + ")") + "\n";
     if (verb.name == "completion") script += seen + " -f -a 'bash zsh fish'\n";
     for (const OptionName& option : verb.options) {
       script += seen;

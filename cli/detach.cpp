@@ -1,13 +1,12 @@
 #include "cli/detach.hpp"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <fcntl.h>
+#include <sys/wait.h>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 namespace weir {
@@ -19,8 +18,7 @@ volatile pid_t background = 0;
 void pass_on(int signal) { ::kill(background, signal); }
 
 std::unexpected<Error> failure(const std::string& what) {
-  return error(Errc::io_error,
-               "cannot " + what + ": " + std::generic_category().message(errno));
+  return error(Errc::io_error, "cannot " + what + ": " + std::generic_category().message(errno));
 }
 
 /// Everything that is written into `pipe`; returns when it is closed on the other side.
@@ -37,7 +35,7 @@ std::string read_all(int pipe) {
 
 /// In the process that the user started.
 int wait_for_release(int pipe) {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = pass_on;
   ::sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);

@@ -1,8 +1,7 @@
 #include "cli/elf_file.hpp"
 
-#include <elf.h>
-
 #include <cstring>
+#include <elf.h>
 #include <optional>
 #include <span>
 #include <vector>
@@ -46,7 +45,8 @@ bool has_name(std::string_view bytes, std::uint64_t offset, std::string_view wan
 }
 
 /// The address of the exported object `name`, if there is one.
-std::optional<std::uint64_t> find_symbol(std::string_view bytes, std::span<const Elf64_Shdr> sections,
+std::optional<std::uint64_t> find_symbol(std::string_view bytes,
+                                         std::span<const Elf64_Shdr> sections,
                                          std::string_view name) {
   for (const Elf64_Shdr& section : sections) {
     if (section.sh_type != SHT_DYNSYM || section.sh_link >= sections.size()) continue;
@@ -80,7 +80,8 @@ Status check_job_library(std::string_view bytes, const std::string& path) {
   if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
     return refuse("this is no shared library; build one with `weir compile JOB.cpp -o JOB.so`");
   if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != this_machine)
-    return refuse("this library is for another kind of machine; rebuild it here with `weir compile`");
+    return refuse(
+        "this library is for another kind of machine; rebuild it here with `weir compile`");
 
   const auto segments = read_array<Elf64_Phdr>(bytes, header->e_phoff, header->e_phnum);
   const auto sections = read_array<Elf64_Shdr>(bytes, header->e_shoff, header->e_shnum);
@@ -92,16 +93,18 @@ Status check_job_library(std::string_view bytes, const std::string& path) {
     is_program = is_program || segment.p_type == PT_INTERP;
   }
   if (is_program)
-    return refuse("this is a program, not a shared library; run it by itself, or build the library "
-                  "with `weir compile JOB.cpp -o JOB.so`");
+    return refuse(
+        "this is a program, not a shared library; run it by itself, or build the library "
+        "with `weir compile JOB.cpp -o JOB.so`");
   if (header->e_type != ET_DYN)
     return refuse("this is no shared library; build one with `weir compile JOB.cpp -o JOB.so`");
   if (!whole) return refuse("the file is cut off; rebuild it with `weir compile`");
 
   const auto address = find_symbol(bytes, sections, job_descriptor_symbol);
   if (!address)
-    return refuse("this library holds no job; register one with WEIR_JOB and rebuild it with "
-                  "`weir compile`");
+    return refuse(
+        "this library holds no job; register one with WEIR_JOB and rebuild it with "
+        "`weir compile`");
   // The first two members of the descriptor never change and need no relocation.
   const auto offset = file_offset(segments, *address);
   const auto magic = offset ? read_at<std::array<char, 8>>(bytes, *offset) : std::nullopt;

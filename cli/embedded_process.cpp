@@ -1,12 +1,12 @@
 #include "cli/embedded_process.hpp"
 
+#include <cstdio>
+#include <cstdlib>
 #include <unistd.h>
+#include <utility>
 
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
-#include <cstdio>
-#include <cstdlib>
-#include <utility>
 
 #include "actors/peer_connection.hpp"
 #include "actors/process.hpp"
@@ -70,8 +70,8 @@ Result<std::unique_ptr<EmbeddedProcess>> EmbeddedProcess::start(EmbeddedProcessP
   actors->process->start_job_manager();
   actors->process->start_task_manager(TaskManagerId{1}, parts.slots);
   const JobManagerInterface job_manager = actors->process->job_manager();
-  actors->client = std::make_unique<GatewayJobClient>(actors->system, job_manager,
-                                                      actors->delivery, Socket());
+  actors->client =
+      std::make_unique<GatewayJobClient>(actors->system, job_manager, actors->delivery, Socket());
 
   WEIR_TRY_ASSIGN(directory, parts.run_directory.make());
   GateSettings settings;

@@ -1,8 +1,7 @@
 #include "cli/job_library.hpp"
 
-#include <dlfcn.h>
-
 #include <cstring>
+#include <dlfcn.h>
 #include <exception>
 #include <utility>
 
@@ -57,9 +56,9 @@ Result<JobCode> LocalJobLibraries::open_copy(const std::string& bytes, const std
     return std::unexpected(written.error());
   void* library = ::dlopen(copy.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
-    return error(Errc::unsupported,
-                 loader_error(copy, path) + "; if it was built against another version of Weir, "
-                                            "rebuild it with `weir compile`");
+    return error(Errc::unsupported, loader_error(copy, path) +
+                                        "; if it was built against another version of Weir, "
+                                        "rebuild it with `weir compile`");
   const auto* descriptor = static_cast<const JobDescriptor*>(
       ::dlsym(library, std::string(job_descriptor_symbol).c_str()));
   if (descriptor == nullptr) return error(Errc::unsupported, loader_error(copy, path));
@@ -78,9 +77,9 @@ Result<JobCode> LocalJobLibraries::add_linked(const JobDescriptor& descriptor) {
   return code;
 }
 
-std::expected<JobRun, JobRunError> LocalJobLibraries::run(const JobCode& code,
-                                                          const std::vector<std::string>& arguments,
-                                                          const Configuration& configuration) const {
+std::expected<JobRun, JobRunError> LocalJobLibraries::run(
+    const JobCode& code, const std::vector<std::string>& arguments,
+    const Configuration& configuration) const {
   const ExecutionConfig& execution = configuration.execution();
   StreamEnvironment env(arguments, execution.parallelism, working_directory_);
   if (execution.max_parallelism) env.set_max_parallelism(*execution.max_parallelism);
@@ -88,7 +87,8 @@ std::expected<JobRun, JobRunError> LocalJobLibraries::run(const JobCode& code,
     // A function that goes on with what a missing argument left it is not the one to blame.
     if (const Status arguments_fit = env.parameters().check(); !arguments_fit)
       return fail(arguments_fit.error(), true);
-    return fail({Errc::user_function_failed, "the function of job " + code.name + " threw " + what});
+    return fail(
+        {Errc::user_function_failed, "the function of job " + code.name + " threw " + what});
   };
   try {
     code.descriptor->entry(env);

@@ -65,7 +65,7 @@ class LocalJobLibraries final : public JobLibraries {
   FileSystem& files_;
   const std::string directory_;
   const std::string working_directory_;
-  std::mutex mutex_;  ///< guards `loaded_`
+  std::mutex mutex_;                       ///< guards `loaded_`
   std::map<std::string, JobCode> loaded_;  ///< by SHA-256
 };
 

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <set>
+
+#include <nlohmann/json.hpp>
 
 #include "cli/text.hpp"
 
@@ -100,8 +101,8 @@ std::string jobs_json(const std::vector<JobOverview>& jobs) {
 
 std::string jobs_text(const std::vector<JobOverview>& jobs) {
   if (jobs.empty()) return {};
-  std::string text = fit("JOB", 34) + fit("STATE", 12) + fit("PARALLELISM", 13) +
-                     fit("STARTED", 21) + "NAME\n";
+  std::string text =
+      fit("JOB", 34) + fit("STATE", 12) + fit("PARALLELISM", 13) + fit("STARTED", 21) + "NAME\n";
   for (const JobOverview& job : jobs)
     text += fit(to_string(job.id), 34) + fit(state_name(job.state), 12) +
             fit(std::to_string(job.parallelism), 13) + fit(format_time(job.started_at_ms), 21) +
@@ -125,9 +126,9 @@ std::string details_json(const JobDetails& details) {
 
 std::string details_text(const JobDetails& details) {
   const JobOverview& job = details.overview;
-  std::string text = "job " + to_string(job.id) + " (" + job.name + ") is " + state_name(job.state) +
-                     " since " + format_time(job.started_at_ms) + ", restarted " +
-                     std::to_string(job.restarts) + " times\n";
+  std::string text = "job " + to_string(job.id) + " (" + job.name + ") is " +
+                     state_name(job.state) + " since " + format_time(job.started_at_ms) +
+                     ", restarted " + std::to_string(job.restarts) + " times\n";
   if (!details.failure.empty()) text += "last failure: " + details.failure + "\n";
   text += fit("OPERATOR", 32) + fit("PARALLELISM", 13) + fit("RECORDS IN", 16) +
           fit("RECORDS OUT", 16) + "STATE\n";
@@ -197,13 +198,15 @@ std::string summary_text(const JobDetails& details, const PlanDescription& plan)
   const RunTotals totals = totals_of(details, plan);
   const JobOverview& job = details.overview;
   const std::chrono::milliseconds duration(totals.duration_ms);
-  std::string text = "job " + to_string(job.id) + " (" + job.name + ") is " + state_name(job.state) +
-                     " after " + format_duration(duration) + ": " +
+  std::string text = "job " + to_string(job.id) + " (" + job.name + ") is " +
+                     state_name(job.state) + " after " + format_duration(duration) + ": " +
                      format_count(totals.records_in) + " records in, " +
                      format_count(totals.records_out) + " out";
   if (totals.duration_ms > 0)
-    text += ", " + format_count(totals.records_in * 1000 / static_cast<std::uint64_t>(totals.duration_ms)) +
-            " records/s";
+    text +=
+        ", " +
+        format_count(totals.records_in * 1000 / static_cast<std::uint64_t>(totals.duration_ms)) +
+        " records/s";
   text += "; " + std::to_string(details.checkpoints.completed) + " checkpoints";
   if (job.restarts > 0) text += "; " + std::to_string(job.restarts) + " restarts";
   text += "\n";

@@ -1,9 +1,8 @@
 #include "cli/live_display.hpp"
 
+#include <algorithm>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#include <algorithm>
 #include <utility>
 
 #include "cli/job_output.hpp"
@@ -57,15 +56,14 @@ void LiveDisplay::show(const JobDetails& details, MonotonicTime now, WallTime wa
   const std::scoped_lock lock(mutex_);
   const JobOverview& job = details.overview;
   const std::chrono::milliseconds age(wall_now.time_since_epoch().count() - job.started_at_ms);
-  std::vector<std::string> lines{
-      "job " + to_string(job.id) + " (" + job.name + ") " + state_name(job.state) + " for " +
-      format_duration(std::max(age, std::chrono::milliseconds(0)))};
+  std::vector<std::string> lines{"job " + to_string(job.id) + " (" + job.name + ") " +
+                                 state_name(job.state) + " for " +
+                                 format_duration(std::max(age, std::chrono::milliseconds(0)))};
   for (const OperatorMetrics& metrics : details.operators)
-    lines.push_back(
-        "  " + fit(metrics.name, name_columns) + " x" +
-        fit(std::to_string(metrics.parallelism), 4) +
-        right(format_count(static_cast<std::uint64_t>(rate_of(metrics, now))), 13) + " records/s" +
-        right(format_bytes(metrics.state_bytes), 12));
+    lines.push_back("  " + fit(metrics.name, name_columns) + " x" +
+                    fit(std::to_string(metrics.parallelism), 4) +
+                    right(format_count(static_cast<std::uint64_t>(rate_of(metrics, now))), 13) +
+                    " records/s" + right(format_bytes(metrics.state_bytes), 12));
   lines.push_back("  " + checkpoint_line(details.checkpoints, wall_now));
 
   erase();

@@ -41,8 +41,8 @@ class LiveDisplay {
 
   const std::function<void(const std::string&)> write_;
   const std::function<std::size_t()> columns_;
-  std::mutex mutex_;  ///< guards the fields below and the terminal
-  std::size_t lines_ = 0;  ///< on the terminal now
+  std::mutex mutex_;                   ///< guards the fields below and the terminal
+  std::size_t lines_ = 0;              ///< on the terminal now
   std::map<std::string, Rate> rates_;  ///< by operator uid
 };
 

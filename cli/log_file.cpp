@@ -1,9 +1,9 @@
 #include "cli/log_file.hpp"
 
+#include <utility>
+
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
-
-#include <utility>
 
 namespace weir {
 

@@ -1,12 +1,12 @@
 #include "cli/process_files.hpp"
 
-#include <unistd.h>
-
-#include <boost/filesystem.hpp>
 #include <cctype>
 #include <cstdio>
 #include <ctime>
+#include <unistd.h>
 #include <utility>
+
+#include <boost/filesystem.hpp>
 
 #include "network/private_directory.hpp"
 
@@ -31,8 +31,8 @@ Result<TemporaryDirectory> TemporaryDirectory::make(FileSystem& files, const std
   char digits[17];
   std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(random.next()));
   const std::uint32_t user = current_user();
-  std::string path = base + "/weir-" + std::to_string(user) + "-" + std::to_string(::getpid()) +
-                     "-" + digits;
+  std::string path =
+      base + "/weir-" + std::to_string(user) + "-" + std::to_string(::getpid()) + "-" + digits;
   WEIR_TRY(make_private_directory(path, user));
   return TemporaryDirectory(std::move(path));
 }

@@ -25,9 +25,10 @@ int compile(const CompileCommand& command) {
   const auto compiled = compile_job(command);
   if (!compiled) return report(compiled.error(), failure_exit_code);
   if (!*compiled)
-    return report({Errc::user_function_failed,
-                   command.sources.front() + ": does not compile; the compiler's messages are above"},
-                  failure_exit_code);
+    return report(
+        {Errc::user_function_failed,
+         command.sources.front() + ": does not compile; the compiler's messages are above"},
+        failure_exit_code);
   return success_exit_code;
 }
 
@@ -60,8 +61,8 @@ int run_program(int argc, char** argv) {
 
 int run_job_program(int argc, char** argv, const JobDescriptor& job) {
   const std::string program = argc > 0 ? argv[0] : job.name;
-  const auto command = parse_program_line(program.substr(program.find_last_of('/') + 1),
-                                          words_of(argc, argv));
+  const auto command =
+      parse_program_line(program.substr(program.find_last_of('/') + 1), words_of(argc, argv));
   if (!command) return report(command.error(), usage_exit_code);
   return std::visit(Runner{&job}, *command);
 }

@@ -45,8 +45,9 @@ void Progress::run() {
     ticks_gone = is_gone_() ? ticks_gone + 1 : 0;
     if (ticks_gone > ticks_of_grace) {
       if (shown) std::fputs(erase_line, stderr);
-      report({Errc::unavailable, "the process of the job has ended before it answered; its log says "
-                                 "why, and whether the request was carried out"},
+      report({Errc::unavailable,
+              "the process of the job has ended before it answered; its log says "
+              "why, and whether the request was carried out"},
              failure_exit_code);
       std::_Exit(failure_exit_code);
     }

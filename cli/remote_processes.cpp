@@ -1,8 +1,9 @@
 #include "cli/remote_processes.hpp"
 
+#include <utility>
+
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
-#include <utility>
 
 #include "actors/peer_connection.hpp"
 #include "cli/actor_system_config.hpp"

@@ -1,13 +1,12 @@
 #include "cli/run.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <unistd.h>
 #include <utility>
 
 #include "cli/detach.hpp"
@@ -49,8 +48,7 @@ template <class T>
 using Outcome = std::expected<T, Failure>;
 
 std::unexpected<Failure> fail(Error error) {
-  const int exit_code =
-      error.code == Errc::invalid_argument ? usage_exit_code : failure_exit_code;
+  const int exit_code = error.code == Errc::invalid_argument ? usage_exit_code : failure_exit_code;
   return std::unexpected(Failure{std::move(error), exit_code});
 }
 /// Of what was found outside, whatever kind the error is of.
@@ -98,18 +96,16 @@ Outcome<JobRun> run_function(const LocalJobLibraries& libraries, const JobCode& 
                              const RunCommand& command, const Configuration& configuration) {
   auto run = libraries.run(code, command.arguments, configuration);
   if (!run)
-    return std::unexpected(Failure{std::move(run.error().error), run.error().in_arguments
-                                                                     ? usage_exit_code
-                                                                     : failure_exit_code});
+    return std::unexpected(Failure{std::move(run.error().error),
+                                   run.error().in_arguments ? usage_exit_code : failure_exit_code});
   return std::move(*run);
 }
 
 /// Loads the job and runs its function, twice if its own settings change the parallelism.
 Outcome<Job> load_job(Host& host, LocalJobLibraries& libraries, const RunCommand& command,
                       const JobDescriptor* linked, const Configuration& file_settings) {
-  auto code = linked != nullptr
-                  ? libraries.add_linked(*linked)
-                  : libraries.load(absolute(command.library, host.working_directory));
+  auto code = linked != nullptr ? libraries.add_linked(*linked)
+                                : libraries.load(absolute(command.library, host.working_directory));
   if (!code) return fail_outside(code.error());
   Configuration first = file_settings;
   first.merge(command.common.settings);
@@ -267,18 +263,23 @@ class JobWatch {
     const JobOverview& job = details.overview;
     if (job.restarts > restarts_) {
       restarts_ = job.restarts;
-      above([&] { warn("job " + job.name + " started again after a failure: " + details.failure); });
+      above(
+          [&] { warn("job " + job.name + " started again after a failure: " + details.failure); });
     }
     const bool under_way =
         job.state == JobState::running || (is_terminal(job.state) && job.state != JobState::failed);
     if (detached_ != nullptr && under_way) detached_->release(detached_text(command_, job));
     if (display_ == nullptr) return;
-    if (is_terminal(job.state)) display_->clear();
-    else display_->show(details, host_.clock.now(), host_.clock.wall_now());
+    if (is_terminal(job.state))
+      display_->clear();
+    else
+      display_->show(details, host_.clock.now(), host_.clock.wall_now());
   }
   void above(const std::function<void()>& print) {
-    if (display_ != nullptr) display_->print_above(print);
-    else print();
+    if (display_ != nullptr)
+      display_->print_above(print);
+    else
+      print();
   }
 
   const RunCommand& command_;
@@ -303,8 +304,8 @@ int conclude(const RunCommand& command, const JobDetails& details, const PlanDes
     return report({Errc::io_error, "cannot write to standard output"}, failure_exit_code);
   if (job.state == JobState::failed)
     return report({Errc::user_function_failed, "job " + job.name + " (" + to_string(job.id) +
-                                                   ") failed: " + details.failure + " (log: " +
-                                                   details.log_file + ")"},
+                                                   ") failed: " + details.failure +
+                                                   " (log: " + details.log_file + ")"},
                   failure_exit_code);
   if (job.state == JobState::canceled && end_requested()) return interrupted_exit_code;
   return success_exit_code;
@@ -320,9 +321,9 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
     for (const std::string& warning : (*start)->warnings) warn(warning);
   warn_of_generated_uids(job.description);
 
-  const auto log_path = new_log_path(host.files, job.configuration,
-                                     temporary_base(job.configuration), job.name,
-                                     host.clock.wall_now());
+  const auto log_path =
+      new_log_path(host.files, job.configuration, temporary_base(job.configuration), job.name,
+                   host.clock.wall_now());
   if (!log_path) return fail_outside(log_path.error());
   auto log = LogFile::open(*log_path, command.verbose);
   if (!log) return fail_outside(log.error());
@@ -393,8 +394,7 @@ int run_here(const RunCommand& command, const JobDescriptor* linked, DetachedPro
   early.merge(command.common.settings);
   if (const Status status = resolve_settings(early); !status) return report(status.error());
 
-  const auto temporary =
-      TemporaryDirectory::make(host.files, temporary_base(early), host.random);
+  const auto temporary = TemporaryDirectory::make(host.files, temporary_base(early), host.random);
   if (!temporary) return report(temporary.error(), failure_exit_code);
   const auto run = [&]() -> Outcome<int> {
     auto directory = temporary->make_inner("jobs");

@@ -53,7 +53,8 @@ Result<FoundJob> find_job(const ReachedProcesses& reached, const std::string& wo
     }
   }
   if (!found)
-    return error(Errc::not_found, "no job " + word + " is running; `weir list` shows those that are");
+    return error(Errc::not_found,
+                 "no job " + word + " is running; `weir list` shows those that are");
   return *found;
 }
 

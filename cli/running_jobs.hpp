@@ -19,8 +19,8 @@ struct ReachedProcess {
 };
 
 /// Connects to the JobManager behind a socket (`RemoteProcesses::connect`).
-using Connect = std::function<Result<std::unique_ptr<JobClient>>(Socket socket,
-                                                                 std::chrono::milliseconds timeout)>;
+using Connect = std::function<Result<std::unique_ptr<JobClient>>(
+    Socket socket, std::chrono::milliseconds timeout)>;
 
 /// The processes of this user that run jobs.
 struct ReachedProcesses {

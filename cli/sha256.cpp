@@ -1,8 +1,8 @@
 #include "cli/sha256.hpp"
 
-#include <openssl/sha.h>
-
 #include <array>
+
+#include <openssl/sha.h>
 
 namespace weir {
 

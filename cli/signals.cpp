@@ -1,11 +1,10 @@
 #include "cli/signals.hpp"
 
+#include <atomic>
+#include <csignal>
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
-
-#include <atomic>
-#include <csignal>
 
 namespace weir {
 namespace {
@@ -24,7 +23,7 @@ void on_signal(int) {
 
 void catch_end_signals() {
   if (wake_pipe[0] < 0 && ::pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_signal;
   ::sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;

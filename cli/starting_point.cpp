@@ -30,9 +30,10 @@ std::string list_of(const std::vector<std::string>& directories) {
 
 Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch& search) {
   if (search.directories.empty())
-    return error(Errc::not_found,
-                 "-s latest looks below state.checkpoints.dir, which is not set; set it in weir.yaml "
-                 "or with -D, or name a snapshot with -s PATH");
+    return error(
+        Errc::not_found,
+        "-s latest looks below state.checkpoints.dir, which is not set; set it in weir.yaml "
+        "or with -D, or name a snapshot with -s PATH");
   WEIR_TRY_ASSIGN(found, find_recovery_points(storage, search.directories, search.job_name));
   StartingPoint start;
   for (const RecoveryPoint& nameless : found.nameless)
@@ -52,7 +53,8 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
                    "the newest snapshot of job '" + search.job_name + "' is damaged (" +
                        damage->what + "), the next older one is " + point.directory +
                        "; a sink of the job may have committed what lies between, so choose "
-                       "yourself: -s " + point.directory);
+                       "yourself: -s " +
+                       point.directory);
     start.directory = point.directory;
     start.continues = true;
     start.job = point.job;
@@ -62,8 +64,8 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
     return error(Errc::corruption, "no snapshot of job '" + search.job_name +
                                        "' verifies; the newest: " + damage->what);
   if (!found.nameless.empty())
-    return error(Errc::corruption, "no snapshot of job '" + search.job_name + "' can be read below " +
-                                       list_of(search.directories) + ": " +
+    return error(Errc::corruption, "no snapshot of job '" + search.job_name +
+                                       "' can be read below " + list_of(search.directories) + ": " +
                                        found.nameless.front().damage->what);
   return error(Errc::not_found, "there is no snapshot of job '" + search.job_name + "' below " +
                                     list_of(search.directories) +

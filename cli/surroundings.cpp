@@ -1,9 +1,10 @@
 #include "cli/surroundings.hpp"
 
 #include <algorithm>
-#include <boost/filesystem.hpp>
 #include <cstdio>
 #include <cstdlib>
+
+#include <boost/filesystem.hpp>
 
 #include "cli/configuration_file.hpp"
 #include "storage/uri.hpp"
@@ -18,8 +19,7 @@ int report(const Error& error, int exit_code) {
 }
 
 int report(const Error& error) {
-  return report(error,
-                error.code == Errc::invalid_argument ? usage_exit_code : failure_exit_code);
+  return report(error, error.code == Errc::invalid_argument ? usage_exit_code : failure_exit_code);
 }
 
 void warn(const std::string& what) { std::fprintf(stderr, "weir: warning: %s\n", what.c_str()); }

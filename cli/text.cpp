@@ -1,9 +1,9 @@
 #include "cli/text.hpp"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <ctime>
+
+#include <fmt/format.h>
 
 namespace weir {
 

@@ -1,11 +1,10 @@
 #include "cli/verbs.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <optional>
+#include <unistd.h>
 #include <utility>
 
 #include "cli/job_output.hpp"
@@ -112,7 +111,8 @@ Status check_not_in_use(const Conversation& conversation, CheckpointStorage& sto
   for (const ReachedProcess& process : conversation.reached.processes)
     for (const JobOverview& job : process.jobs)
       if (job.id == metadata.job && !is_terminal(job.state))
-        return error(Errc::unavailable, path + ": this is a checkpoint of job " + to_string(job.id) +
+        return error(Errc::unavailable, path + ": this is a checkpoint of job " +
+                                            to_string(job.id) +
                                             ", which is running and deletes it itself");
   return {};
 }
@@ -125,9 +125,8 @@ int run_verb(const ListCommand& command) {
     for (const ReachedProcess& process : conversation.reached.processes)
       for (const JobOverview& job : process.jobs)
         if (!is_terminal(job.state)) jobs.push_back(job);
-    std::ranges::sort(jobs, {}, [](const JobOverview& job) {
-      return std::pair(job.started_at_ms, job.id);
-    });
+    std::ranges::sort(jobs, {},
+                      [](const JobOverview& job) { return std::pair(job.started_at_ms, job.id); });
     return conversation.json ? jobs_json(jobs) : jobs_text(jobs);
   });
 }
@@ -145,8 +144,9 @@ int run_verb(const SavepointCommand& command) {
   return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
     WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
-    WEIR_TRY_ASSIGN(written, ask(conversation, *job.client, TriggerSavepoint{job.overview.id, target},
-                                 snapshot_timeout, "writing a savepoint"));
+    WEIR_TRY_ASSIGN(written,
+                    ask(conversation, *job.client, TriggerSavepoint{job.overview.id, target},
+                        snapshot_timeout, "writing a savepoint"));
     return savepoint_answer(conversation, written.job, written.path);
   });
 }
@@ -178,7 +178,8 @@ int run_verb(const CancelCommand& command) {
                                      snapshot_timeout, "writing the last savepoint"));
       return savepoint_answer(conversation, id, cancelled.savepoint);
     }
-    WEIR_TRY(ask(conversation, *job.client, CancelJob{id}, conversation.timeout, "waiting for the end"));
+    WEIR_TRY(
+        ask(conversation, *job.client, CancelJob{id}, conversation.timeout, "waiting for the end"));
     return conversation.json ? cancellation_json(id) : "job " + to_string(id) + " is cancelled\n";
   });
 }
@@ -188,8 +189,9 @@ int run_verb(const StopCommand& command) {
     WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
     const JobId id = job.overview.id;
-    WEIR_TRY_ASSIGN(stopped, ask(conversation, *job.client, StopJobWithSavepoint{id, target, command.drain},
-                                 snapshot_timeout, "writing the last savepoint"));
+    WEIR_TRY_ASSIGN(stopped,
+                    ask(conversation, *job.client, StopJobWithSavepoint{id, target, command.drain},
+                        snapshot_timeout, "writing the last savepoint"));
     return savepoint_answer(conversation, id, stopped.savepoint);
   });
 }

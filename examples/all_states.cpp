@@ -2,12 +2,12 @@
 // function without key that keeps operator state: the elements that each subtask has seen last.
 //
 //   weir run all_states.so [--readings N] [--rate PER_SECOND]
-#include <weir/weir.hpp>
-
 #include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include <weir/weir.hpp>
 
 namespace {
 
@@ -32,8 +32,8 @@ class Summarize final : public RichFlatMapFunction<Reading, Summary> {
  public:
   void open(RuntimeContext& context) override {
     readings_ = context.state(ValueStateDescriptor<std::uint64_t>{"readings"});
-    warmest_ = context.reducing_state(
-        ReducingStateDescriptor<double>{"warmest", [](double a, double b) { return std::max(a, b); }});
+    warmest_ = context.reducing_state(ReducingStateDescriptor<double>{
+        "warmest", [](double a, double b) { return std::max(a, b); }});
     latest_ = context.list_state(ListStateDescriptor<double>{"latest"});
   }
   void flat_map(const Reading& reading, Collector<Summary>& out) override {
@@ -52,7 +52,8 @@ class Summarize final : public RichFlatMapFunction<Reading, Summary> {
 };
 
 /// Remembers the last few summaries of its subtask in operator list state and prints how many there are.
-class RememberLast final : public ProcessFunction<Summary, std::string>, public CheckpointedFunction {
+class RememberLast final : public ProcessFunction<Summary, std::string>,
+                           public CheckpointedFunction {
  public:
   void initialize_state(FunctionInitializationContext& context) override {
     last_ = context.list_state<Summary>("last");
@@ -77,11 +78,13 @@ WEIR_JOB(all_states) {
   const auto readings = env.parameters().number("readings", 30);
   const auto rate = static_cast<double>(env.parameters().number("rate", 0));
 
-  env.generate(readings,
-               [](std::uint64_t i) {
-                 return Reading{"sensor-" + std::to_string(i % 4), 15.0 + static_cast<double>(i * 7 % 20)};
-               },
-               rate)
+  env.generate(
+         readings,
+         [](std::uint64_t i) {
+           return Reading{"sensor-" + std::to_string(i % 4),
+                          15.0 + static_cast<double>(i * 7 % 20)};
+         },
+         rate)
       .uid("readings")
       .key_by([](const Reading& reading) { return reading.sensor; })
       .flat_map(Summarize{})

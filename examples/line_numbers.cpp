@@ -2,18 +2,21 @@
 // subtask, so that the numbers are those of the input.
 //
 //   weir run line_numbers.so --input FILE --output DIRECTORY [--rate LINES_PER_SECOND]
-#include <weir/weir.hpp>
-
 #include <cstdint>
 #include <string>
+
+#include <weir/weir.hpp>
 
 namespace {
 
 using namespace weir;
 
-class NumberLines final : public RichMapFunction<std::string, std::string>, public Checkpointed<std::uint64_t> {
+class NumberLines final : public RichMapFunction<std::string, std::string>,
+                          public Checkpointed<std::uint64_t> {
  public:
-  std::string map(const std::string& line) override { return std::to_string(++lines_) + '\t' + line; }
+  std::string map(const std::string& line) override {
+    return std::to_string(++lines_) + '\t' + line;
+  }
   std::uint64_t snapshot_state() override { return lines_; }
   void restore_state(const std::uint64_t& lines) override { lines_ = lines; }
 

@@ -2,10 +2,10 @@
 // and changed in place.
 //
 //   weir run running_totals.so [--orders N] [--rate PER_SECOND]
-#include <weir/weir.hpp>
-
 #include <cstdint>
 #include <string>
+
+#include <weir/weir.hpp>
 
 namespace {
 
@@ -36,7 +36,12 @@ WEIR_JOB(running_totals) {
   const auto orders = env.parameters().number("orders", 20);
   const auto rate = static_cast<double>(env.parameters().number("rate", 0));
 
-  env.generate(orders, [](std::uint64_t i) { return Order{static_cast<std::uint32_t>(i % 3), static_cast<std::int64_t>(100 + i)}; }, rate)
+  env.generate(
+         orders,
+         [](std::uint64_t i) {
+           return Order{static_cast<std::uint32_t>(i % 3), static_cast<std::int64_t>(100 + i)};
+         },
+         rate)
       .uid("orders")
       .key_by([](const Order& order) { return order.account; })
       .map_with_state<Account>([](const Order& order, Account& account) {

@@ -4,11 +4,11 @@
 //   weir run word_count.so --input FILE|DIRECTORY|- --output DIRECTORY [--rate LINES_PER_SECOND]
 //
 // --input may repeat; `-` is standard input, which cannot be read again and so does not go with -s.
-#include <weir/weir.hpp>
-
 #include <algorithm>
 #include <cstdint>
 #include <string>
+
+#include <weir/weir.hpp>
 
 namespace {
 
@@ -27,15 +27,20 @@ void split_into_words(const std::string& line, Collector<std::string>& out) {
   while ((begin = std::find_if(begin, line.end(), is_letter)) != line.end()) {
     const auto end = std::find_if_not(begin, line.end(), is_letter);
     std::string word(begin, end);
-    for (char& c : word) c = static_cast<char>(c | 0x20);  // ASCII letters differ from capitals in this bit
+    for (char& c : word)
+      c = static_cast<char>(c | 0x20);  // ASCII letters differ from capitals in this bit
     out.collect(std::move(word));
     begin = end;
   }
 }
 
 struct CountWords final : KeyedProcessFunction<std::string, std::string, WordCount> {
-  void open(RuntimeContext& context) override { count_ = context.state(ValueStateDescriptor<std::int64_t>{"count"}); }
-  void process_element(const std::string&, Context&, Collector<WordCount>&) override { ++count_.mutable_value(); }
+  void open(RuntimeContext& context) override {
+    count_ = context.state(ValueStateDescriptor<std::int64_t>{"count"});
+  }
+  void process_element(const std::string&, Context&, Collector<WordCount>&) override {
+    ++count_.mutable_value();
+  }
   void on_end_of_input(const std::string& word, Context&, Collector<WordCount>& out) {
     out.collect({word, *count_.value()});
   }
@@ -60,6 +65,7 @@ WEIR_JOB(word_count) {
       .key_by([](const std::string& word) { return word; })
       .process(CountWords{})
       .uid("count")
-      .write_files(output, [](const WordCount& one) { return one.word + '\t' + std::to_string(one.count); })
+      .write_files(output,
+                   [](const WordCount& one) { return one.word + '\t' + std::to_string(one.count); })
       .uid("output");
 }

@@ -10,7 +10,13 @@
 namespace weir {
 
 /// Which kind of actor, or the client, a message comes from or goes to.
-enum class EndpointKind : std::uint8_t { client, job_manager, checkpoint_coordinator, task_manager, task };
+enum class EndpointKind : std::uint8_t {
+  client,
+  job_manager,
+  checkpoint_coordinator,
+  task_manager,
+  task
+};
 WEIR_ENUM(EndpointKind, client, job_manager, checkpoint_coordinator, task_manager, task)
 
 /// A sender or receiver as traces name it; never an address.
@@ -24,9 +30,15 @@ WEIR_FIELDS(Endpoint, kind, number, subtask)
 
 [[nodiscard]] inline Endpoint client_endpoint() { return {}; }
 [[nodiscard]] inline Endpoint job_manager_endpoint() { return {EndpointKind::job_manager, 0, 0}; }
-[[nodiscard]] inline Endpoint coordinator_endpoint() { return {EndpointKind::checkpoint_coordinator, 0, 0}; }
-[[nodiscard]] inline Endpoint endpoint_of(TaskManagerId id) { return {EndpointKind::task_manager, id.value, 0}; }
-[[nodiscard]] inline Endpoint endpoint_of(const ExecutionId& id) { return {EndpointKind::task, id.vertex, id.subtask}; }
+[[nodiscard]] inline Endpoint coordinator_endpoint() {
+  return {EndpointKind::checkpoint_coordinator, 0, 0};
+}
+[[nodiscard]] inline Endpoint endpoint_of(TaskManagerId id) {
+  return {EndpointKind::task_manager, id.value, 0};
+}
+[[nodiscard]] inline Endpoint endpoint_of(const ExecutionId& id) {
+  return {EndpointKind::task, id.vertex, id.subtask};
+}
 
 /// `client`, `JobManager`, `CheckpointCoordinator`, `TaskManager:1`, `Task:2/0`.
 [[nodiscard]] std::string to_string(const Endpoint& endpoint);
@@ -69,7 +81,8 @@ template <class T>
   constexpr auto list = weir_fields(TypeTag<T>{});
   std::string name(list.type_name);
   if (reply.value) return name;
-  if (const auto at = name.find("Success"); at != std::string::npos) return name.replace(at, 7, "Failure");
+  if (const auto at = name.find("Success"); at != std::string::npos)
+    return name.replace(at, 7, "Failure");
   return name + "Failure";
 }
 

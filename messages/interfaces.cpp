@@ -6,11 +6,16 @@ namespace weir {
 
 std::string to_string(const Endpoint& endpoint) {
   switch (endpoint.kind) {
-    case EndpointKind::client: return "client";
-    case EndpointKind::job_manager: return "JobManager";
-    case EndpointKind::checkpoint_coordinator: return "CheckpointCoordinator";
-    case EndpointKind::task_manager: return "TaskManager:" + std::to_string(endpoint.number);
-    case EndpointKind::task: return "Task:" + std::to_string(endpoint.number) + "/" + std::to_string(endpoint.subtask);
+    case EndpointKind::client:
+      return "client";
+    case EndpointKind::job_manager:
+      return "JobManager";
+    case EndpointKind::checkpoint_coordinator:
+      return "CheckpointCoordinator";
+    case EndpointKind::task_manager:
+      return "TaskManager:" + std::to_string(endpoint.number);
+    case EndpointKind::task:
+      return "Task:" + std::to_string(endpoint.number) + "/" + std::to_string(endpoint.subtask);
   }
   return "?";
 }

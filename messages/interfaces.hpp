@@ -39,17 +39,21 @@ using Request = typename caf::replies_to<Envelope<M>>::template with<Envelope<Re
 
 /// What a client and the TaskManagers may say to a JobManager.
 using JobManagerInterface = caf::typed_actor<
-    Request<SubmitJob, SubmitJobSuccess>, Request<ListJobs, JobList>, Request<RequestJobDetails, JobDetails>,
-    Request<CancelJob, CancellationSuccess>, Request<CancelJobWithSavepoint, CancellationSuccess>,
-    Request<StopJobWithSavepoint, StoppingSuccess>, Request<TriggerSavepoint, TriggerSavepointSuccess>,
-    Request<RequestCheckpoint, CheckpointCompleted>, Request<DisposeSavepoint, DisposeSavepointSuccess>,
-    Request<RegisterTaskManager, RegistrationSuccess>, OneWay<Heartbeat>, Request<UpdateTaskState, Done>,
-    OneWay<AcknowledgeCheckpoint>, OneWay<DeclineCheckpoint>>;
+    Request<SubmitJob, SubmitJobSuccess>, Request<ListJobs, JobList>,
+    Request<RequestJobDetails, JobDetails>, Request<CancelJob, CancellationSuccess>,
+    Request<CancelJobWithSavepoint, CancellationSuccess>,
+    Request<StopJobWithSavepoint, StoppingSuccess>,
+    Request<TriggerSavepoint, TriggerSavepointSuccess>,
+    Request<RequestCheckpoint, CheckpointCompleted>,
+    Request<DisposeSavepoint, DisposeSavepointSuccess>,
+    Request<RegisterTaskManager, RegistrationSuccess>, OneWay<Heartbeat>,
+    Request<UpdateTaskState, Done>, OneWay<AcknowledgeCheckpoint>, OneWay<DeclineCheckpoint>>;
 
 /// What a JobManager says to a TaskManager.
 using TaskManagerInterface =
-    caf::typed_actor<Request<SubmitTask, Done>, OneWay<StartTask>, OneWay<CancelTask>, OneWay<DrainTask>,
-                     OneWay<TriggerCheckpoint>, OneWay<NotifyCheckpointComplete>, OneWay<NotifyCheckpointAborted>>;
+    caf::typed_actor<Request<SubmitTask, Done>, OneWay<StartTask>, OneWay<CancelTask>,
+                     OneWay<DrainTask>, OneWay<TriggerCheckpoint>, OneWay<NotifyCheckpointComplete>,
+                     OneWay<NotifyCheckpointAborted>>;
 
 /// Registers every message of `WEIR_MESSAGE_LIST` and chooses the scheduler: two threads that share one
 /// queue and sleep when there is nothing to do, so that they take nothing from the data plane.

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <caf/allowed_unsafe_message_type.hpp>
-
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <caf/allowed_unsafe_message_type.hpp>
 
 #include "messages/interfaces.hpp"
 
@@ -65,7 +65,7 @@ WEIR_FIELDS(SavepointEndsJob, job, checkpoint, directory, ends_as)
 /// No metadata is being written any more; the job goes on from here if it restarts.
 struct CoordinatorSettled {
   JobId job;
-  std::string directory;  ///< of the restore point
+  std::string directory;                                  ///< of the restore point
   std::shared_ptr<const SnapshotMetadata> restore_point;  ///< null: from the beginning
 };
 WEIR_FIELDS(CoordinatorSettled, job, directory, restore_point)
@@ -76,16 +76,18 @@ struct CheckpointCountsChanged {
 WEIR_FIELDS(CheckpointCountsChanged, job, counts)
 
 /// What the JobManager says to the coordinator of a job.
-using CheckpointCoordinatorActor =
-    caf::typed_actor<OneWay<AttemptStarted>, OneWay<TaskStateChanged>, OneWay<JobStateChanged>,
-                     Request<TriggerSavepoint, TriggerSavepointSuccess>, Request<RequestCheckpoint, CheckpointCompleted>,
-                     Request<StopJobWithSavepoint, StoppingSuccess>, Request<CancelJobWithSavepoint, CancellationSuccess>,
-                     OneWay<AcknowledgeCheckpoint>, OneWay<DeclineCheckpoint>, caf::reacts_to<ActorMail>>;
+using CheckpointCoordinatorActor = caf::typed_actor<
+    OneWay<AttemptStarted>, OneWay<TaskStateChanged>, OneWay<JobStateChanged>,
+    Request<TriggerSavepoint, TriggerSavepointSuccess>,
+    Request<RequestCheckpoint, CheckpointCompleted>, Request<StopJobWithSavepoint, StoppingSuccess>,
+    Request<CancelJobWithSavepoint, CancellationSuccess>, OneWay<AcknowledgeCheckpoint>,
+    OneWay<DeclineCheckpoint>, caf::reacts_to<ActorMail>>;
 
 /// The JobManager with what the coordinators of its process say to it.
-using JobManagerActor = JobManagerInterface::extend<OneWay<FailJobRequest>, OneWay<SavepointEndsJob>,
-                                                    OneWay<CoordinatorSettled>, OneWay<CheckpointCountsChanged>,
-                                                    caf::reacts_to<ActorMail>>;
+using JobManagerActor =
+    JobManagerInterface::extend<OneWay<FailJobRequest>, OneWay<SavepointEndsJob>,
+                                OneWay<CoordinatorSettled>, OneWay<CheckpointCountsChanged>,
+                                caf::reacts_to<ActorMail>>;
 
 // ---- TaskManager and Task -----------------------------------------------------------------------------
 
@@ -97,8 +99,9 @@ struct TaskEnded {
 WEIR_FIELDS(TaskEnded, job, execution)
 
 /// What the TaskManager hands on to a task.
-using TaskActor = caf::typed_actor<OneWay<StartTask>, OneWay<CancelTask>, OneWay<DrainTask>, OneWay<TriggerCheckpoint>,
-                                   OneWay<NotifyCheckpointComplete>, OneWay<NotifyCheckpointAborted>, caf::reacts_to<ActorMail>>;
+using TaskActor = caf::typed_actor<OneWay<StartTask>, OneWay<CancelTask>, OneWay<DrainTask>,
+                                   OneWay<TriggerCheckpoint>, OneWay<NotifyCheckpointComplete>,
+                                   OneWay<NotifyCheckpointAborted>, caf::reacts_to<ActorMail>>;
 /// The TaskManager with what its tasks say to it.
 using TaskManagerActor = TaskManagerInterface::extend<OneWay<TaskEnded>, caf::reacts_to<ActorMail>>;
 

@@ -41,11 +41,15 @@ struct Reply {
   std::optional<T> value;
   Error error;
   Reply() = default;
-  Reply(T v) : value(std::move(v)) {}  // NOLINT(google-explicit-constructor): `return Success{...};`
-  Reply(Error e) : error(std::move(e)) {}  // NOLINT(google-explicit-constructor): `return Error{...};`
-  Reply(Result<T> result) {  // NOLINT(google-explicit-constructor)
-    if (result) value = std::move(*result);
-    else error = std::move(result.error());
+  Reply(T v)
+      : value(std::move(v)) {}  // NOLINT(google-explicit-constructor): `return Success{...};`
+  Reply(Error e)
+      : error(std::move(e)) {}  // NOLINT(google-explicit-constructor): `return Error{...};`
+  Reply(Result<T> result) {     // NOLINT(google-explicit-constructor)
+    if (result)
+      value = std::move(*result);
+    else
+      error = std::move(result.error());
   }
   bool operator==(const Reply&) const = default;
 };
@@ -72,15 +76,15 @@ struct JobSubmission {
   JobId id;  ///< drawn by the client, or found when the job continues (`-s latest`)
   std::string name;
   PlanDescription plan;
-  std::string library_sha256;          ///< 64 hex digits; names the job library
-  std::vector<std::string> arguments;  ///< of the job function
+  std::string library_sha256;                        ///< 64 hex digits; names the job library
+  std::vector<std::string> arguments;                ///< of the job function
   std::map<std::string, std::string> configuration;  ///< keys and values that were set
-  std::string restore_directory;       ///< snapshot to start from, absolute; empty: none
-  bool continues = false;              ///< `-s latest`: the job goes on under its id and counts on
+  std::string restore_directory;  ///< snapshot to start from, absolute; empty: none
+  bool continues = false;         ///< `-s latest`: the job goes on under its id and counts on
   bool allow_non_restored_state = false;
 };
-WEIR_FIELDS(JobSubmission, id, name, plan, library_sha256, arguments, configuration, restore_directory, continues,
-            allow_non_restored_state)
+WEIR_FIELDS(JobSubmission, id, name, plan, library_sha256, arguments, configuration,
+            restore_directory, continues, allow_non_restored_state)
 
 struct SubmitJob {
   JobSubmission job;
@@ -116,8 +120,8 @@ struct CheckpointCounts {
   std::optional<CheckpointId> restored_from;
   std::string restored_directory;
 };
-WEIR_FIELDS(CheckpointCounts, completed, failed, in_progress, last_completed, last_savepoint, restored_from,
-            restored_directory)
+WEIR_FIELDS(CheckpointCounts, completed, failed, in_progress, last_completed, last_savepoint,
+            restored_from, restored_directory)
 
 struct JobOverview {
   JobId id;
@@ -147,7 +151,8 @@ struct JobDetails {
   std::string log_file;
   std::vector<std::pair<std::string, std::string>> tasks;  ///< `vertex/subtask`, state
 };
-WEIR_FIELDS(JobDetails, overview, operators, checkpoints, failure, checkpoint_directory, log_file, tasks)
+WEIR_FIELDS(JobDetails, overview, operators, checkpoints, failure, checkpoint_directory, log_file,
+            tasks)
 
 struct CancelJob {
   JobId job;
@@ -224,8 +229,8 @@ struct SubmitTask {
   std::optional<TaskRestore> restore;
   bool allow_non_restored_state = false;
 };
-WEIR_FIELDS(SubmitTask, job, fence, execution, job_name, plan, library_sha256, arguments, configuration, restore,
-            allow_non_restored_state)
+WEIR_FIELDS(SubmitTask, job, fence, execution, job_name, plan, library_sha256, arguments,
+            configuration, restore, allow_non_restored_state)
 
 /// Every subtask of the job is RUNNING: the sources may emit. Goes to tasks with a source.
 struct StartTask {
@@ -266,10 +271,13 @@ struct NotifyCheckpointComplete {
   ExecutionId execution;
   CheckpointId checkpoint;
   std::int64_t timestamp_ms = 0;
-  SnapshotKind kind = SnapshotKind::checkpoint;  ///< sinks commit unless it is an ordinary savepoint
-  bool ends_task = false;  ///< final checkpoint or terminal savepoint: the task commits and is FINISHED
+  SnapshotKind kind =
+      SnapshotKind::checkpoint;  ///< sinks commit unless it is an ordinary savepoint
+  bool ends_task =
+      false;  ///< final checkpoint or terminal savepoint: the task commits and is FINISHED
 };
-WEIR_FIELDS(NotifyCheckpointComplete, job, fence, execution, checkpoint, timestamp_ms, kind, ends_task)
+WEIR_FIELDS(NotifyCheckpointComplete, job, fence, execution, checkpoint, timestamp_ms, kind,
+            ends_task)
 
 struct NotifyCheckpointAborted {
   JobId job;
@@ -306,8 +314,9 @@ struct UpdateTaskState {
   Fence fence;
   ExecutionId execution;
   TaskState state = TaskState::created;
-  Error failure;             ///< if `state` is failed
-  bool recoverable = true;   ///< false: a restart would fail the same way (state does not fit, bad input)
+  Error failure;  ///< if `state` is failed
+  bool recoverable =
+      true;  ///< false: a restart would fail the same way (state does not fit, bad input)
   std::vector<OperatorMetrics> metrics;
 };
 WEIR_FIELDS(UpdateTaskState, job, fence, execution, state, failure, recoverable, metrics)

@@ -1,11 +1,10 @@
 #include "network/gate.hpp"
 
+#include <cerrno>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 namespace weir {
@@ -20,8 +19,7 @@ constexpr int retry_ms = 100;
 Result<std::unique_ptr<Gate>> Gate::open(GateSettings settings, Admit admit) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-    return error(Errc::io_error,
-                 "cannot make a socket: " + std::generic_category().message(errno));
+    return error(Errc::io_error, "cannot make a socket: " + std::generic_category().message(errno));
   Socket wake_in(pair[0]);
   Socket wake_out(pair[1]);
   WEIR_TRY_ASSIGN(listener, listen_at(settings.path, settings.max_pending));

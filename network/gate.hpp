@@ -17,10 +17,10 @@ namespace weir {
 
 /// How a `Gate` admits.
 struct GateSettings {
-  std::string path;                          ///< of the socket, in a private directory
-  std::uint32_t user = 0;                    ///< who may connect, besides root
-  int max_pending = 16;                      ///< connections that wait to be accepted
-  std::size_t max_peers = 256;               ///< connections open at a time; more are closed at once
+  std::string path;             ///< of the socket, in a private directory
+  std::uint32_t user = 0;       ///< who may connect, besides root
+  int max_pending = 16;         ///< connections that wait to be accepted
+  std::size_t max_peers = 256;  ///< connections open at a time; more are closed at once
   /// Who is at the other end; tests pretend.
   std::function<Result<std::uint32_t>(const Socket&)> peer_user = weir::peer_user;
 };

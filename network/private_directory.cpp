@@ -1,10 +1,9 @@
 #include "network/private_directory.hpp"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
+#include <sys/stat.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace weir {
 namespace {
@@ -17,7 +16,7 @@ std::string reason(int number) { return std::generic_category().message(number);
 }  // namespace
 
 Status check_private_directory(const std::string& path, std::uint32_t user) {
-  struct stat found {};
+  struct stat found{};
   if (::lstat(path.c_str(), &found) != 0)
     return error(errno == ENOENT ? Errc::not_found : Errc::io_error, path + ": " + reason(errno));
   const auto refuse = [&](const std::string& why) {

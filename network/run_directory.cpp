@@ -1,12 +1,12 @@
 #include "network/run_directory.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <boost/filesystem.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <unistd.h>
 #include <utility>
+
+#include <boost/filesystem.hpp>
 
 #include "network/private_directory.hpp"
 
@@ -80,8 +80,10 @@ Result<std::optional<Socket>> connect_or_drop(const std::string& path,
   auto socket = connect_to(path, timeout);
   if (socket) return std::optional<Socket>(std::move(*socket));
   // A socket appears under its name only when it answers, so one that refuses has lost its process.
-  if (socket.error().code == Errc::unavailable) ::unlink(path.c_str());
-  else if (socket.error().code != Errc::not_found) return std::unexpected(socket.error());
+  if (socket.error().code == Errc::unavailable)
+    ::unlink(path.c_str());
+  else if (socket.error().code != Errc::not_found)
+    return std::unexpected(socket.error());
   return std::optional<Socket>();
 }
 

@@ -1,17 +1,16 @@
 #include "network/socket.hpp"
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 
 namespace weir {
@@ -78,8 +77,10 @@ Result<Socket> listen_at(const std::string& path, int backlog) {
   if (::bind(socket.descriptor(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return failed("make the socket");
   Status status;
-  if (::chmod(hidden.c_str(), 0600) != 0) status = failed("set the mode of the socket");
-  else if (::listen(socket.descriptor(), backlog) != 0) status = failed("listen");
+  if (::chmod(hidden.c_str(), 0600) != 0)
+    status = failed("set the mode of the socket");
+  else if (::listen(socket.descriptor(), backlog) != 0)
+    status = failed("listen");
   else if (::renameat2(AT_FDCWD, hidden.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0)
     status = errno == EEXIST ? error(Errc::already_exists, path + ": there is such a file already")
                              : failed("name the socket");
@@ -98,11 +99,14 @@ Result<Socket> connect_to(const std::string& path, std::chrono::milliseconds tim
   while (::connect(socket.descriptor(), target, sizeof address) != 0) {
     if (errno == EINTR) continue;
     switch (errno) {
-      case ENOENT: return error(Errc::not_found, path + ": there is no such socket");
-      case ECONNREFUSED: return error(Errc::unavailable, path + ": nobody listens there any more");
+      case ENOENT:
+        return error(Errc::not_found, path + ": there is no such socket");
+      case ECONNREFUSED:
+        return error(Errc::unavailable, path + ": nobody listens there any more");
       case EAGAIN:
         return error(Errc::timed_out, path + ": the process does not answer; it may be stopped");
-      default: return error(Errc::io_error, path + ": cannot connect: " + reason(errno));
+      default:
+        return error(Errc::io_error, path + ": cannot connect: " + reason(errno));
     }
   }
   set_connect_timeout(socket, std::chrono::milliseconds(0));

@@ -40,9 +40,12 @@ class AnyBatch {
 /// Memory of one record; of a type that is not described, without its heap.
 template <class T>
 [[nodiscard]] std::size_t record_bytes(const T& value) {
-  if constexpr (is_flat<T>) return sizeof(T);
-  else if constexpr (Described<T>) return memory_usage(value);
-  else return sizeof(T);
+  if constexpr (is_flat<T>)
+    return sizeof(T);
+  else if constexpr (Described<T>)
+    return memory_usage(value);
+  else
+    return sizeof(T);
 }
 
 /// A few hundred to a few thousand records, with event times only when the job uses event time, and
@@ -50,7 +53,8 @@ template <class T>
 template <class T>
 class Batch final : public AnyBatch {
  public:
-  static_assert(!std::is_same_v<T, bool>, "wrap a bool in a struct: records are handed out by reference");
+  static_assert(!std::is_same_v<T, bool>,
+                "wrap a bool in a struct: records are handed out by reference");
 
   std::vector<T> values;
   std::vector<EventTime> times;  ///< milliseconds; empty if the job has no event time
@@ -72,8 +76,10 @@ class Batch final : public AnyBatch {
            hashes.size() * sizeof(KeyHash);
   }
   [[nodiscard]] std::unique_ptr<AnyBatch> clone() const override {
-    if constexpr (std::copy_constructible<T>) return std::make_unique<Batch>(*this);
-    else WEIR_ASSERT(!"a record with two consumers is copyable");
+    if constexpr (std::copy_constructible<T>)
+      return std::make_unique<Batch>(*this);
+    else
+      WEIR_ASSERT(!"a record with two consumers is copyable");
   }
   [[nodiscard]] bool copyable() const override { return std::copy_constructible<T>; }
   void clear() override {

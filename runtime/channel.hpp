@@ -22,8 +22,8 @@ class Wakeable {
 struct EndOfPartition {};
 
 /// What flows through a channel: batches, and events between them.
-using StreamElement = std::variant<std::unique_ptr<AnyBatch>, Watermark, CheckpointBarrier, CancelCheckpointMarker,
-                                   EndOfInput, EndOfPartition>;
+using StreamElement = std::variant<std::unique_ptr<AnyBatch>, Watermark, CheckpointBarrier,
+                                   CancelCheckpointMarker, EndOfInput, EndOfPartition>;
 
 /// The way from one subtask to another within a process: a queue of elements, bounded in bytes.
 /// The producer asks `has_room` before it works; what it then produces is always taken, so that an
@@ -75,7 +75,9 @@ class Channel {
   }
 
   /// Bytes of the batches in flight. Threads: any.
-  [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t queued_bytes() const {
+    return queued_bytes_.load(std::memory_order_relaxed);
+  }
   /// Who is woken when an element arrives. At most once.
   void set_consumer(std::shared_ptr<Wakeable> consumer) {
     consumer_owner_ = std::move(consumer);

@@ -15,7 +15,8 @@ enum class CheckpointRetention : std::uint8_t {
   delete_on_cancellation,       ///< deleted on CANCELED, and on FINISHED
   retain_on_cancellation        ///< kept
 };
-WEIR_ENUM(CheckpointRetention, no_externalized_checkpoints, delete_on_cancellation, retain_on_cancellation)
+WEIR_ENUM(CheckpointRetention, no_externalized_checkpoints, delete_on_cancellation,
+          retain_on_cancellation)
 
 /// The coordinator's settings; keys and defaults are Flink's (`execution.checkpointing.*`).
 struct CheckpointConfig {

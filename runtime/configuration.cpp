@@ -369,7 +369,8 @@ std::span<const Row> table() {
           "Threads of a process that write, read and delete snapshots.", {.least = 1, .most = 256}),
       row<&S::process, &ProcessConfig::heartbeat_interval>(
           Section::processes, "heartbeat.interval", "1 s",
-          "Time from one heartbeat of a TaskManager, with its counters, to the next.", {.least = 1}),
+          "Time from one heartbeat of a TaskManager, with its counters, to the next.",
+          {.least = 1}),
       row<&S::process, &ProcessConfig::heartbeat_timeout>(
           Section::processes, "heartbeat.timeout", "50 s",
           "A TaskManager that was silent for so long is taken for dead.", {.least = 1}),

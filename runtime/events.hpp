@@ -75,12 +75,21 @@ enum class DeclineReason : std::uint8_t {
   snapshot_failed,
   limit_exceeded
 };
-WEIR_ENUM(DeclineReason, task_not_ready, task_not_checkpointing, unknown_task, subsumed, on_cancellation_barrier,
-          input_end_of_stream, snapshot_failed, limit_exceeded)
+WEIR_ENUM(DeclineReason, task_not_ready, task_not_checkpointing, unknown_task, subsumed,
+          on_cancellation_barrier, input_end_of_stream, snapshot_failed, limit_exceeded)
 
 /// States of a task, as in Flink, and FINISHING: at the end of its input, waiting for the final
 /// checkpoint.
-enum class TaskState : std::uint8_t { created, deploying, running, finishing, finished, canceling, canceled, failed };
+enum class TaskState : std::uint8_t {
+  created,
+  deploying,
+  running,
+  finishing,
+  finished,
+  canceling,
+  canceled,
+  failed
+};
 WEIR_ENUM(TaskState, created, deploying, running, finishing, finished, canceling, canceled, failed)
 
 /// Finished, canceled or failed: nothing follows.
@@ -89,7 +98,16 @@ WEIR_ENUM(TaskState, created, deploying, running, finishing, finished, canceling
 }
 
 /// States of a job, as in Flink.
-enum class JobState : std::uint8_t { created, running, failing, failed, cancelling, canceled, finished, restarting };
+enum class JobState : std::uint8_t {
+  created,
+  running,
+  failing,
+  failed,
+  cancelling,
+  canceled,
+  finished,
+  restarting
+};
 WEIR_ENUM(JobState, created, running, failing, failed, cancelling, canceled, finished, restarting)
 [[nodiscard]] constexpr bool is_terminal(JobState state) {
   return state == JobState::finished || state == JobState::canceled || state == JobState::failed;

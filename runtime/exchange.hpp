@@ -40,7 +40,8 @@ class ExchangeWriter {
   }
 
  protected:
-  explicit ExchangeWriter(std::vector<std::shared_ptr<Channel>> channels) : channels_(std::move(channels)) {}
+  explicit ExchangeWriter(std::vector<std::shared_ptr<Channel>> channels)
+      : channels_(std::move(channels)) {}
   std::vector<std::shared_ptr<Channel>> channels_;
 };
 
@@ -71,7 +72,9 @@ class TypedExchangeWriter : public ExchangeWriter {
     }
     return *partial_[i];
   }
-  void send(std::size_t i) { channels_[i]->push(std::unique_ptr<AnyBatch>(std::move(partial_[i]))); }
+  void send(std::size_t i) {
+    channels_[i]->push(std::unique_ptr<AnyBatch>(std::move(partial_[i])));
+  }
 
   /// Sends `batch` whole to channel `i` if nothing waits there and it is worth it, else appends it.
   void forward(std::size_t i, std::unique_ptr<AnyBatch>& batch) {
@@ -107,7 +110,8 @@ class TypedExchangeWriter : public ExchangeWriter {
 template <class T>
 class ForwardWriter final : public TypedExchangeWriter<T> {
  public:
-  explicit ForwardWriter(std::vector<std::shared_ptr<Channel>> channels) : TypedExchangeWriter<T>(std::move(channels)) {}
+  explicit ForwardWriter(std::vector<std::shared_ptr<Channel>> channels)
+      : TypedExchangeWriter<T>(std::move(channels)) {}
   void write(std::unique_ptr<AnyBatch>& batch) override { this->forward(0, batch); }
 };
 
@@ -147,12 +151,16 @@ template <class T, class KeySelector>
 class HashWriter final : public TypedExchangeWriter<T> {
  public:
   using Key = std::remove_cvref_t<std::invoke_result_t<const KeySelector&, const T&>>;
-  HashWriter(std::vector<std::shared_ptr<Channel>> channels, KeySelector selector, std::uint32_t max_parallelism)
-      : TypedExchangeWriter<T>(std::move(channels)), selector_(std::move(selector)), group_of_(max_parallelism) {
+  HashWriter(std::vector<std::shared_ptr<Channel>> channels, KeySelector selector,
+             std::uint32_t max_parallelism)
+      : TypedExchangeWriter<T>(std::move(channels)),
+        selector_(std::move(selector)),
+        group_of_(max_parallelism) {
     const auto parallelism = static_cast<std::uint32_t>(this->channels_.size());
     channel_of_group_.resize(max_parallelism);
     for (std::uint32_t group = 0; group < max_parallelism; ++group)
-      channel_of_group_[group] = static_cast<std::uint16_t>(subtask_of(group, parallelism, max_parallelism));
+      channel_of_group_[group] =
+          static_cast<std::uint16_t>(subtask_of(group, parallelism, max_parallelism));
   }
   void write(std::unique_ptr<AnyBatch>& batch) override {
     auto& typed = static_cast<Batch<T>&>(*batch);

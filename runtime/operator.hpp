@@ -61,7 +61,8 @@ class OutputPort {
   [[nodiscard]] virtual AnyBatch& batch() = 0;
   [[nodiscard]] virtual bool full() const = 0;
   /// Hands the collected records out and goes on with `replacement` (null: a new batch).
-  [[nodiscard]] virtual std::unique_ptr<AnyBatch> exchange(std::unique_ptr<AnyBatch> replacement) = 0;
+  [[nodiscard]] virtual std::unique_ptr<AnyBatch> exchange(
+      std::unique_ptr<AnyBatch> replacement) = 0;
 };
 
 /// An output of records of type `T`.

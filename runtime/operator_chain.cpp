@@ -5,12 +5,14 @@
 
 namespace weir {
 
-std::size_t OperatorChain::add_operator(std::string uid, std::string name, std::unique_ptr<Operator> op,
-                                        std::uint32_t input_count, bool is_source) {
+std::size_t OperatorChain::add_operator(std::string uid, std::string name,
+                                        std::unique_ptr<Operator> op, std::uint32_t input_count,
+                                        bool is_source) {
   auto node = std::make_unique<Node>(is_source ? 1 : input_count);
   node->op = std::move(op);
   node->source = is_source ? static_cast<SourceOperator*>(node->op.get()) : nullptr;
-  for (TaggedOutput& output : node->op->outputs()) node->ports.push_back({std::move(output.tag), output.port, {}, {}, {}});
+  for (TaggedOutput& output : node->op->outputs())
+    node->ports.push_back({std::move(output.tag), output.port, {}, {}, {}});
   node->metrics.uid = std::move(uid);
   node->metrics.name = std::move(name);
   nodes_.push_back(std::move(node));
@@ -20,8 +22,8 @@ std::size_t OperatorChain::add_operator(std::string uid, std::string name, std::
 Result<OperatorChain::Port*> OperatorChain::port(std::size_t producer, const std::string& tag) {
   for (Port& port : nodes_[producer]->ports)
     if (port.tag == tag) return &port;
-  return error(Errc::invalid_argument,
-               "operator '" + uid(producer) + "' has no output '" + tag + "' to connect an operator to");
+  return error(Errc::invalid_argument, "operator '" + uid(producer) + "' has no output '" + tag +
+                                           "' to connect an operator to");
 }
 
 Status OperatorChain::connect(std::size_t producer, const std::string& tag, std::size_t consumer) {
@@ -30,14 +32,16 @@ Status OperatorChain::connect(std::size_t producer, const std::string& tag, std:
   return {};
 }
 
-Status OperatorChain::connect(std::size_t producer, const std::string& tag, std::unique_ptr<ExchangeWriter> writer) {
+Status OperatorChain::connect(std::size_t producer, const std::string& tag,
+                              std::unique_ptr<ExchangeWriter> writer) {
   WEIR_TRY_ASSIGN(from, port(producer, tag));
   writers_.push_back(writer.get());
   from->writers.push_back(std::move(writer));
   return {};
 }
 
-void OperatorChain::push_batch(std::uint32_t input, std::unique_ptr<AnyBatch> batch, Channel* origin) {
+void OperatorChain::push_batch(std::uint32_t input, std::unique_ptr<AnyBatch> batch,
+                               Channel* origin) {
   Frame& frame = frames_.emplace_back();
   frame.input = input;
   frame.batch = std::move(batch);
@@ -48,11 +52,14 @@ void OperatorChain::push_watermark(std::uint32_t input, Watermark watermark) {
   frames_.push_back({.kind = FrameKind::watermark, .input = input, .watermark = watermark});
 }
 
-void OperatorChain::push_end(std::uint32_t input) { frames_.push_back({.kind = FrameKind::end, .input = input}); }
+void OperatorChain::push_end(std::uint32_t input) {
+  frames_.push_back({.kind = FrameKind::end, .input = input});
+}
 
 void OperatorChain::push_source_end() {
   // The stack is last in, first out: what is at its bottom comes last.
-  frames_.insert(frames_.begin(), Frame{.kind = FrameKind::watermark, .watermark = {Watermark::max_time}});
+  frames_.insert(frames_.begin(),
+                 Frame{.kind = FrameKind::watermark, .watermark = {Watermark::max_time}});
   frames_.insert(frames_.begin(), Frame{.kind = FrameKind::end});
 }
 
@@ -76,8 +83,10 @@ bool OperatorChain::push_due_timers(MonotonicTime now) {
     if (node.timers.empty() || node.timers.top() > now) continue;
     // Several timers that are due are one call: the operator asked to be woken, not to be counted.
     while (!node.timers.empty() && node.timers.top() <= now) node.timers.pop();
-    if (node.source != nullptr) source_due = true;
-    else if (!node.finished) frames_.push_back({.kind = FrameKind::timer, .node = i, .time = now});
+    if (node.source != nullptr)
+      source_due = true;
+    else if (!node.finished)
+      frames_.push_back({.kind = FrameKind::timer, .node = i, .time = now});
   }
   return source_due;
 }
@@ -148,7 +157,9 @@ bool OperatorChain::work_on(Frame& frame, Node& node) {
       return node.finished || node.op->on_watermark(frame.input, frame.watermark) == Progress::done;
     case FrameKind::end:
       // A source has no input to end; what it has to say, `poll` has said.
-      if (!node.finished && node.source == nullptr && node.op->on_end(frame.input) == Progress::more) return false;
+      if (!node.finished && node.source == nullptr &&
+          node.op->on_end(frame.input) == Progress::more)
+        return false;
       if (--node.open_inputs == 0) node.finished = true;
       return true;
     case FrameKind::before_barrier:
@@ -190,10 +201,14 @@ void OperatorChain::emit(Node& node, bool everything, const Frame* event) {
       if (event->kind == FrameKind::end)
         for (const auto& writer : port.writers) writer->broadcast(EndOfInput{});
       for (const std::size_t child : port.children)
-        frames_.push_back({.kind = event->kind, .node = child, .watermark = event->watermark, .barrier = event->barrier});
+        frames_.push_back({.kind = event->kind,
+                           .node = child,
+                           .watermark = event->watermark,
+                           .barrier = event->barrier});
     }
   }
-  for (auto frame = emitted_.rbegin(); frame != emitted_.rend(); ++frame) frames_.push_back(std::move(*frame));
+  for (auto frame = emitted_.rbegin(); frame != emitted_.rend(); ++frame)
+    frames_.push_back(std::move(*frame));
 }
 
 void OperatorChain::recycle(Frame& frame) {
@@ -217,7 +232,8 @@ void OperatorChain::flush() {
 }
 
 bool OperatorChain::has_partial() const {
-  return std::ranges::any_of(writers_, [](const ExchangeWriter* writer) { return writer->has_partial(); });
+  return std::ranges::any_of(writers_,
+                             [](const ExchangeWriter* writer) { return writer->has_partial(); });
 }
 
 }  // namespace weir

@@ -31,12 +31,13 @@ class OperatorChain {
 
   /// Adds an operator; the first is the head. `input_count` is at least 1 but for a source. Returns its
   /// index, from 0.
-  std::size_t add_operator(std::string uid, std::string name, std::unique_ptr<Operator> op, std::uint32_t input_count,
-                           bool is_source);
+  std::size_t add_operator(std::string uid, std::string name, std::unique_ptr<Operator> op,
+                           std::uint32_t input_count, bool is_source);
   /// Connects the output `tag` of `producer` to the only input of `consumer`, in this task.
   [[nodiscard]] Status connect(std::size_t producer, const std::string& tag, std::size_t consumer);
   /// Connects the output `tag` of `producer` to other tasks.
-  [[nodiscard]] Status connect(std::size_t producer, const std::string& tag, std::unique_ptr<ExchangeWriter> writer);
+  [[nodiscard]] Status connect(std::size_t producer, const std::string& tag,
+                               std::unique_ptr<ExchangeWriter> writer);
 
   // What enters at the head. Requires `idle()` but for `push_barrier`'s caller, who waits for it too.
   void push_batch(std::uint32_t input, std::unique_ptr<AnyBatch> batch, Channel* origin);
@@ -79,7 +80,9 @@ class OperatorChain {
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
   [[nodiscard]] Operator& op(std::size_t index) { return *nodes_[index]->op; }
-  [[nodiscard]] const std::string& uid(std::size_t index) const { return nodes_[index]->metrics.uid; }
+  [[nodiscard]] const std::string& uid(std::size_t index) const {
+    return nodes_[index]->metrics.uid;
+  }
   [[nodiscard]] bool finished(std::size_t index) const { return nodes_[index]->finished; }
   /// For a restore: operator `index` had finished and does not run again.
   void set_finished(std::size_t index) { nodes_[index]->finished = true; }
@@ -103,7 +106,7 @@ class OperatorChain {
     SourceOperator* source = nullptr;
     std::uint32_t open_inputs = 0;  ///< inputs that have not ended; a source counts as one
     WatermarkMerger watermarks;     ///< of the inputs, for what goes downstream
-    bool finished = false;          ///< it has emitted everything, in this attempt or an earlier one
+    bool finished = false;  ///< it has emitted everything, in this attempt or an earlier one
     std::size_t slice = slice_records;
     std::vector<Port> ports;
     std::priority_queue<MonotonicTime, std::vector<MonotonicTime>, std::greater<>> timers;

@@ -29,13 +29,15 @@ Result<std::vector<std::string>> OperatorStateStore::claim(const StateDeclaratio
   const std::string where = "operator '" + uid_ + "', state '" + declaration.name + "'";
   for (const Entry& entry : states_)
     if (entry.declaration.name == declaration.name)
-      return error(Errc::already_exists, where + ": the name is used twice; give each state of an operator its own");
+      return error(Errc::already_exists,
+                   where + ": the name is used twice; give each state of an operator its own");
   for (Restored& state : restored_) {
     if (state.declaration.name != declaration.name) continue;
     if (state.declaration.kind != declaration.kind)
-      return error(Errc::state_incompatible, where + ": the snapshot has it as " +
-                                                 std::string(enumerator_name(state.declaration.kind)) + ", the job as " +
-                                                 std::string(enumerator_name(declaration.kind)));
+      return error(Errc::state_incompatible,
+                   where + ": the snapshot has it as " +
+                       std::string(enumerator_name(state.declaration.kind)) + ", the job as " +
+                       std::string(enumerator_name(declaration.kind)));
     if (auto fits = check_compatible(state.declaration.value, declaration.value); !fits)
       return error(Errc::state_incompatible, where + ": " + fits.error().what);
     state.claimed = true;

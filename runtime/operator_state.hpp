@@ -50,13 +50,14 @@ class OperatorStateStore {
   /// The state `name`, with its restored elements. `kind` is operator_list or operator_union.
   /// Errors: `already_exists`, `state_incompatible`, `corruption`.
   template <Described T>
-  [[nodiscard]] Result<OperatorListState<T>*> list_state(const std::string& name,
-                                                         StateKind kind = StateKind::operator_list) {
+  [[nodiscard]] Result<OperatorListState<T>*> list_state(
+      const std::string& name, StateKind kind = StateKind::operator_list) {
     StateDeclaration declaration{name, kind, std::nullopt, schema_of<T>()};
     WEIR_TRY_ASSIGN(elements, claim(declaration));
     auto state = std::make_shared<OperatorListState<T>>();
     for (const auto& bytes : elements) {
-      WEIR_TRY_ASSIGN(element, decode_value<T>(bytes, "operator '" + uid_ + "', state '" + name + "': an element"));
+      WEIR_TRY_ASSIGN(element, decode_value<T>(bytes, "operator '" + uid_ + "', state '" + name +
+                                                          "': an element"));
       state->elements_.push_back(std::move(element));
     }
     auto* const handle = state.get();

@@ -14,7 +14,8 @@ namespace weir {
 /// One operator of a plan with its code.
 struct PlanOperator {
   OperatorDescription description;
-  std::function<std::unique_ptr<Operator>()> make;  ///< one for each subtask; called on the task thread
+  std::function<std::unique_ptr<Operator>()>
+      make;  ///< one for each subtask; called on the task thread
 };
 
 /// One edge of a plan with its code.
@@ -23,9 +24,11 @@ struct PlanEdge {
   /// Makes the writer of one producing subtask; null if the record type is not described, which an
   /// edge between tasks must be.
   std::function<std::unique_ptr<ExchangeWriter>(std::vector<std::shared_ptr<Channel>> channels,
-                                                std::uint32_t producer_subtask, std::uint32_t max_parallelism)>
+                                                std::uint32_t producer_subtask,
+                                                std::uint32_t max_parallelism)>
       make_writer;
-  std::function<std::unique_ptr<AnyBatch>()> make_batch;  ///< the codec: an empty batch to decode into
+  std::function<std::unique_ptr<AnyBatch>()>
+      make_batch;  ///< the codec: an empty batch to decode into
 };
 
 /// A job as its function built it: operators and edges with their code. The same function with the

@@ -27,13 +27,13 @@ struct OperatorDescription {
   std::uint32_t max_parallelism = 128;
   bool max_parallelism_set = false;  ///< by the user: a snapshot with another one is refused
   bool source = false;
-  bool stateful = false;       ///< may keep state
-  bool transactional = false;  ///< commits output on NotifyCheckpointComplete
+  bool stateful = false;                 ///< may keep state
+  bool transactional = false;            ///< commits output on NotifyCheckpointComplete
   std::vector<StateDeclaration> states;  ///< those known without running the function
   bool operator==(const OperatorDescription&) const = default;
 };
-WEIR_FIELDS(OperatorDescription, uid, generated_uid, name, parallelism, max_parallelism, max_parallelism_set, source,
-            stateful, transactional, states)
+WEIR_FIELDS(OperatorDescription, uid, generated_uid, name, parallelism, max_parallelism,
+            max_parallelism_set, source, stateful, transactional, states)
 
 /// One edge; operators are indices into `PlanDescription::operators`.
 struct EdgeDescription {
@@ -70,9 +70,9 @@ struct JobVertex {
 
 /// The plan cut into vertices. Deterministic: every process cuts the same plan alike.
 struct JobGraph {
-  std::vector<JobVertex> vertices;           ///< in topological order
-  std::vector<std::uint32_t> vertex_of;      ///< by operator index
-  std::vector<std::uint32_t> exchange_edges; ///< indices of edges that cross vertices
+  std::vector<JobVertex> vertices;            ///< in topological order
+  std::vector<std::uint32_t> vertex_of;       ///< by operator index
+  std::vector<std::uint32_t> exchange_edges;  ///< indices of edges that cross vertices
 };
 /// Chains forward edges whose consumer has no other input and the same parallelism.
 [[nodiscard]] JobGraph build_job_graph(const PlanDescription& plan);

@@ -21,7 +21,8 @@ namespace weir {
 class RuntimeContext {
  public:
   /// `key` is null for a function that is not on a keyed stream.
-  RuntimeContext(OperatorContext& context, const KeyContext* key, std::size_t key_width, Schema key_schema)
+  RuntimeContext(OperatorContext& context, const KeyContext* key, std::size_t key_width,
+                 Schema key_schema)
       : context_(context), key_(key), key_width_(key_width), key_schema_(std::move(key_schema)) {}
 
   [[nodiscard]] const std::string& job_name() const { return context_.job_name(); }
@@ -44,8 +45,9 @@ class RuntimeContext {
   template <Described T>
   [[nodiscard]] ReducingState<T> reducing_state(const ReducingStateDescriptor<T>& descriptor) {
     if (!descriptor.reduce) {
-      fail(Error{Errc::invalid_argument, "operator '" + uid() + "', state '" + descriptor.name +
-                                             "': a reducing state needs a function; give its descriptor one"});
+      fail(Error{Errc::invalid_argument,
+                 "operator '" + uid() + "', state '" + descriptor.name +
+                     "': a reducing state needs a function; give its descriptor one"});
       return {};
     }
     return bind<ReducingState<T>, T>(descriptor);
@@ -72,8 +74,9 @@ class RuntimeContext {
   template <class Handle, class V, class Descriptor>
   [[nodiscard]] Handle bind(const Descriptor& descriptor) {
     if (key_ == nullptr) {
-      fail(Error{Errc::invalid_argument, "operator '" + uid() + "', state '" + descriptor.name +
-                                             "': keyed state needs a keyed stream; call key_by before"});
+      fail(Error{Errc::invalid_argument,
+                 "operator '" + uid() + "', state '" + descriptor.name +
+                     "': keyed state needs a keyed stream; call key_by before"});
       return {};
     }
     auto backend = context_.keyed_state(key_width_);
@@ -81,8 +84,9 @@ class RuntimeContext {
       fail(backend.error());
       return {};
     }
-    const TableOptions options{key_group_range(subtask(), parallelism(), context_.max_parallelism()),
-                               context_.max_parallelism(), key_width_};
+    const TableOptions options{
+        key_group_range(subtask(), parallelism(), context_.max_parallelism()),
+        context_.max_parallelism(), key_width_};
     auto table = make_table(descriptor, key_schema_, options);
     Table<V>* const raw = table.get();
     if (auto added = (*backend)->add_table(std::move(table)); !added) {

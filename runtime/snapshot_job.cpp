@@ -11,7 +11,8 @@ Result<TaskSnapshot> SnapshotJob::run() {
   } catch (const std::exception& e) {  // of the code that describes a type of the job
     result = error(Errc::user_function_failed, std::string("writing the state threw: ") + e.what());
   }
-  if (result && writer_->cancelled()) result = error(Errc::cancelled, "the checkpoint was given up");
+  if (result && writer_->cancelled())
+    result = error(Errc::cancelled, "the checkpoint was given up");
   if (!result) writer_->discard();
   operators_.clear();  // releases the frozen views
   return result;

@@ -58,7 +58,8 @@ class StreamTask::Context final : public OperatorContext {
     KeyedStateBackendContext context;
     context.operator_uid = description_.uid;
     context.key_width = key_width;
-    context.groups = key_group_range(subtask(), description_.parallelism, description_.max_parallelism);
+    context.groups =
+        key_group_range(subtask(), description_.parallelism, description_.max_parallelism);
     context.max_parallelism = description_.max_parallelism;
     context.local_directory = env.local_directory + "/op-" + std::to_string(index_);
     context.files = env.files;
@@ -79,8 +80,8 @@ class StreamTask::Context final : public OperatorContext {
     for (const OperatorStateRestore& part : restore->operator_states) {
       WEIR_TRY_ASSIGN(elements, read_elements(part));
       const StateDeclaration* declaration = find_declaration(*restore, part.handle.state);
-      const auto known = std::ranges::find(states, part.handle.state,
-                                           [](const auto& state) { return state.declaration.name; });
+      const auto known = std::ranges::find(
+          states, part.handle.state, [](const auto& state) { return state.declaration.name; });
       if (known == states.end()) {
         states.push_back({*declaration, std::move(elements), false});
       } else {
@@ -95,13 +96,15 @@ class StreamTask::Context final : public OperatorContext {
   Status check_unclaimed() {
     if (task_.environment_.allow_non_restored_state) return {};
     std::vector<std::string> names = operator_state_.unclaimed_states();
-    if (keyed_) std::ranges::move(keyed_->unclaimed_states(), std::back_inserter(names));
+    if (keyed_)
+      std::ranges::move(keyed_->unclaimed_states(), std::back_inserter(names));
     else if (const OperatorRestore* restore = restored())
       for (const KeyedStateHandle& handle : restore->keyed) names.push_back(handle.state);
     if (names.empty()) return {};
-    return error(Errc::state_incompatible, "operator '" + uid() + "': the snapshot has a state '" + names.front() +
-                                               "' that the job does not use; keep it in the job, or start with "
-                                               "--allowNonRestoredState to drop it");
+    return error(Errc::state_incompatible,
+                 "operator '" + uid() + "': the snapshot has a state '" + names.front() +
+                     "' that the job does not use; keep it in the job, or start with "
+                     "--allowNonRestoredState to drop it");
   }
 
   /// A snapshot finds a state by its name alone.
@@ -110,8 +113,9 @@ class StreamTask::Context final : public OperatorContext {
     const auto of_operator = operator_state_.declarations();
     for (const StateDeclaration& keyed : keyed_->declarations())
       if (std::ranges::find(of_operator, keyed.name, &StateDeclaration::name) != of_operator.end())
-        return error(Errc::already_exists, "operator '" + uid() + "', state '" + keyed.name +
-                                               "': the name is used twice; give each state of an operator its own");
+        return error(Errc::already_exists,
+                     "operator '" + uid() + "', state '" + keyed.name +
+                         "': the name is used twice; give each state of an operator its own");
     return {};
   }
 
@@ -144,7 +148,8 @@ class StreamTask::Context final : public OperatorContext {
   }
 
  private:
-  static const StateDeclaration* find_declaration(const OperatorRestore& restore, const std::string& state) {
+  static const StateDeclaration* find_declaration(const OperatorRestore& restore,
+                                                  const std::string& state) {
     for (const StateDeclaration& declaration : restore.states)
       if (declaration.name == state) return &declaration;
     WEIR_ASSERT(!"the state assignment gives every state its declaration");
@@ -154,7 +159,8 @@ class StreamTask::Context final : public OperatorContext {
     auto& source = sources_[location];
     if (!source) {
       const TaskRestore& restore = *task_.environment_.restore;
-      WEIR_TRY_ASSIGN(opened, make_source(*task_.environment_.storage, restore.directory, restore.locations[location]));
+      WEIR_TRY_ASSIGN(opened, make_source(*task_.environment_.storage, restore.directory,
+                                          restore.locations[location]));
       source = std::move(opened);
     }
     return source;
@@ -163,7 +169,8 @@ class StreamTask::Context final : public OperatorContext {
   Result<std::vector<RestoredKeyedState>> restored_keyed_states(const OperatorRestore& restore) {
     std::vector<RestoredKeyedState> states;
     for (const KeyedStateHandle& handle : restore.keyed) {
-      auto known = std::ranges::find(states, handle.state, [](const auto& state) { return state.declaration.name; });
+      auto known = std::ranges::find(states, handle.state,
+                                     [](const auto& state) { return state.declaration.name; });
       if (known == states.end()) {
         states.push_back({*find_declaration(restore, handle.state), {}});
         known = states.end() - 1;
@@ -179,12 +186,14 @@ class StreamTask::Context final : public OperatorContext {
     WEIR_TRY_ASSIGN(source, source_of(handle.location));
     WEIR_TRY_ASSIGN(bytes, source->read(handle.offset, handle.length));
     if (hash_bytes(bytes) != handle.checksum)
-      return error(Errc::corruption, source->name() + ", offset " + std::to_string(handle.offset) + ": state '" +
-                                         handle.state + "' does not match its checksum");
+      return error(Errc::corruption, source->name() + ", offset " + std::to_string(handle.offset) +
+                                         ": state '" + handle.state +
+                                         "' does not match its checksum");
     std::vector<std::string> elements;
     for (const std::uint32_t index : part.assigned) {
       const std::uint64_t begin = handle.elements[index];
-      const std::uint64_t end = index + 1 < handle.elements.size() ? handle.elements[index + 1] : handle.length;
+      const std::uint64_t end =
+          index + 1 < handle.elements.size() ? handle.elements[index + 1] : handle.length;
       elements.push_back(bytes.substr(begin, end - begin));
     }
     return elements;
@@ -258,9 +267,11 @@ void StreamTask::start() {
 void StreamTask::trigger_checkpoint(const CheckpointBarrier& barrier) {
   post([this, barrier] {
     if (state_ != TaskState::running && state_ != TaskState::finishing) {
-      decline(barrier.id, DeclineReason::task_not_ready, "the task is " + std::string(enumerator_name(state_)));
+      decline(barrier.id, DeclineReason::task_not_ready,
+              "the task is " + std::string(enumerator_name(state_)));
     } else if (!has_source_) {
-      decline(barrier.id, DeclineReason::task_not_checkpointing, "the task has no source to start a barrier from");
+      decline(barrier.id, DeclineReason::task_not_checkpointing,
+              "the task has no source to start a barrier from");
     } else if (barrier.id > last_barrier_) {  // else: a trigger that came twice
       last_barrier_ = barrier.id;
       const bool given_up = aborted_.contains(barrier.id);
@@ -294,8 +305,10 @@ void StreamTask::cancel() {
 }
 
 void StreamTask::look_at(std::size_t index) {
-  if (has_source_ && index == 0) source_ready_ = true;
-  else chain_.set_timer(index, environment_.clock->now());
+  if (has_source_ && index == 0)
+    source_ready_ = true;
+  else
+    chain_.set_timer(index, environment_.clock->now());
 }
 
 template <class F>
@@ -323,7 +336,8 @@ Status StreamTask::guarded(const std::string& uid, F&& call) {
   } catch (const std::exception& e) {
     return failed(Errc::user_function_failed, std::string("the user function threw: ") + e.what());
   } catch (...) {
-    return failed(Errc::user_function_failed, "the user function threw something that is no std::exception");
+    return failed(Errc::user_function_failed,
+                  "the user function threw something that is no std::exception");
   }
 }
 
@@ -359,15 +373,17 @@ Status StreamTask::make_operators() {
   for (std::uint32_t e = 0; e < env.description.edges.size(); ++e) {
     const EdgeDescription& edge = env.description.edges[e];
     if (!position.contains(edge.producer)) continue;
-    const bool exchange = std::ranges::find(env.graph.exchange_edges, e) != env.graph.exchange_edges.end();
+    const bool exchange =
+        std::ranges::find(env.graph.exchange_edges, e) != env.graph.exchange_edges.end();
     if (!exchange) {
       WEIR_TRY(chain_.connect(position[edge.producer], edge.output_tag, position[edge.consumer]));
       continue;
     }
     const auto output = std::ranges::find(env.outputs, e, [](const auto& one) { return one.edge; });
     WEIR_ASSERT(output != env.outputs.end());
-    auto writer = env.plan->edges[e].make_writer(output->channels, env.execution.subtask,
-                                                 env.description.operators[edge.consumer].max_parallelism);
+    auto writer =
+        env.plan->edges[e].make_writer(output->channels, env.execution.subtask,
+                                       env.description.operators[edge.consumer].max_parallelism);
     WEIR_TRY(chain_.connect(position[edge.producer], edge.output_tag, std::move(writer)));
   }
   return {};
@@ -435,8 +451,10 @@ StepResult StreamTask::advance() {
     metrics_stale_ = true;
     if (!worked) fail(worked.error());
   } else if (!barriers_.empty()) {
-    if (preparing_) perform_checkpoint();
-    else chain_.push_before_barrier(barriers_.front().barrier);
+    if (preparing_)
+      perform_checkpoint();
+    else
+      chain_.push_before_barrier(barriers_.front().barrier);
     preparing_ = !preparing_;
     send_cancel_markers();
   } else {
@@ -472,7 +490,9 @@ StepResult StreamTask::advance() {
 
 std::optional<MonotonicTime> StreamTask::wake_time() const {
   std::optional<MonotonicTime> wake;
-  const auto no_later_than = [&](MonotonicTime time) { wake = wake ? std::min(*wake, time) : time; };
+  const auto no_later_than = [&](MonotonicTime time) {
+    wake = wake ? std::min(*wake, time) : time;
+  };
   // With work left the task waits for room, and timers wait for the work.
   if (const auto timer = chain_.next_timer(); timer && chain_.idle()) no_later_than(*timer);
   if (chain_.has_partial()) no_later_than(last_flush_ + environment_.buffer_timeout);
@@ -502,8 +522,8 @@ bool StreamTask::take_input(bool room) {
     if (inputs_[channel].closed || aligner_->is_blocked(channel)) continue;
     const StreamElement* element = inputs_[channel].channel->peek();
     if (element == nullptr) continue;
-    const bool is_barrier =
-        std::holds_alternative<CheckpointBarrier>(*element) || std::holds_alternative<CancelCheckpointMarker>(*element);
+    const bool is_barrier = std::holds_alternative<CheckpointBarrier>(*element) ||
+                            std::holds_alternative<CancelCheckpointMarker>(*element);
     if (!room && !is_barrier) continue;
     next_input_ = channel + 1;
     take_element(channel);
@@ -525,7 +545,8 @@ void StreamTask::take_element(std::size_t channel) {
       task.chain_.push_batch(input.input, std::move(batch), input.channel.get());
     }
     void operator()(const Watermark& watermark) const {
-      if (auto merged = task.logical_inputs_[input.input].watermarks->on_watermark(input.position, watermark))
+      if (auto merged =
+              task.logical_inputs_[input.input].watermarks->on_watermark(input.position, watermark))
         task.chain_.push_watermark(input.input, *merged);
     }
     void operator()(const CheckpointBarrier& barrier) const {
@@ -551,7 +572,8 @@ void StreamTask::on_end_of_input(Input& input) {
   LogicalInput& logical = logical_inputs_[input.input];
   const auto merged = logical.watermarks->on_end_of_input(input.position);
   if (--logical.open_channels == 0) chain_.push_end(input.input);
-  if (merged) chain_.push_watermark(input.input, *merged);  // above the end on the stack: it goes first
+  if (merged)
+    chain_.push_watermark(input.input, *merged);  // above the end on the stack: it goes first
 }
 
 void StreamTask::apply(const Result<AlignmentDecisions>& decisions) {
@@ -585,9 +607,12 @@ void StreamTask::apply(const Result<AlignmentDecisions>& decisions) {
 // ---- checkpoints ----------------------------------------------------------------------------------
 
 void StreamTask::give_up(CheckpointId id) {
-  const auto waiting = std::ranges::find(barriers_, id, [](const Turn& turn) { return turn.barrier.id; });
-  if (waiting != barriers_.end()) waiting->given_up = true;
-  else barriers_.push_back({{id, 0, {}}, true});
+  const auto waiting =
+      std::ranges::find(barriers_, id, [](const Turn& turn) { return turn.barrier.id; });
+  if (waiting != barriers_.end())
+    waiting->given_up = true;
+  else
+    barriers_.push_back({{id, 0, {}}, true});
   send_cancel_markers();
 }
 
@@ -612,8 +637,10 @@ void StreamTask::perform_checkpoint() {
   for (std::size_t i = 0; i < chain_.size(); ++i) {
     chain_.set_current(i);
     if (auto done = guarded([&] { return chain_.op(i).snapshot_state(barrier); }); !done) {
-      if (done.error().code == Errc::user_function_failed) fail(done.error());
-      else decline(barrier.id, DeclineReason::snapshot_failed, done.error().what);
+      if (done.error().code == Errc::user_function_failed)
+        fail(done.error());
+      else
+        decline(barrier.id, DeclineReason::snapshot_failed, done.error().what);
       return;
     }
     auto frozen = guarded([&]() -> Status {
@@ -623,7 +650,8 @@ void StreamTask::perform_checkpoint() {
     });
     if (!frozen) {
       const bool limit = frozen.error().code == Errc::limit_exceeded;
-      decline(barrier.id, limit ? DeclineReason::limit_exceeded : DeclineReason::snapshot_failed, frozen.error().what);
+      decline(barrier.id, limit ? DeclineReason::limit_exceeded : DeclineReason::snapshot_failed,
+              frozen.error().what);
       return;
     }
   }
@@ -631,7 +659,8 @@ void StreamTask::perform_checkpoint() {
   run_snapshot_job(barrier, std::move(operators), metrics);
 }
 
-void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier, std::vector<FrozenOperator> operators,
+void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier,
+                                  std::vector<FrozenOperator> operators,
                                   CheckpointMetrics metrics) {
   const TaskEnvironment& env = environment_;
   SnapshotPlacement placement = env.backend->placement(barrier.options.kind);
@@ -642,7 +671,8 @@ void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier, std::vector<
   auto job = std::make_shared<SnapshotJob>(std::move(operators), std::move(writer));
   std::erase_if(snapshot_jobs_, [](const auto& entry) { return entry.second.expired(); });
   snapshot_jobs_[barrier.id] = job;
-  env.io->submit([job, storage = env.storage, listener = env.listener, clock = env.clock, id = barrier.id, metrics]() mutable {
+  env.io->submit([job, storage = env.storage, listener = env.listener, clock = env.clock,
+                  id = barrier.id, metrics]() mutable {
     const MonotonicTime begin = clock->now();
     auto snapshot = job->run();
     metrics.async_us = microseconds(clock->now() - begin);
@@ -651,7 +681,8 @@ void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier, std::vector<
       listener->on_acknowledge(id, std::move(*snapshot), metrics);
     } else if (snapshot.error().code != Errc::cancelled) {
       const bool limit = snapshot.error().code == Errc::limit_exceeded;
-      listener->on_decline(id, limit ? DeclineReason::limit_exceeded : DeclineReason::snapshot_failed,
+      listener->on_decline(id,
+                           limit ? DeclineReason::limit_exceeded : DeclineReason::snapshot_failed,
                            std::move(snapshot.error().what));
     }
   });
@@ -665,7 +696,8 @@ void StreamTask::complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
   if (state_ != TaskState::running && state_ != TaskState::finishing) return;
   for (std::size_t i = 0; i < chain_.size(); ++i) {
     chain_.set_current(i);
-    if (auto notified = guarded([&] { return chain_.op(i).notify_checkpoint_complete(id, kind); }); !notified) {
+    if (auto notified = guarded([&] { return chain_.op(i).notify_checkpoint_complete(id, kind); });
+        !notified) {
       fail(notified.error());
       return;
     }
@@ -678,17 +710,21 @@ void StreamTask::complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
 void StreamTask::aborted(CheckpointId id) {
   if (const auto job = snapshot_jobs_.find(id); job != snapshot_jobs_.end())
     if (auto running = job->second.lock()) running->cancel();
-  if (std::ranges::find(barriers_, id, [](const Turn& turn) { return turn.barrier.id; }) != barriers_.end()) give_up(id);
+  if (std::ranges::find(barriers_, id, [](const Turn& turn) { return turn.barrier.id; }) !=
+      barriers_.end())
+    give_up(id);
   if (aligner_) apply(aligner_->abort(id));
   if (has_source_ && id > last_barrier_) {
     aborted_.insert(id);
     if (aborted_.size() > max_aborted_remembered) aborted_.erase(aborted_.begin());
   }
   if (blocked_by_ == id) blocked_by_.reset();
-  if (state_ != TaskState::running && state_ != TaskState::finishing) return;  // operators are not open yet
+  if (state_ != TaskState::running && state_ != TaskState::finishing)
+    return;  // operators are not open yet
   for (std::size_t i = 0; i < chain_.size() && !is_terminal(state_); ++i) {
     chain_.set_current(i);
-    if (auto notified = guarded([&] { return chain_.op(i).notify_checkpoint_aborted(id); }); !notified)
+    if (auto notified = guarded([&] { return chain_.op(i).notify_checkpoint_aborted(id); });
+        !notified)
       fail(notified.error());
   }
 }

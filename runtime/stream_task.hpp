@@ -34,7 +34,8 @@ class TaskListener {
   /// The task has reached `state`. `failure` is set for FAILED; `recoverable` is false if a restart
   /// would fail the same way.
   virtual void on_state(TaskState state, const Error& failure, bool recoverable) = 0;
-  virtual void on_acknowledge(CheckpointId id, TaskSnapshot snapshot, CheckpointMetrics metrics) = 0;
+  virtual void on_acknowledge(CheckpointId id, TaskSnapshot snapshot,
+                              CheckpointMetrics metrics) = 0;
   virtual void on_decline(CheckpointId id, DeclineReason reason, std::string detail) = 0;
 };
 
@@ -98,7 +99,9 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   ~StreamTask();
 
   /// Who hears what becomes of the task. Before the first `step`.
-  void set_listener(std::shared_ptr<TaskListener> listener) { environment_.listener = std::move(listener); }
+  void set_listener(std::shared_ptr<TaskListener> listener) {
+    environment_.listener = std::move(listener);
+  }
   /// Who is woken when a mail, an element or room arrives. Before the first `step`.
   void set_wakeable(std::shared_ptr<Wakeable> wakeable);
   [[nodiscard]] StepResult step();
@@ -198,7 +201,7 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   std::size_t deployed_ = 0;  ///< operators opened so far
   bool has_source_ = false;
   bool started_ = false;
-  bool source_ready_ = true;    ///< false after `nothing_now` until woken
+  bool source_ready_ = true;  ///< false after `nothing_now` until woken
   bool source_ended_ = false;
   bool drain_requested_ = false;
   bool cancel_requested_ = false;
@@ -224,7 +227,7 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
 
   std::shared_ptr<Wakeable> wakeable_;
   std::atomic<bool> has_mail_{false};
-  mutable std::mutex mutex_;                 // guards the next three
+  mutable std::mutex mutex_;  // guards the next three
   std::vector<std::function<void()>> mails_;
   std::vector<OperatorMetrics> metrics_;
   bool closed_ = false;

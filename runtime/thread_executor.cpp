@@ -1,10 +1,9 @@
 #include "runtime/thread_executor.hpp"
 
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <unistd.h>
-
-#include <array>
 #include <utility>
 #include <vector>
 
@@ -27,13 +26,18 @@ thread_local const StreamTask* crash_context = nullptr;
 constexpr std::size_t signal_stack_bytes = 64 * 1024;
 
 void report_crash(int signal) {
-  const auto say = [](const char* text) { [[maybe_unused]] auto n = ::write(STDERR_FILENO, text, std::strlen(text)); };
+  const auto say = [](const char* text) {
+    [[maybe_unused]] auto n = ::write(STDERR_FILENO, text, std::strlen(text));
+  };
   if (crash_context != nullptr) {
     say("weir: operator '");
     say(crash_context->current_operator());
     say("' crashed the process (");
-    say(signal == SIGSEGV ? "SIGSEGV" : signal == SIGBUS ? "SIGBUS" : signal == SIGFPE ? "SIGFPE"
-                                    : signal == SIGILL   ? "SIGILL" : "SIGABRT");
+    say(signal == SIGSEGV  ? "SIGSEGV"
+        : signal == SIGBUS ? "SIGBUS"
+        : signal == SIGFPE ? "SIGFPE"
+        : signal == SIGILL ? "SIGILL"
+                           : "SIGABRT");
     say("); the job's last completed checkpoint is kept: resume with `weir run -s latest`\n");
   }
   // The handler was installed for one time: the signal now ends the process as if it had never run.
@@ -59,10 +63,11 @@ void run_task(StreamTask& task, Waker& waker) {
 }  // namespace
 
 void install_crash_reporter() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = report_crash;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_ONSTACK | SA_NODEFER);
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
+    ::sigaction(signal, &action, nullptr);
 }
 
 ThreadExecutor::~ThreadExecutor() {

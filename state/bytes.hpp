@@ -45,10 +45,14 @@ class ByteWriter {
 
   template <std::unsigned_integral T>
   static constexpr T swap_bytes(T value) {
-    if constexpr (sizeof(T) == 2) return __builtin_bswap16(value);
-    else if constexpr (sizeof(T) == 4) return __builtin_bswap32(value);
-    else if constexpr (sizeof(T) == 8) return __builtin_bswap64(value);
-    else return value;
+    if constexpr (sizeof(T) == 2)
+      return __builtin_bswap16(value);
+    else if constexpr (sizeof(T) == 4)
+      return __builtin_bswap32(value);
+    else if constexpr (sizeof(T) == 8)
+      return __builtin_bswap64(value);
+    else
+      return value;
   }
 
  private:
@@ -119,8 +123,11 @@ class ByteReader {
 class SharedBytes {
  public:
   SharedBytes() = default;
-  explicit SharedBytes(std::string bytes) : bytes_(std::make_shared<const std::string>(std::move(bytes))) {}
-  [[nodiscard]] std::string_view view() const { return bytes_ ? std::string_view(*bytes_) : std::string_view(); }
+  explicit SharedBytes(std::string bytes)
+      : bytes_(std::make_shared<const std::string>(std::move(bytes))) {}
+  [[nodiscard]] std::string_view view() const {
+    return bytes_ ? std::string_view(*bytes_) : std::string_view();
+  }
   [[nodiscard]] std::size_t size() const { return bytes_ ? bytes_->size() : 0; }
   bool operator==(const SharedBytes& other) const { return view() == other.view(); }
 

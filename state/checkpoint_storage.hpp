@@ -41,7 +41,8 @@ class CheckpointStorage {
   /// Removes a file or an empty directory, durably. Success if it is not there.
   [[nodiscard]] virtual Status remove(const std::string& path) = 0;
   /// Keeps every other process out of `directory` until the lock is destroyed.
-  [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock(const std::string& directory) = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock(
+      const std::string& directory) = 0;
 };
 
 }  // namespace weir

@@ -84,7 +84,9 @@ template <Described T>
   ByteReader reader(bytes);
   T value{};
   decode(reader, value);
-  if (!reader.complete()) return error(Errc::corruption, std::string(what) + " does not decode: it is damaged or of another version");
+  if (!reader.complete())
+    return error(Errc::corruption,
+                 std::string(what) + " does not decode: it is damaged or of another version");
   return value;
 }
 /// The schema of `T`.
@@ -106,11 +108,14 @@ namespace detail {
 
 template <class T>
 constexpr SchemaKind scalar_kind() {
-  if constexpr (std::is_same_v<T, bool>) return SchemaKind::boolean;
-  else if constexpr (std::is_floating_point_v<T>) return sizeof(T) == 4 ? SchemaKind::float32 : SchemaKind::float64;
+  if constexpr (std::is_same_v<T, bool>)
+    return SchemaKind::boolean;
+  else if constexpr (std::is_floating_point_v<T>)
+    return sizeof(T) == 4 ? SchemaKind::float32 : SchemaKind::float64;
   else {
     constexpr int log = sizeof(T) == 1 ? 0 : sizeof(T) == 2 ? 1 : sizeof(T) == 4 ? 2 : 3;
-    return static_cast<SchemaKind>(static_cast<int>(std::is_signed_v<T> ? SchemaKind::int8 : SchemaKind::uint8) + log);
+    return static_cast<SchemaKind>(
+        static_cast<int>(std::is_signed_v<T> ? SchemaKind::int8 : SchemaKind::uint8) + log);
   }
 }
 
@@ -129,7 +134,8 @@ inline std::size_t read_count(ByteReader& reader, std::size_t min_width) {
 }
 
 template <class T>
-constexpr bool bulk_copyable = std::is_arithmetic_v<T> && !std::is_same_v<T, bool> && !std::is_floating_point_v<T>;
+constexpr bool bulk_copyable =
+    std::is_arithmetic_v<T> && !std::is_same_v<T, bool> && !std::is_floating_point_v<T>;
 
 /// Ordered sequences: `vector`, `deque`.
 template <class Container, class T>
@@ -200,8 +206,10 @@ struct AssociativeCodec {
   }
   static Schema schema(SchemaContext& context) {
     Schema element = Codec<Element>::schema(context);
-    if constexpr (kind == SchemaKind::map) return {kind, {}, {}, 0, std::move(element.children)};
-    else return {kind, {}, {}, 0, {std::move(element)}};
+    if constexpr (kind == SchemaKind::map)
+      return {kind, {}, {}, 0, std::move(element.children)};
+    else
+      return {kind, {}, {}, 0, {std::move(element)}};
   }
   static std::size_t heap_bytes(const Container& values) {
     std::size_t bytes = values.size() * (sizeof(Element) + node_overhead);
@@ -213,8 +221,10 @@ struct AssociativeCodec {
 
 template <class... Ts>
 constexpr std::size_t summed_width() {
-  if constexpr (((Codec<std::remove_const_t<Ts>>::fixed_width == 0) || ...)) return 0;
-  else return (std::size_t{0} + ... + Codec<std::remove_const_t<Ts>>::fixed_width);
+  if constexpr (((Codec<std::remove_const_t<Ts>>::fixed_width == 0) || ...))
+    return 0;
+  else
+    return (std::size_t{0} + ... + Codec<std::remove_const_t<Ts>>::fixed_width);
 }
 template <class... Ts>
 constexpr std::size_t summed_min_width() {
@@ -228,24 +238,35 @@ struct TupleCodec {
   static constexpr std::size_t min_width = summed_min_width<Ts...>();
   template <Encoding E>
   static void encode(const Tuple& tuple, ByteWriter& writer) {
-    std::apply([&](const auto&... parts) {
-      (Codec<std::remove_cvref_t<decltype(parts)>>::template encode<E>(parts, writer), ...);
-    }, tuple);
+    std::apply(
+        [&](const auto&... parts) {
+          (Codec<std::remove_cvref_t<decltype(parts)>>::template encode<E>(parts, writer), ...);
+        },
+        tuple);
   }
   static void decode(ByteReader& reader, Tuple& tuple) {
-    std::apply([&](auto&... parts) {
-      (Codec<std::remove_cvref_t<decltype(parts)>>::decode(reader, const_cast<std::remove_cvref_t<decltype(parts)>&>(parts)), ...);
-    }, tuple);
+    std::apply(
+        [&](auto&... parts) {
+          (Codec<std::remove_cvref_t<decltype(parts)>>::decode(
+               reader, const_cast<std::remove_cvref_t<decltype(parts)>&>(parts)),
+           ...);
+        },
+        tuple);
   }
   static Schema schema(SchemaContext& context) {
     Schema result{SchemaKind::structure, {}, {}, 0, {}};
-    (result.children.push_back(labelled(Codec<std::remove_const_t<Ts>>::schema(context), std::to_string(result.children.size()))), ...);
+    (result.children.push_back(labelled(Codec<std::remove_const_t<Ts>>::schema(context),
+                                        std::to_string(result.children.size()))),
+     ...);
     return result;
   }
   static std::size_t heap_bytes(const Tuple& tuple) {
-    return std::apply([](const auto&... parts) {
-      return (std::size_t{0} + ... + Codec<std::remove_cvref_t<decltype(parts)>>::heap_bytes(parts));
-    }, tuple);
+    return std::apply(
+        [](const auto&... parts) {
+          return (std::size_t{0} + ... +
+                  Codec<std::remove_cvref_t<decltype(parts)>>::heap_bytes(parts));
+        },
+        tuple);
   }
 };
 
@@ -313,7 +334,11 @@ struct Codec<T> {
       constexpr auto list = weir_enumerators(TypeTag<T>{});
       result.name = list.type_name;
       for (const auto& one : list.enumerators)
-        result.children.push_back({SchemaKind::int64, {}, std::string(one.name), static_cast<std::int64_t>(one.value), {}});
+        result.children.push_back({SchemaKind::int64,
+                                   {},
+                                   std::string(one.name),
+                                   static_cast<std::int64_t>(one.value),
+                                   {}});
     }
     return result;
   }
@@ -352,7 +377,9 @@ struct Codec<SharedBytes> {
   static void encode(const SharedBytes& value, ByteWriter& writer) {
     writer.string(value.view());
   }
-  static void decode(ByteReader& reader, SharedBytes& value) { value = SharedBytes(std::string(reader.string())); }
+  static void decode(ByteReader& reader, SharedBytes& value) {
+    value = SharedBytes(std::string(reader.string()));
+  }
   static Schema schema(SchemaContext&) { return {SchemaKind::string, {}, {}, 0, {}}; }
   static std::size_t heap_bytes(const SharedBytes& value) { return value.size(); }
 };
@@ -379,7 +406,9 @@ struct Codec<std::shared_ptr<const T>> {
   static Schema schema(SchemaContext& context) {
     return {SchemaKind::optional, {}, {}, 0, {Codec<T>::schema(context)}};
   }
-  static std::size_t heap_bytes(const std::shared_ptr<const T>& value) { return value ? memory_usage(*value) : 0; }
+  static std::size_t heap_bytes(const std::shared_ptr<const T>& value) {
+    return value ? memory_usage(*value) : 0;
+  }
 };
 
 template <class Rep, class Period>
@@ -391,7 +420,9 @@ struct Codec<std::chrono::duration<Rep, Period>> {
   static void encode(Duration value, ByteWriter& writer) {
     Codec<Rep>::template encode<E>(value.count(), writer);
   }
-  static void decode(ByteReader& reader, Duration& value) { value = Duration(reader.number<Rep>()); }
+  static void decode(ByteReader& reader, Duration& value) {
+    value = Duration(reader.number<Rep>());
+  }
   static Schema schema(SchemaContext& context) { return Codec<Rep>::schema(context); }
   static std::size_t heap_bytes(const Duration&) { return 0; }
 };
@@ -403,12 +434,15 @@ struct Codec<std::deque<T>> : detail::SequenceCodec<std::deque<T>, T> {};
 template <class T>
 struct Codec<std::set<T>> : detail::AssociativeCodec<std::set<T>, T, true, SchemaKind::set> {};
 template <class T>
-struct Codec<std::unordered_set<T>> : detail::AssociativeCodec<std::unordered_set<T>, T, false, SchemaKind::set> {};
+struct Codec<std::unordered_set<T>>
+    : detail::AssociativeCodec<std::unordered_set<T>, T, false, SchemaKind::set> {};
 template <class K, class V>
-struct Codec<std::map<K, V>> : detail::AssociativeCodec<std::map<K, V>, std::pair<K, V>, true, SchemaKind::map> {};
+struct Codec<std::map<K, V>>
+    : detail::AssociativeCodec<std::map<K, V>, std::pair<K, V>, true, SchemaKind::map> {};
 template <class K, class V>
 struct Codec<std::unordered_map<K, V>>
-    : detail::AssociativeCodec<std::unordered_map<K, V>, std::pair<K, V>, false, SchemaKind::map> {};
+    : detail::AssociativeCodec<std::unordered_map<K, V>, std::pair<K, V>, false, SchemaKind::map> {
+};
 template <class A, class B>
 struct Codec<std::pair<A, B>> : detail::TupleCodec<std::pair<A, B>, A, B> {};
 template <class... Ts>
@@ -471,7 +505,11 @@ struct Codec<std::variant<Ts...>> {
   template <Encoding E>
   static void encode(const std::variant<Ts...>& value, ByteWriter& writer) {
     writer.number(static_cast<std::uint8_t>(value.index()));
-    std::visit([&](const auto& held) { Codec<std::remove_cvref_t<decltype(held)>>::template encode<E>(held, writer); }, value);
+    std::visit(
+        [&](const auto& held) {
+          Codec<std::remove_cvref_t<decltype(held)>>::template encode<E>(held, writer);
+        },
+        value);
   }
   static void decode(ByteReader& reader, std::variant<Ts...>& value) {
     const auto index = reader.number<std::uint8_t>();
@@ -485,7 +523,11 @@ struct Codec<std::variant<Ts...>> {
     return {SchemaKind::variant, {}, {}, 0, {Codec<Ts>::schema(context)...}};
   }
   static std::size_t heap_bytes(const std::variant<Ts...>& value) {
-    return std::visit([](const auto& held) { return Codec<std::remove_cvref_t<decltype(held)>>::heap_bytes(held); }, value);
+    return std::visit(
+        [](const auto& held) {
+          return Codec<std::remove_cvref_t<decltype(held)>>::heap_bytes(held);
+        },
+        value);
   }
 };
 
@@ -497,38 +539,56 @@ struct Codec<T> {
   template <Encoding E>
   static void encode(const T& value, ByteWriter& writer) {
     constexpr auto list = weir_fields(TypeTag<T>{});
-    std::apply([&](const auto&... field) {
-      (Codec<std::remove_cvref_t<decltype(value.*(field.pointer))>>::template encode<E>(value.*(field.pointer), writer), ...);
-    }, list.fields);
+    std::apply(
+        [&](const auto&... field) {
+          (Codec<std::remove_cvref_t<decltype(value.*(field.pointer))>>::template encode<E>(
+               value.*(field.pointer), writer),
+           ...);
+        },
+        list.fields);
   }
   static void decode(ByteReader& reader, T& value) {
     constexpr auto list = weir_fields(TypeTag<T>{});
     if constexpr (fixed_width == 0) reader.enter();
-    std::apply([&](const auto&... field) {
-      (Codec<std::remove_cvref_t<decltype(value.*(field.pointer))>>::decode(reader, value.*(field.pointer)), ...);
-    }, list.fields);
+    std::apply(
+        [&](const auto&... field) {
+          (Codec<std::remove_cvref_t<decltype(value.*(field.pointer))>>::decode(
+               reader, value.*(field.pointer)),
+           ...);
+        },
+        list.fields);
     if constexpr (fixed_width == 0) reader.leave();
   }
   static Schema schema(SchemaContext& context) {
     constexpr auto list = weir_fields(TypeTag<T>{});
-    if (context.contains(list.type_name)) return {SchemaKind::reference, std::string(list.type_name), {}, 0, {}};
+    if (context.contains(list.type_name))
+      return {SchemaKind::reference, std::string(list.type_name), {}, 0, {}};
     context.push(list.type_name);
     Schema result{SchemaKind::structure, std::string(list.type_name), {}, 0, {}};
-    std::apply([&](const auto&... field) {
-      (result.children.push_back(detail::labelled(
-           Codec<std::remove_cvref_t<decltype(std::declval<T&>().*(field.pointer))>>::schema(context), field.name)), ...);
-    }, list.fields);
+    std::apply(
+        [&](const auto&... field) {
+          (result.children.push_back(detail::labelled(
+               Codec<std::remove_cvref_t<decltype(std::declval<T&>().*(field.pointer))>>::schema(
+                   context),
+               field.name)),
+           ...);
+        },
+        list.fields);
     context.pop();
     return result;
   }
   static std::size_t heap_bytes(const T& value) {
-    if constexpr (is_flat<T>) return 0;
+    if constexpr (is_flat<T>)
+      return 0;
     else {
       constexpr auto list = weir_fields(TypeTag<T>{});
-      return std::apply([&](const auto&... field) {
-        return (std::size_t{0} + ... +
-                Codec<std::remove_cvref_t<decltype(value.*(field.pointer))>>::heap_bytes(value.*(field.pointer)));
-      }, list.fields);
+      return std::apply(
+          [&](const auto&... field) {
+            return (std::size_t{0} + ... +
+                    Codec<std::remove_cvref_t<decltype(value.*(field.pointer))>>::heap_bytes(
+                        value.*(field.pointer)));
+          },
+          list.fields);
     }
   }
 };

@@ -35,7 +35,8 @@ inline void append_entry_key(const EntryKey& entry, std::size_t key_width, std::
 }
 
 /// Reads the layout back; views into `bytes`. Returns false if the bytes are too short.
-[[nodiscard]] inline bool read_entry_key(std::string_view bytes, std::size_t key_width, EntryKey& entry) {
+[[nodiscard]] inline bool read_entry_key(std::string_view bytes, std::size_t key_width,
+                                         EntryKey& entry) {
   ByteReader reader(bytes);
   entry.group = reader.big_endian<std::uint16_t>();
   entry.key = reader.raw(key_width == 0 ? reader.number<std::uint32_t>() : key_width);

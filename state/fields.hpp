@@ -17,7 +17,7 @@ struct TypeTag {
 template <class Owner, class Member>
 struct Field {
   std::string_view name;
-  Member Owner::*pointer;
+  Member Owner::* pointer;
 };
 
 /// The description that `WEIR_FIELDS` leaves behind: the type's name and its members, in order.
@@ -28,7 +28,8 @@ struct FieldList {
 };
 
 template <class Owner, class... Members>
-constexpr FieldList<Owner, Members...> make_field_list(std::string_view name, Field<Owner, Members>... fields) {
+constexpr FieldList<Owner, Members...> make_field_list(std::string_view name,
+                                                       Field<Owner, Members>... fields) {
   return {name, {fields...}};
 }
 template <class Owner>
@@ -51,8 +52,8 @@ struct EnumeratorList {
 };
 
 template <class Enum, class... Enumerators>
-constexpr EnumeratorList<Enum, sizeof...(Enumerators)> make_enumerator_list(std::string_view name,
-                                                                            Enumerators... enumerators) {
+constexpr EnumeratorList<Enum, sizeof...(Enumerators)> make_enumerator_list(
+    std::string_view name, Enumerators... enumerators) {
   return {name, {enumerators...}};
 }
 
@@ -89,9 +90,9 @@ concept HasMirror = requires { weir_mirror(TypeTag<T>{}); };
 /// semicolon. The type must be default-constructible; its default values are the values of fields that
 /// an older snapshot does not have. From the description come the serializer, the key encoding, the
 /// schema in every snapshot, JSON printing and `memory_usage`. Up to 64 members.
-#define WEIR_FIELDS(Type, ...)                                                                    \
-  [[maybe_unused]] constexpr auto weir_fields(::weir::TypeTag<Type>) {                            \
-    return ::weir::make_field_list<Type>(#Type WEIR_EACH(WEIR_FIELD, Type, __VA_ARGS__));         \
+#define WEIR_FIELDS(Type, ...)                                                            \
+  [[maybe_unused]] constexpr auto weir_fields(::weir::TypeTag<Type>) {                    \
+    return ::weir::make_field_list<Type>(#Type WEIR_EACH(WEIR_FIELD, Type, __VA_ARGS__)); \
   }
 
 /// Describes a type without members, such as a message that says everything by its name.
@@ -103,15 +104,17 @@ concept HasMirror = requires { weir_mirror(TypeTag<T>{}); };
 /// Describes a foreign type by a described mirror that converts both ways:
 /// `WEIR_AS(Uuid, UuidMirror)` needs `UuidMirror(const Uuid&)` and `explicit operator Uuid() const`.
 /// Stands in the namespace of the foreign type.
-#define WEIR_AS(Foreign, Mirror)                                                    \
-  [[maybe_unused]] constexpr auto weir_mirror(::weir::TypeTag<Foreign>) {           \
-    return ::weir::TypeTag<Mirror>{};                                               \
+#define WEIR_AS(Foreign, Mirror)                                          \
+  [[maybe_unused]] constexpr auto weir_mirror(::weir::TypeTag<Foreign>) { \
+    return ::weir::TypeTag<Mirror>{};                                     \
   }
 
 /// Describes an enumeration, so that decoding refuses unknown values and tools print names:
 /// `WEIR_ENUM(TaskState, created, running)`. Stands in the namespace of the type. Up to 64 enumerators.
-#define WEIR_ENUMERATOR(type, member) ::weir::Enumerator<type>{#member, type::member}
-#define WEIR_ENUM(Type, ...)                                                                      \
-  [[maybe_unused]] constexpr auto weir_enumerators(::weir::TypeTag<Type>) {                       \
-    return ::weir::make_enumerator_list<Type>(#Type WEIR_EACH(WEIR_ENUMERATOR, Type, __VA_ARGS__)); \
+#define WEIR_ENUMERATOR(type, member) \
+  ::weir::Enumerator<type> { #member, type::member }
+#define WEIR_ENUM(Type, ...)                                                \
+  [[maybe_unused]] constexpr auto weir_enumerators(::weir::TypeTag<Type>) { \
+    return ::weir::make_enumerator_list<Type>(                              \
+        #Type WEIR_EACH(WEIR_ENUMERATOR, Type, __VA_ARGS__));               \
   }

@@ -30,7 +30,8 @@ class InputFile {
   virtual ~InputFile() = default;
   /// Reads up to `size` bytes at byte `offset` into `out` and returns how many; fewer only at the end
   /// of the file. Errors: `io_error` with path and offset.
-  [[nodiscard]] virtual Result<std::size_t> read_at(std::uint64_t offset, char* out, std::size_t size) = 0;
+  [[nodiscard]] virtual Result<std::size_t> read_at(std::uint64_t offset, char* out,
+                                                    std::size_t size) = 0;
   /// The size in bytes now.
   [[nodiscard]] virtual Result<std::uint64_t> size() = 0;
 };
@@ -62,7 +63,8 @@ class FileSystem {
   /// Opens `path` for reading. Errors: `not_found`, `io_error`.
   [[nodiscard]] virtual Result<std::unique_ptr<InputFile>> open(const std::string& path) = 0;
   /// Gives `from` the name `to` unless `to` exists; never replaces. Errors: `already_exists`, `not_found`.
-  [[nodiscard]] virtual Status rename_no_replace(const std::string& from, const std::string& to) = 0;
+  [[nodiscard]] virtual Status rename_no_replace(const std::string& from,
+                                                 const std::string& to) = 0;
   /// Returns when names created, renamed and removed in `directory` are on stable storage.
   [[nodiscard]] virtual Status sync_directory(const std::string& directory) = 0;
   /// Creates `path` and its missing parents, durably. Existing directories are success.
@@ -78,7 +80,8 @@ class FileSystem {
   [[nodiscard]] virtual Status link(const std::string& from, const std::string& to) = 0;
   /// Takes the exclusive lock of `directory` (a file `.lock` in it). Errors: `unavailable` if another
   /// process or another holder in this process has it.
-  [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& directory) = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock_directory(
+      const std::string& directory) = 0;
 };
 
 /// Reads all of `path`, which must be no longer than `limit_bytes`. Errors: also `limit_exceeded`.

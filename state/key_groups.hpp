@@ -3,10 +3,10 @@
 #ifndef XXH_INLINE_ALL
 #define XXH_INLINE_ALL
 #endif
-#include <xxhash.h>
-
 #include <cstdint>
 #include <string>
+
+#include <xxhash.h>
 
 #include "state/codec.hpp"
 
@@ -19,7 +19,9 @@ inline constexpr std::uint32_t max_key_groups = 32768;
 using KeyHash = std::uint64_t;
 
 /// Hashes encoded key bytes.
-[[nodiscard]] inline KeyHash hash_bytes(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+[[nodiscard]] inline KeyHash hash_bytes(std::string_view bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
 
 /// The hash of `key`, from its canonical encoding; never from a user's `==` or `std::hash`.
 template <Described K>
@@ -76,7 +78,8 @@ WEIR_FIELDS(KeyGroupRange, first, end)
 
 /// The groups that `subtask` owns: ceil(i*max/p) up to, not including, ceil((i+1)*max/p), so that
 /// `subtask_of` of each is `subtask`.
-[[nodiscard]] constexpr KeyGroupRange key_group_range(std::uint32_t subtask, std::uint32_t parallelism,
+[[nodiscard]] constexpr KeyGroupRange key_group_range(std::uint32_t subtask,
+                                                      std::uint32_t parallelism,
                                                       std::uint32_t max_parallelism) {
   const auto bound = [&](std::uint64_t i) {
     return static_cast<std::uint32_t>((i * max_parallelism + parallelism - 1) / parallelism);

@@ -110,8 +110,8 @@ struct KeyedStateBackendContext {
 
 /// Where the payload of a snapshot goes (see `StateBackend::placement`).
 struct SnapshotPlacement {
-  bool files = true;                            ///< false: everything inline
-  std::uint64_t inline_threshold_bytes = 0;     ///< a payload up to this size stays inline
+  bool files = true;                                    ///< false: everything inline
+  std::uint64_t inline_threshold_bytes = 0;             ///< a payload up to this size stays inline
   std::uint64_t max_state_bytes = ~std::uint64_t{0};    ///< of one state and subtask
   std::uint64_t max_payload_bytes = ~std::uint64_t{0};  ///< of one acknowledgement
 };

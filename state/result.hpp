@@ -63,11 +63,12 @@ using Status = Result<void>;
 #define WEIR_CONCAT_INNER(a, b) a##b
 #define WEIR_CONCAT(a, b) WEIR_CONCAT_INNER(a, b)
 /// Returns the error of a `Status` expression to the caller, if it has one.
-#define WEIR_TRY(expression) \
-  if (auto weir_status = (expression); !weir_status) return std::unexpected(std::move(weir_status.error()))
+#define WEIR_TRY(expression)                         \
+  if (auto weir_status = (expression); !weir_status) \
+  return std::unexpected(std::move(weir_status.error()))
 /// Declares `variable` with the value of a `Result` expression, or returns its error to the caller.
-#define WEIR_TRY_ASSIGN(variable, expression)                                   \
-  auto WEIR_CONCAT(weir_result_, __LINE__) = (expression);                      \
-  if (!WEIR_CONCAT(weir_result_, __LINE__))                                     \
+#define WEIR_TRY_ASSIGN(variable, expression)                                       \
+  auto WEIR_CONCAT(weir_result_, __LINE__) = (expression);                          \
+  if (!WEIR_CONCAT(weir_result_, __LINE__))                                         \
     return std::unexpected(std::move(WEIR_CONCAT(weir_result_, __LINE__).error())); \
   auto variable = std::move(*WEIR_CONCAT(weir_result_, __LINE__))

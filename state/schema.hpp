@@ -23,11 +23,11 @@ enum class SchemaKind : std::uint8_t {
   uint64 = 9,
   float32 = 10,
   float64 = 11,
-  string = 12,       ///< u32 length, bytes
-  array = 13,        ///< `number` elements of `children[0]`, no count
-  list = 14,         ///< u32 count, elements of `children[0]`
-  set = 15,          ///< as list; unordered sets sorted by encoded element
-  map = 16,          ///< u32 count, pairs of `children[0]`, `children[1]`; unordered maps sorted by key
+  string = 12,  ///< u32 length, bytes
+  array = 13,   ///< `number` elements of `children[0]`, no count
+  list = 14,    ///< u32 count, elements of `children[0]`
+  set = 15,     ///< as list; unordered sets sorted by encoded element
+  map = 16,     ///< u32 count, pairs of `children[0]`, `children[1]`; unordered maps sorted by key
   optional = 17,     ///< u8 0 or 1, then `children[0]` if 1
   structure = 18,    ///< `children` one after the other; `name` is the type's
   variant = 19,      ///< u8 index into `children`, then that one
@@ -35,8 +35,9 @@ enum class SchemaKind : std::uint8_t {
   reference = 21,    ///< the enclosing structure called `name`, for recursive types
   raw = 22,          ///< u32 length, bytes of the serializer `name`, version `number`
 };
-WEIR_ENUM(SchemaKind, boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64,
-          string, array, list, set, map, optional, structure, variant, enumeration, reference, raw)
+WEIR_ENUM(SchemaKind, boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32,
+          float64, string, array, list, set, map, optional, structure, variant, enumeration,
+          reference, raw)
 
 /// Says how a value was encoded, so that it can be read, shown and compared without the program that
 /// wrote it. It travels in every snapshot beside the values.

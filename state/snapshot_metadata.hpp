@@ -12,9 +12,10 @@ namespace weir {
 
 /// Why a snapshot was taken. The numbers are part of the snapshot format.
 enum class SnapshotKind : std::uint8_t {
-  checkpoint = 0,         ///< owned by the system
-  savepoint = 1,          ///< asked for and owned by the user; no recovery point, commits nothing
-  terminal_savepoint = 2  ///< of `stop` or `cancel -s`: the job's newest recovery point; sinks commit
+  checkpoint = 0,  ///< owned by the system
+  savepoint = 1,   ///< asked for and owned by the user; no recovery point, commits nothing
+  terminal_savepoint =
+      2  ///< of `stop` or `cancel -s`: the job's newest recovery point; sinks commit
 };
 WEIR_ENUM(SnapshotKind, checkpoint, savepoint, terminal_savepoint)
 
@@ -40,8 +41,8 @@ WEIR_FIELDS(StateDeclaration, name, kind, key, value)
 
 /// Where the bytes of one subtask's snapshot lie: in a file beside `_metadata`, or inline.
 struct DataLocation {
-  std::string file;              ///< relative to the snapshot's directory, one name; empty if inline
-  std::uint64_t file_id = 0;     ///< mixed into every block checksum of the file
+  std::string file;           ///< relative to the snapshot's directory, one name; empty if inline
+  std::uint64_t file_id = 0;  ///< mixed into every block checksum of the file
   std::uint64_t size_bytes = 0;  ///< of the payload, without block headers
   SharedBytes inline_bytes;      ///< the payload itself if `file` is empty
   bool operator==(const DataLocation&) const = default;
@@ -93,7 +94,8 @@ struct ChannelStateHandle {
   std::uint64_t checksum = 0;
   bool operator==(const ChannelStateHandle&) const = default;
 };
-WEIR_FIELDS(ChannelStateHandle, producer_uid, output_tag, consumer_uid, input, location, offset, length, checksum)
+WEIR_FIELDS(ChannelStateHandle, producer_uid, output_tag, consumer_uid, input, location, offset,
+            length, checksum)
 
 /// What one subtask of one operator contributes.
 struct OperatorSubtaskSnapshot {
@@ -139,7 +141,8 @@ struct OperatorSnapshot {
   /// True if every subtask had finished: the operator does not run again.
   [[nodiscard]] bool finished() const;
 };
-WEIR_FIELDS(OperatorSnapshot, uid, name, generated_uid, parallelism, max_parallelism, states, subtasks)
+WEIR_FIELDS(OperatorSnapshot, uid, name, generated_uid, parallelism, max_parallelism, states,
+            subtasks)
 
 /// A complete checkpoint or savepoint: the content of `_metadata`.
 struct SnapshotMetadata {
@@ -157,8 +160,8 @@ struct SnapshotMetadata {
   [[nodiscard]] std::uint64_t size_bytes() const;
   [[nodiscard]] const OperatorSnapshot* find(std::string_view uid) const;
 };
-WEIR_FIELDS(SnapshotMetadata, kind, job, job_name, checkpoint, epoch, attempt, triggered_at_ms, completed_at_ms,
-            locations, operators)
+WEIR_FIELDS(SnapshotMetadata, kind, job, job_name, checkpoint, epoch, attempt, triggered_at_ms,
+            completed_at_ms, locations, operators)
 
 /// Whether every name, index and extent in `metadata` fits: handles lie within their locations and do
 /// not overlap, states are declared, key groups ascend and belong to their subtask, file names are
@@ -171,6 +174,7 @@ WEIR_FIELDS(SnapshotMetadata, kind, job, job_name, checkpoint, epoch, attempt, t
 /// The opposite. Checks magic, version, lengths, every checksum, and that every handle lies within its
 /// location and every index within its list. Errors: `corruption` or `unsupported` (a newer version),
 /// naming `path`, the offset and the reason.
-[[nodiscard]] Result<SnapshotMetadata> decode_metadata(std::string_view bytes, const std::string& path);
+[[nodiscard]] Result<SnapshotMetadata> decode_metadata(std::string_view bytes,
+                                                       const std::string& path);
 
 }  // namespace weir

@@ -29,7 +29,8 @@ class MapOperator final : public Operator {
   void on_batch(std::uint32_t, AnyBatch& any, Cursor& cursor) override {
     auto& batch = static_cast<Batch<In>&>(any);
     auto& out = output_.collector();
-    for_each_record(batch, cursor, out, [&](std::size_t i) { out.collect(f_(std::move(batch.values[i]))); });
+    for_each_record(batch, cursor, out,
+                    [&](std::size_t i) { out.collect(f_(std::move(batch.values[i]))); });
   }
   std::vector<TaggedOutput> outputs() override { return {{"", &output_}}; }
 
@@ -65,7 +66,8 @@ class FlatMapOperator final : public Operator {
   void on_batch(std::uint32_t, AnyBatch& any, Cursor& cursor) override {
     auto& batch = static_cast<Batch<In>&>(any);
     auto& out = output_.collector();
-    for_each_record(batch, cursor, out, [&](std::size_t i) { f_(std::move(batch.values[i]), out); });
+    for_each_record(batch, cursor, out,
+                    [&](std::size_t i) { f_(std::move(batch.values[i]), out); });
   }
   std::vector<TaggedOutput> outputs() override { return {{"", &output_}}; }
 

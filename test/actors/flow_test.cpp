@@ -1,10 +1,10 @@
-#include <catch2/catch.hpp>
-
 #include <algorithm>
 #include <map>
 #include <numeric>
 #include <set>
 #include <stdexcept>
+
+#include <catch2/catch.hpp>
 
 #include "test/actors/gated_source.hpp"
 #include "test/actors/local_cluster.hpp"
@@ -25,8 +25,8 @@ WEIR_FIELDS(Total, key, count, largest, listed)
 struct KeepTotals final : KeyedProcessFunction<std::uint64_t, std::uint64_t, Total> {
   void open(RuntimeContext& context) override {
     count_ = context.state(ValueStateDescriptor<std::uint64_t>{"count"});
-    largest_ = context.reducing_state(
-        ReducingStateDescriptor<std::uint64_t>{"largest", [](auto a, auto b) { return std::max(a, b); }});
+    largest_ = context.reducing_state(ReducingStateDescriptor<std::uint64_t>{
+        "largest", [](auto a, auto b) { return std::max(a, b); }});
     seen_ = context.list_state(ListStateDescriptor<std::uint64_t>{"seen"});
   }
   void process_element(const std::uint64_t& value, Context&, Collector<Total>&) override {
@@ -90,7 +90,8 @@ TEST_CASE("a job runs to the end of its input and finishes", "[actors]") {
   TestJob test;
   cluster.libraries().add("totals", test.function());
   test.gate->open_to(records);
-  const auto job = cluster.submit("totals", {{"state.backend", backend}, {"parallelism.default", parallelism}});
+  const auto job =
+      cluster.submit("totals", {{"state.backend", backend}, {"parallelism.default", parallelism}});
   INFO((job ? "" : job.error().what));
   REQUIRE(job);
   const auto end = cluster.wait_for_end(*job);
@@ -110,8 +111,8 @@ TEST_CASE("a savepoint of any backend and parallelism restores on any other", "[
   const auto job = cluster.submit("first", {{"state.backend", from}, {"parallelism.default", p}});
   REQUIRE(job);
   wait_for_records(cluster, *job, records / 2);
-  const auto savepoint =
-      cluster.request<TriggerSavepointSuccess>(TriggerSavepoint{*job, directory.path() + "/savepoints"});
+  const auto savepoint = cluster.request<TriggerSavepointSuccess>(
+      TriggerSavepoint{*job, directory.path() + "/savepoints"});
   INFO((savepoint ? "" : savepoint.error().what) << cluster.log());
   REQUIRE(savepoint);
   REQUIRE(cluster.request<CancellationSuccess>(CancelJob{*job}));
@@ -123,8 +124,8 @@ TEST_CASE("a savepoint of any backend and parallelism restores on any other", "[
       TestJob second;
       cluster.libraries().add("second", second.function());
       second.gate->open_to(records);
-      const auto restored =
-          cluster.submit("second", {{"state.backend", to}, {"parallelism.default", q}}, savepoint->path);
+      const auto restored = cluster.submit(
+          "second", {{"state.backend", to}, {"parallelism.default", q}}, savepoint->path);
       INFO((restored ? "" : restored.error().what));
       REQUIRE(restored);
       const auto end = cluster.wait_for_end(*restored);
@@ -145,7 +146,8 @@ TEST_CASE("a job whose function throws restarts from its last checkpoint", "[act
     gated(env, test.gate, records)
         .uid("numbers")
         .map([fuse](std::uint64_t value) {
-          if (value == records / 2 + 7 && fuse->exchange(false)) throw std::runtime_error("a fuse blew");
+          if (value == records / 2 + 7 && fuse->exchange(false))
+            throw std::runtime_error("a fuse blew");
           return value;
         })
         .uid("fuse")
@@ -191,14 +193,14 @@ TEST_CASE("stop ends the job with a savepoint from which it goes on exactly once
   wait_for_records(cluster, *job, records / 2);
   std::string savepoint;
   if (cancel) {
-    const auto cancelled =
-        cluster.request<CancellationSuccess>(CancelJobWithSavepoint{*job, directory.path() + "/savepoints"});
+    const auto cancelled = cluster.request<CancellationSuccess>(
+        CancelJobWithSavepoint{*job, directory.path() + "/savepoints"});
     INFO((cancelled ? "" : cancelled.error().what) << cluster.log());
     REQUIRE(cancelled);
     savepoint = cancelled->savepoint;
   } else {
-    const auto stopped =
-        cluster.request<StoppingSuccess>(StopJobWithSavepoint{*job, directory.path() + "/savepoints", drain});
+    const auto stopped = cluster.request<StoppingSuccess>(
+        StopJobWithSavepoint{*job, directory.path() + "/savepoints", drain});
     INFO((stopped ? "" : stopped.error().what) << cluster.log());
     REQUIRE(stopped);
     savepoint = stopped->savepoint;
@@ -224,9 +226,11 @@ TEST_CASE("checkpoints are deleted when the job finishes, unless retained", "[ac
   TestJob test;
   cluster.libraries().add("totals", test.function());
   test.gate->open_to(records / 2);
-  Settings settings{{"state.backend", "fs"}, {"state.checkpoints.dir", directory.path() + "/checkpoints"}};
+  Settings settings{{"state.backend", "fs"},
+                    {"state.checkpoints.dir", directory.path() + "/checkpoints"}};
   if (retained)
-    settings["execution.checkpointing.externalized-checkpoint-retention"] = "RETAIN_ON_CANCELLATION";
+    settings["execution.checkpointing.externalized-checkpoint-retention"] =
+        "RETAIN_ON_CANCELLATION";
   const auto job = cluster.submit("totals", settings);
   INFO((job ? "" : job.error().what));
   REQUIRE(job);

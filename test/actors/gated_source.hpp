@@ -35,7 +35,8 @@ class Gate {
 /// Emits 0, 1, 2, ... up to `count`, as far as the gate is open; its position is operator state.
 class GatedSource final : public SourceOperator {
  public:
-  GatedSource(std::shared_ptr<Gate> gate, std::uint64_t count) : gate_(std::move(gate)), count_(count) {}
+  GatedSource(std::shared_ptr<Gate> gate, std::uint64_t count)
+      : gate_(std::move(gate)), count_(count) {}
   Status open(OperatorContext& context) override {
     WEIR_TRY_ASSIGN(state, context.operator_state().list_state<std::uint64_t>("position"));
     state_ = state;
@@ -44,7 +45,8 @@ class GatedSource final : public SourceOperator {
     return {};
   }
   PollResult poll() override {
-    while (next_ < count_ && next_ < gate_->limit() && !output_.full()) output_.collector().collect(next_++);
+    while (next_ < count_ && next_ < gate_->limit() && !output_.full())
+      output_.collector().collect(next_++);
     if (next_ == count_) return PollResult::end;
     return next_ < gate_->limit() ? PollResult::more : PollResult::nothing_now;
   }
@@ -63,8 +65,10 @@ class GatedSource final : public SourceOperator {
 };
 
 /// The indices 0 up to `count`, as far as `gate` is open.
-inline DataStream<std::uint64_t> gated(StreamEnvironment& env, std::shared_ptr<Gate> gate, std::uint64_t count) {
-  auto stream = env.add_source<std::uint64_t>("gated", [=] { return std::make_unique<GatedSource>(gate, count); });
+inline DataStream<std::uint64_t> gated(StreamEnvironment& env, std::shared_ptr<Gate> gate,
+                                       std::uint64_t count) {
+  auto stream = env.add_source<std::uint64_t>(
+      "gated", [=] { return std::make_unique<GatedSource>(gate, count); });
   stream.set_parallelism(1);
   return stream;
 }

@@ -1,13 +1,13 @@
 #pragma once
 
-#include <caf/all.hpp>
-
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include <caf/all.hpp>
 
 #include "actors/client_gateway.hpp"
 #include "actors/process.hpp"
@@ -48,12 +48,16 @@ class LocalCluster {
     seams.executor = &executor_;
     seams.delivery = &delivery_;
     seams.libraries = &libraries_;
-    seams.make_backend = [](const Configuration& configuration) -> Result<std::shared_ptr<StateBackend>> {
+    seams.make_backend =
+        [](const Configuration& configuration) -> Result<std::shared_ptr<StateBackend>> {
       switch (configuration.state_backend().kind) {
-        case StateBackendKind::jobmanager: return std::make_shared<MemoryStateBackend>();
+        case StateBackendKind::jobmanager:
+          return std::make_shared<MemoryStateBackend>();
         case StateBackendKind::filesystem:
-          return std::make_shared<FsStateBackend>(configuration.state_backend().inline_threshold_bytes);
-        case StateBackendKind::rocksdb: return std::make_shared<RocksDBStateBackend>(RocksDBStateBackend::Options{});
+          return std::make_shared<FsStateBackend>(
+              configuration.state_backend().inline_threshold_bytes);
+        case StateBackendKind::rocksdb:
+          return std::make_shared<RocksDBStateBackend>(RocksDBStateBackend::Options{});
       }
       return error(Errc::unsupported, "no such backend");
     };
@@ -81,8 +85,10 @@ class LocalCluster {
   CheckpointStorage& storage() { return *storage_; }
 
   /// Builds the plan as a client does and submits the job.
-  Result<JobId> submit(const std::string& job, std::map<std::string, std::string> configuration = {},
-                       std::string restore_directory = {}, std::vector<std::string> arguments = {}) {
+  Result<JobId> submit(const std::string& job,
+                       std::map<std::string, std::string> configuration = {},
+                       std::string restore_directory = {},
+                       std::vector<std::string> arguments = {}) {
     JobSubmission submission;
     submission.id = JobId{random_.next(), random_.next()};
     submission.name = job;
@@ -101,7 +107,9 @@ class LocalCluster {
   Result<R> request(M message) {
     return client_->request<R>(std::move(message), std::chrono::minutes(2));
   }
-  Result<JobDetails> details(const JobId& job) { return request<JobDetails>(RequestJobDetails{job}); }
+  Result<JobDetails> details(const JobId& job) {
+    return request<JobDetails>(RequestJobDetails{job});
+  }
   /// Asks until `holds(details)`, or until the job has ended.
   JobDetails wait_until(const JobId& job, const std::function<bool(const JobDetails&)>& holds) {
     for (;;) {

@@ -1,9 +1,9 @@
-#include <catch2/catch.hpp>
-
 #include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 #include "test/actors/gated_source.hpp"
 #include "test/actors/stepped_cluster.hpp"
@@ -42,7 +42,8 @@ class CommittingSink final : public Operator {
   Status notify_checkpoint_complete(CheckpointId, SnapshotKind kind) override {
     if (kind == SnapshotKind::savepoint) return {};
     into_->sums.insert(into_->sums.end(), state_->get().begin(), state_->get().end());
-    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(state_->get().size()));
+    pending_.erase(pending_.begin(),
+                   pending_.begin() + static_cast<std::ptrdiff_t>(state_->get().size()));
     state_->clear();
     return {};
   }
@@ -73,34 +74,44 @@ class Story {
     WEIR_TRY_ASSIGN(first, submit({}, 0, std::make_shared<Committed>()));
     WEIR_TRY(read_to(first, records / 2));
     WEIR_TRY_ASSIGN(list, cluster_.request<JobList>(ListJobs{}));
-    WEIR_TRY(expect(list.jobs.size() == 1 && list.jobs[0].state == JobState::running, "one job is listed as RUNNING"));
+    WEIR_TRY(expect(list.jobs.size() == 1 && list.jobs[0].state == JobState::running,
+                    "one job is listed as RUNNING"));
 
     WEIR_TRY_ASSIGN(checkpoint, cluster_.request<CheckpointCompleted>(RequestCheckpoint{first.id}));
     WEIR_TRY(expect(cluster_.run_until([&] { return first.committed->sums.size() == records / 2; }),
                     "a completed checkpoint commits what came before it"));
-    WEIR_TRY(expect_details(first, [](const JobDetails& now) { return now.checkpoints.completed == 1; },
-                            "the details count the completed checkpoint"));
+    WEIR_TRY(expect_details(
+        first, [](const JobDetails& now) { return now.checkpoints.completed == 1; },
+        "the details count the completed checkpoint"));
 
-    WEIR_TRY_ASSIGN(savepoint, cluster_.request<TriggerSavepointSuccess>(TriggerSavepoint{first.id, "/savepoints"}));
-    WEIR_TRY_ASSIGN(disposed, cluster_.request<DisposeSavepointSuccess>(DisposeSavepoint{savepoint.path}));
-    WEIR_TRY(expect(!cluster_.storage->files.contains(savepoint.path + "/_metadata"), "a disposed savepoint is gone"));
+    WEIR_TRY_ASSIGN(savepoint, cluster_.request<TriggerSavepointSuccess>(
+                                   TriggerSavepoint{first.id, "/savepoints"}));
+    WEIR_TRY_ASSIGN(disposed,
+                    cluster_.request<DisposeSavepointSuccess>(DisposeSavepoint{savepoint.path}));
+    WEIR_TRY(expect(!cluster_.storage->files.contains(savepoint.path + "/_metadata"),
+                    "a disposed savepoint is gone"));
 
     // A savepoint without a place fails with that reason and nothing else.
     const auto refused = cluster_.request<TriggerSavepointSuccess>(TriggerSavepoint{first.id, ""});
-    WEIR_TRY(expect(!refused && refused.error().what.contains("no savepoint directory"), "a savepoint needs a directory"));
+    WEIR_TRY(expect(!refused && refused.error().what.contains("no savepoint directory"),
+                    "a savepoint needs a directory"));
 
     // A task cannot write its share: it declines, the stop fails with its reason, the sources go on.
     cluster_.storage->failing_prefix = "create /refused/";
-    const auto failed = cluster_.request<StoppingSuccess>(StopJobWithSavepoint{first.id, "/refused", false});
-    WEIR_TRY(expect(!failed && failed.error().what.contains("injected"), "a declined savepoint fails with the task's reason"));
+    const auto failed =
+        cluster_.request<StoppingSuccess>(StopJobWithSavepoint{first.id, "/refused", false});
+    WEIR_TRY(expect(!failed && failed.error().what.contains("injected"),
+                    "a declined savepoint fails with the task's reason"));
     WEIR_TRY(read_to(first, records / 2 + 100));
 
-    WEIR_TRY_ASSIGN(stopped, cluster_.request<StoppingSuccess>(StopJobWithSavepoint{first.id, "/savepoints", false}));
+    WEIR_TRY_ASSIGN(stopped, cluster_.request<StoppingSuccess>(
+                                 StopJobWithSavepoint{first.id, "/savepoints", false}));
     WEIR_TRY(expect_end(first, JobState::finished));
 
     WEIR_TRY_ASSIGN(second, submit(stopped.savepoint, records / 2 + 100, first.committed));
     WEIR_TRY(read_to(second, records / 2 + 150));
-    WEIR_TRY_ASSIGN(cancelled, cluster_.request<CancellationSuccess>(CancelJobWithSavepoint{second.id, "/savepoints"}));
+    WEIR_TRY_ASSIGN(cancelled, cluster_.request<CancellationSuccess>(
+                                   CancelJobWithSavepoint{second.id, "/savepoints"}));
     WEIR_TRY(expect_end(second, JobState::canceled));
 
     WEIR_TRY_ASSIGN(third, submit(cancelled.savepoint, records / 2 + 150, first.committed));
@@ -110,19 +121,24 @@ class Story {
     WEIR_TRY_ASSIGN(fourth, submit(cancelled.savepoint, records / 2 + 150, first.committed));
     fourth.gate->open_to(records);
     WEIR_TRY(expect_end(fourth, JobState::finished));
-    WEIR_TRY(expect(sorted(first.committed->sums) == sorted(model()), "every record's running sum is committed once"));
+    WEIR_TRY(expect(sorted(first.committed->sums) == sorted(model()),
+                    "every record's running sum is committed once"));
 
     WEIR_TRY_ASSIGN(drained, submit({}, 0, std::make_shared<Committed>()));
     WEIR_TRY(read_to(drained, 50));
-    WEIR_TRY_ASSIGN(ended, cluster_.request<StoppingSuccess>(StopJobWithSavepoint{drained.id, "/savepoints", true}));
+    WEIR_TRY_ASSIGN(ended, cluster_.request<StoppingSuccess>(
+                               StopJobWithSavepoint{drained.id, "/savepoints", true}));
     WEIR_TRY(expect_end(drained, JobState::finished));
 
-    WEIR_TRY_ASSIGN(fragile, submit({}, 0, std::make_shared<Committed>(), {{"execution.checkpointing.tolerable-failed-checkpoints", "0"},
-                                            {"state.checkpoints.dir", "/checkpoints"}}));
+    WEIR_TRY_ASSIGN(fragile, submit({}, 0, std::make_shared<Committed>(),
+                                    {{"execution.checkpointing.tolerable-failed-checkpoints", "0"},
+                                     {"state.checkpoints.dir", "/checkpoints"}}));
     WEIR_TRY(read_to(fragile, 50));
-    cluster_.storage->failing_prefix = "create_directories /checkpoints/" + to_string(fragile.id) + "/chk-";
+    cluster_.storage->failing_prefix =
+        "create_directories /checkpoints/" + to_string(fragile.id) + "/chk-";
     const auto untaken = cluster_.request<CheckpointCompleted>(RequestCheckpoint{fragile.id});
-    WEIR_TRY(expect(!untaken && untaken.error().what.contains("injected"), "a checkpoint without its directory fails"));
+    WEIR_TRY(expect(!untaken && untaken.error().what.contains("injected"),
+                    "a checkpoint without its directory fails"));
     WEIR_TRY(expect_end(fragile, JobState::failed));
 
     return expect(cluster_.run_until([&] { return cluster_.delivered["TaskEnded"] == deployed_; }),
@@ -146,7 +162,8 @@ class Story {
     return result;
   }
 
-  Result<Job> submit(const std::string& restore, std::uint64_t begin, std::shared_ptr<Committed> committed,
+  Result<Job> submit(const std::string& restore, std::uint64_t begin,
+                     std::shared_ptr<Committed> committed,
                      std::map<std::string, std::string> configuration = {}) {
     Job job;
     job.committed = std::move(committed);
@@ -156,9 +173,13 @@ class Story {
       gated(env, job.gate, records)
           .uid("numbers")
           .key_by([](const std::uint64_t& value) { return value % keys; })
-          .map_with_state<std::uint64_t>([](const std::uint64_t& value, std::uint64_t& sum) { return tagged(value, sum += value); })
+          .map_with_state<std::uint64_t>([](const std::uint64_t& value, std::uint64_t& sum) {
+            return tagged(value, sum += value);
+          })
           .uid("sums")
-          .add_sink("commit", true, [committed = job.committed] { return std::make_unique<CommittingSink>(committed); })
+          .add_sink(
+              "commit", true,
+              [committed = job.committed] { return std::make_unique<CommittingSink>(committed); })
           .uid("commit");
     });
     job.id = JobId{1, jobs_};
@@ -173,29 +194,35 @@ class Story {
     submission.plan = plan->describe();
     WEIR_TRY_ASSIGN(submitted, cluster_.request<SubmitJobSuccess>(SubmitJob{submission}));
     deployed_ += 3;  // one subtask of the source, two of the rest
-    WEIR_TRY(expect_details(job, [](const JobDetails& now) { return now.overview.state == JobState::running; },
-                            "a submitted job runs"));
+    WEIR_TRY(expect_details(
+        job, [](const JobDetails& now) { return now.overview.state == JobState::running; },
+        "a submitted job runs"));
     return job;
   }
   /// Lets the job read the indices below `limit` and waits until it has.
   Status read_to(const Job& job, std::uint64_t limit) {
     job.gate->open_to(limit);
-    return expect_details(job, [&](const JobDetails& now) { return now.operators[1].records_in >= limit - job.begin; },
-                          "the job reads as far as it may");
+    return expect_details(
+        job,
+        [&](const JobDetails& now) { return now.operators[1].records_in >= limit - job.begin; },
+        "the job reads as far as it may");
   }
-  Status expect_details(const Job& job, const std::function<bool(const JobDetails&)>& holds, const std::string& what) {
+  Status expect_details(const Job& job, const std::function<bool(const JobDetails&)>& holds,
+                        const std::string& what) {
     const MonotonicTime end = cluster_.now() + std::chrono::minutes(1);
     for (;;) {
       WEIR_TRY_ASSIGN(details, cluster_.request<JobDetails>(RequestJobDetails{job.id}));
       if (holds(details)) return {};
       if (is_terminal(details.overview.state) || cluster_.now() > end) return expect(false, what);
       const MonotonicTime next = cluster_.now() + std::chrono::milliseconds(100);
-      if (!cluster_.run_until([&] { return cluster_.now() >= next; })) return expect(false, what + " (nothing moves)");
+      if (!cluster_.run_until([&] { return cluster_.now() >= next; }))
+        return expect(false, what + " (nothing moves)");
     }
   }
   Status expect_end(const Job& job, JobState state) {
-    return expect_details(job, [&](const JobDetails& now) { return now.overview.state == state; },
-                          "the job ends as " + std::string(enumerator_name(state)));
+    return expect_details(
+        job, [&](const JobDetails& now) { return now.overview.state == state; },
+        "the job ends as " + std::string(enumerator_name(state)));
   }
 
   SteppedCluster& cluster_;
@@ -218,17 +245,36 @@ TEST_CASE("without any one of the protocol's messages the flow fails", "[actors]
     delivered = cluster.delivered;
   }
   // The story must need every message that there is.
-  for (const std::string name :
-       {"SubmitJob", "ListJobs", "RequestJobDetails", "CancelJob", "TriggerSavepoint", "TriggerSavepointSuccess",
-        "TriggerSavepointFailure", "CancelJobWithSavepoint", "StopJobWithSavepoint", "DisposeSavepoint", "RequestCheckpoint",
-        "TriggerCheckpoint", "AcknowledgeCheckpoint", "DeclineCheckpoint", "NotifyCheckpointComplete",
-        "NotifyCheckpointAborted", "SubmitTask", "StartTask", "CancelTask", "DrainTask", "UpdateTaskState",
-        "RegisterTaskManager", "Heartbeat"})
+  for (const std::string name : {"SubmitJob",
+                                 "ListJobs",
+                                 "RequestJobDetails",
+                                 "CancelJob",
+                                 "TriggerSavepoint",
+                                 "TriggerSavepointSuccess",
+                                 "TriggerSavepointFailure",
+                                 "CancelJobWithSavepoint",
+                                 "StopJobWithSavepoint",
+                                 "DisposeSavepoint",
+                                 "RequestCheckpoint",
+                                 "TriggerCheckpoint",
+                                 "AcknowledgeCheckpoint",
+                                 "DeclineCheckpoint",
+                                 "NotifyCheckpointComplete",
+                                 "NotifyCheckpointAborted",
+                                 "SubmitTask",
+                                 "StartTask",
+                                 "CancelTask",
+                                 "DrainTask",
+                                 "UpdateTaskState",
+                                 "RegisterTaskManager",
+                                 "Heartbeat"})
     CHECK(delivered.contains(name));
   for (const auto& [name, count] : delivered) {
-    SteppedCluster cluster([&name](const DeliveryRecord& record) { return record.message == name; });
+    SteppedCluster cluster(
+        [&name](const DeliveryRecord& record) { return record.message == name; });
     const Status told = Story(cluster).run();
-    INFO("without " << name << ", which was delivered " << count << " times, the flow went on to its end");
+    INFO("without " << name << ", which was delivered " << count
+                    << " times, the flow went on to its end");
     CHECK_FALSE(told);
   }
 }

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <caf/all.hpp>
-#include <caf/scheduler/test_coordinator.hpp>
-
 #include <deque>
 #include <functional>
 #include <map>
@@ -10,6 +7,9 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
 
 #include "actors/process.hpp"
 #include "api/weir/weir.hpp"
@@ -25,7 +25,8 @@ namespace weir::test {
 class SteppedCluster {
  public:
   /// `drop` decides which control messages are lost on delivery.
-  explicit SteppedCluster(std::function<bool(const DeliveryRecord&)> drop = {}, std::uint32_t slots = 4)
+  explicit SteppedCluster(std::function<bool(const DeliveryRecord&)> drop = {},
+                          std::uint32_t slots = 4)
       : delivery_(clock_, [](const std::string&) {}) {
     delivery_.set_filter([this, drop = std::move(drop)](const DeliveryRecord& record) {
       const bool lost = drop && drop(record);
@@ -70,22 +71,28 @@ class SteppedCluster {
   Result<R> request(M message, std::chrono::milliseconds limit = std::chrono::minutes(2)) {
     auto answer = std::make_shared<std::optional<Result<R>>>();
     // The address is an argument because CAF 0.17 dereferences a null tuple for actors that have none.
-    const auto client = [this, answer, limit, message](caf::event_based_actor* self, const JobManagerInterface& to) {
+    const auto client = [this, answer, limit, message](caf::event_based_actor* self,
+                                                       const JobManagerInterface& to) {
       self->request(to, limit, Envelope<M>{client_endpoint(), job_manager_endpoint(), message})
           .then(
               [this, answer](const Envelope<Reply<R>>& reply) {
-                if (!delivery_.admit(reply)) *answer = error(Errc::timed_out, "the answer was lost");
-                else if (reply.message.value) *answer = *reply.message.value;
-                else *answer = std::unexpected(reply.message.error);
+                if (!delivery_.admit(reply))
+                  *answer = error(Errc::timed_out, "the answer was lost");
+                else if (reply.message.value)
+                  *answer = *reply.message.value;
+                else
+                  *answer = std::unexpected(reply.message.error);
               },
               [answer](const caf::error&) { *answer = error(Errc::timed_out, "no answer"); });
     };
     system_->spawn(client, process_->job_manager());
-    if (!run_until([&] { return answer->has_value(); }, limit * 2)) return error(Errc::timed_out, "nothing moves");
+    if (!run_until([&] { return answer->has_value(); }, limit * 2))
+      return error(Errc::timed_out, "nothing moves");
     return std::move(**answer);
   }
   /// Runs until `holds()`; false if it does not within `limit` of virtual time.
-  bool run_until(const std::function<bool()>& holds, std::chrono::milliseconds limit = std::chrono::minutes(2)) {
+  bool run_until(const std::function<bool()>& holds,
+                 std::chrono::milliseconds limit = std::chrono::minutes(2)) {
     const MonotonicTime end = clock_.now() + limit;
     while (!holds()) {
       if (clock_.now() > end) return false;
@@ -105,10 +112,12 @@ class SteppedCluster {
    public:
     MonotonicTime now() const override {
       if (scheduler == nullptr) return {};
-      return MonotonicTime(std::chrono::duration_cast<std::chrono::nanoseconds>(scheduler->clock().now().time_since_epoch()));
+      return MonotonicTime(std::chrono::duration_cast<std::chrono::nanoseconds>(
+          scheduler->clock().now().time_since_epoch()));
     }
     WallTime wall_now() const override {
-      return WallTime(std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()));
+      return WallTime(
+          std::chrono::duration_cast<std::chrono::milliseconds>(now().time_since_epoch()));
     }
     caf::scheduler::test_coordinator* scheduler = nullptr;
   };

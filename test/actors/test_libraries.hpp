@@ -16,10 +16,14 @@ namespace weir::test {
 /// Jobs that are functions of the test, in place of job libraries.
 class TestLibraries final : public JobLibraries {
  public:
-  explicit TestLibraries(std::string working_directory) : working_directory_(std::move(working_directory)) {}
-  void add(const std::string& name, std::function<void(StreamEnvironment&)> job) { jobs_[name] = std::move(job); }
-  Result<std::shared_ptr<const Plan>> build_plan(const std::string& library, const std::vector<std::string>& arguments,
-                                                 const std::map<std::string, std::string>& settings) override {
+  explicit TestLibraries(std::string working_directory)
+      : working_directory_(std::move(working_directory)) {}
+  void add(const std::string& name, std::function<void(StreamEnvironment&)> job) {
+    jobs_[name] = std::move(job);
+  }
+  Result<std::shared_ptr<const Plan>> build_plan(
+      const std::string& library, const std::vector<std::string>& arguments,
+      const std::map<std::string, std::string>& settings) override {
     const auto configuration = Configuration::from_map(settings, "test");
     StreamEnvironment env(arguments, configuration->execution().parallelism, working_directory_);
     jobs_.at(library)(env);

@@ -1,8 +1,9 @@
 #include "cli/command_line.hpp"
 
-#include <catch2/catch.hpp>
 #include <string>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 #include "cli/completion.hpp"
 
@@ -34,11 +35,16 @@ std::string refused(const Words& words) {
 
 }  // namespace
 
-TEST_CASE("options of run stand before the library and every word behind it is the job's", "[cli]") {
-  const auto run = parsed<RunCommand>({"run", "-s", "latest", "-n", "-p", "3", "-d", "-D",
-                                       "state.backend=rocksdb", "--name", "other", "--trace", "t",
-                                       "--json", "-v", "--config", "c.yaml", "job.so", "-p", "9",
-                                       "--help", "--", "-D"});
+TEST_CASE("options of run stand before the library and every word behind it is the job's",
+          "[cli]") {
+  const auto run = parsed<RunCommand>({"run",      "-s",     "latest",
+                                       "-n",       "-p",     "3",
+                                       "-d",       "-D",     "state.backend=rocksdb",
+                                       "--name",   "other",  "--trace",
+                                       "t",        "--json", "-v",
+                                       "--config", "c.yaml", "job.so",
+                                       "-p",       "9",      "--help",
+                                       "--",       "-D"});
   CHECK(run.restore == "latest");
   CHECK(run.allow_non_restored_state);
   CHECK(run.detached);
@@ -54,9 +60,9 @@ TEST_CASE("options of run stand before the library and every word behind it is t
 }
 
 TEST_CASE("run takes Flink's long names and values behind an equals sign", "[cli]") {
-  const auto run = parsed<RunCommand>({"run", "--fromSavepoint=/tmp/s p", "--allowNonRestoredState",
-                                       "--parallelism=2", "--detached", "-Dparallelism.default=5",
-                                       "j.so"});
+  const auto run =
+      parsed<RunCommand>({"run", "--fromSavepoint=/tmp/s p", "--allowNonRestoredState",
+                          "--parallelism=2", "--detached", "-Dparallelism.default=5", "j.so"});
   CHECK(run.restore == "/tmp/s p");
   CHECK(run.allow_non_restored_state);
   CHECK(run.detached);
@@ -65,8 +71,8 @@ TEST_CASE("run takes Flink's long names and values behind an equals sign", "[cli
 }
 
 TEST_CASE("-D repeats and the last one wins", "[cli]") {
-  const auto run = parsed<RunCommand>({"run", "-D", "parallelism.default=2", "-D",
-                                       "parallelism.default=4", "j.so"});
+  const auto run = parsed<RunCommand>(
+      {"run", "-D", "parallelism.default=2", "-D", "parallelism.default=4", "j.so"});
   CHECK(run.common.settings.execution().parallelism == 4);
 }
 
@@ -77,9 +83,9 @@ TEST_CASE("words of run may be the names of verbs", "[cli]") {
 }
 
 TEST_CASE("options of the other verbs stand before or behind their words", "[cli]") {
-  for (const Words& words : {Words{"savepoint", "--json", id, "dir"},
-                             Words{"savepoint", id, "--json", "dir"},
-                             Words{"savepoint", id, "dir", "--json"}}) {
+  for (const Words& words :
+       {Words{"savepoint", "--json", id, "dir"}, Words{"savepoint", id, "--json", "dir"},
+        Words{"savepoint", id, "dir", "--json"}}) {
     const auto savepoint = parsed<SavepointCommand>(words);
     CHECK(savepoint.common.json);
     CHECK(savepoint.job == id);
@@ -102,17 +108,17 @@ TEST_CASE("cancel -s takes a directory if another word stands behind it", "[cli]
   const auto plain = parsed<CancelCommand>({"cancel", id});
   CHECK_FALSE(plain.with_savepoint);
   CHECK(plain.job == id);
-  for (const Words& words : {Words{"cancel", "-s", id}, Words{"cancel", id, "-s"},
-                             Words{"cancel", "-s", "--json", id},
-                             Words{"cancel", id, "--withSavepoint"}}) {
+  for (const Words& words :
+       {Words{"cancel", "-s", id}, Words{"cancel", id, "-s"}, Words{"cancel", "-s", "--json", id},
+        Words{"cancel", id, "--withSavepoint"}}) {
     const auto cancel = parsed<CancelCommand>(words);
     CHECK(cancel.with_savepoint);
     CHECK(cancel.job == id);
     CHECK(cancel.target.empty());
   }
-  for (const Words& words : {Words{"cancel", "-s", "dir", id}, Words{"cancel", id, "-s", "dir"},
-                             Words{"cancel", "--withSavepoint=dir", id},
-                             Words{"cancel", "-s", "dir", "--json", id}}) {
+  for (const Words& words :
+       {Words{"cancel", "-s", "dir", id}, Words{"cancel", id, "-s", "dir"},
+        Words{"cancel", "--withSavepoint=dir", id}, Words{"cancel", "-s", "dir", "--json", id}}) {
     const auto cancel = parsed<CancelCommand>(words);
     CHECK(cancel.with_savepoint);
     CHECK(cancel.job == id);

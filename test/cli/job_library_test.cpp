@@ -1,12 +1,12 @@
 #include "cli/job_library.hpp"
 
-#include <unistd.h>
-
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
 
 #include "cli/compile.hpp"
 #include "cli/elf_file.hpp"
@@ -44,9 +44,10 @@ std::string compile_c(const std::string& directory, const std::string& name,
 /// A library with a descriptor of this version and compiler, and with an entry that is never called.
 std::string descriptor_source(std::uint32_t version, const std::string& magic = "WEIRJOB",
                               const std::string& compiler = __VERSION__) {
-  return "struct { char magic[8]; unsigned version; const char *compiler, *name; void (*entry)(void*); }\n"
-         "const weir_job_descriptor = {\"" + magic + "\", " + std::to_string(version) + ", \"" +
-         compiler + "\", \"sample\", 0};\n";
+  return "struct { char magic[8]; unsigned version; const char *compiler, *name; void "
+         "(*entry)(void*); }\n"
+         "const weir_job_descriptor = {\"" +
+         magic + "\", " + std::to_string(version) + ", \"" + compiler + "\", \"sample\", 0};\n";
 }
 
 struct Fixture {
@@ -128,10 +129,11 @@ TEST_CASE("a job library that was cut off anywhere is refused and does no harm",
 
 TEST_CASE("no flipped bit in a job library's tables leads astray", "[cli]") {
   Fixture f;
-  std::string bytes = read(compile_c(f.directory.path(), "job.so",
-                                     descriptor_source(job_abi_version), "-shared -fPIC"));
+  std::string bytes = read(
+      compile_c(f.directory.path(), "job.so", descriptor_source(job_abi_version), "-shared -fPIC"));
   // The headers of file and segments, and those of sections at the end; any verdict will do.
-  for (std::size_t at = 0; at < bytes.size(); at += at < 1024 || at + 2048 > bytes.size() ? 1 : 64) {
+  for (std::size_t at = 0; at < bytes.size();
+       at += at < 1024 || at + 2048 > bytes.size() ? 1 : 64) {
     for (int bit = 0; bit < 8; ++bit) {
       bytes[at] = static_cast<char>(bytes[at] ^ (1 << bit));
       (void)check_job_library(bytes, "job.so");
@@ -215,7 +217,8 @@ TEST_CASE("headers and library are found in a source tree and below a prefix", "
   const test::TemporaryDirectory directory;
   const std::string root = directory.path();
   const auto make = [&](const std::string& path) {
-    REQUIRE(std::system(("mkdir -p $(dirname " + root + path + ") && touch " + root + path).c_str()) == 0);
+    REQUIRE(std::system(
+                ("mkdir -p $(dirname " + root + path + ") && touch " + root + path).c_str()) == 0);
   };
   make("/src/api/weir/weir.hpp");
   make("/src/build/libweir.so");

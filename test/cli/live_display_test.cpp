@@ -14,10 +14,11 @@ using Catch::Matchers::Contains;
 JobDetails details(std::uint64_t records) {
   JobDetails result;
   result.overview = {{1, 2}, "words", JobState::running, 2, 1'000, 0, 0};
-  result.operators = {{"source", "lines", 2, 0, records, 0}, {"sink", "files", 1, records, 0, 2048}};
+  result.operators = {{"source", "lines", 2, 0, records, 0},
+                      {"sink", "files", 1, records, 0, 2048}};
   result.checkpoints.completed = 3;
-  result.checkpoints.last_completed = CheckpointSummary{{3}, SnapshotKind::checkpoint, "/c/chk-3",
-                                                        2'000, 500, 4096};
+  result.checkpoints.last_completed =
+      CheckpointSummary{{3}, SnapshotKind::checkpoint, "/c/chk-3", 2'000, 500, 4096};
   result.log_file = "/log";
   return result;
 }
@@ -36,14 +37,16 @@ constexpr WallTime wall{4s};
 
 }  // namespace
 
-TEST_CASE("live lines show rates, state and the last checkpoint, each time in the same place", "[cli]") {
+TEST_CASE("live lines show rates, state and the last checkpoint, each time in the same place",
+          "[cli]") {
   Terminal terminal;
   terminal.display.show(details(0), start, wall);
-  CHECK_THAT(terminal.take(), Contains("words") && Contains("RUNNING for 3.0 s") && Contains("lines") &&
-                                  Contains("0 records/s") && Contains("2.0 KB") &&
-                                  Contains("last: 3, 4.0 KB, 1.5 s ago"));
+  CHECK_THAT(terminal.take(), Contains("words") && Contains("RUNNING for 3.0 s") &&
+                                  Contains("lines") && Contains("0 records/s") &&
+                                  Contains("2.0 KB") && Contains("last: 3, 4.0 KB, 1.5 s ago"));
   terminal.display.show(details(3'000), start + 2s, wall);
-  CHECK_THAT(terminal.take(), Catch::Matchers::StartsWith("\033[4A\033[J") && Contains("1,500 records/s"));
+  CHECK_THAT(terminal.take(),
+             Catch::Matchers::StartsWith("\033[4A\033[J") && Contains("1,500 records/s"));
   SECTION("a number that stands still for a while means idle") {
     terminal.display.show(details(3'000), start + 3s, wall);
     CHECK_THAT(terminal.take(), Contains("1,500 records/s"));
@@ -100,9 +103,9 @@ TEST_CASE("JSON is one line with the promised members", "[cli]") {
   plan.operators[0].source = true;
   plan.operators[1].uid = "sink";
   plan.edges.push_back({0, "", 1, 0, Partitioning::forward, {}});
-  CHECK_THAT(summary_json(job, plan),
-             Contains("\"state\":\"RUNNING\"") && Contains("\"records_in\":7") &&
-                 Contains("\"records_out\":7"));
+  CHECK_THAT(summary_json(job, plan), Contains("\"state\":\"RUNNING\"") &&
+                                          Contains("\"records_in\":7") &&
+                                          Contains("\"records_out\":7"));
   for (const auto& text : {details_json(job), summary_json(job, plan)})
     CHECK(text.find('\n') == text.size() - 1);
   CHECK_THAT(details_text(job), Contains("/log") && Contains("/c/chk-3"));

@@ -57,7 +57,8 @@ TEST_CASE("-s latest without a snapshot says where it looked", "[cli]") {
   CHECK_THAT(nowhere.error().what, Contains("state.checkpoints.dir"));
 }
 
-TEST_CASE("a job without transactional sinks passes over damaged checkpoints and says so", "[cli]") {
+TEST_CASE("a job without transactional sinks passes over damaged checkpoints and says so",
+          "[cli]") {
   World world{5, 6, 7};
   world.damage_data(7);
   world.damage_metadata(6);
@@ -72,8 +73,10 @@ TEST_CASE("a job without transactional sinks passes over damaged checkpoints and
 TEST_CASE("a job with a transactional sink stops at a damaged checkpoint and names both", "[cli]") {
   World world{5, 6};
   const bool in_metadata = GENERATE(false, true);
-  if (in_metadata) world.damage_metadata(6);
-  else world.damage_data(6);
+  if (in_metadata)
+    world.damage_metadata(6);
+  else
+    world.damage_data(6);
   const auto start = world.latest(true);
   REQUIRE_FALSE(start);
   CHECK(start.error().code == Errc::corruption);

@@ -1,13 +1,13 @@
 #include "network/gate.hpp"
 
+#include <future>
+#include <string>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
-#include <future>
-#include <string>
-#include <thread>
 
 #include "network/private_directory.hpp"
 #include "test/storage/temporary_directory.hpp"
@@ -52,11 +52,11 @@ SCENARIO("a gate hands on the connections of its own user", "[network]") {
   const std::string path = directory.path() + "/gate.sock";
   GIVEN("a gate") {
     std::promise<Socket> admitted;
-    auto gate = Gate::open(settings_for(path),
-                           [&](Socket peer) { admitted.set_value(std::move(peer)); });
+    auto gate =
+        Gate::open(settings_for(path), [&](Socket peer) { admitted.set_value(std::move(peer)); });
     REQUIRE(gate);
     THEN("its socket is for nobody else") {
-      struct stat found {};
+      struct stat found{};
       REQUIRE(::stat(path.c_str(), &found) == 0);
       CHECK((found.st_mode & 0777) == 0600);
     }
@@ -171,7 +171,9 @@ TEST_CASE("connecting tells a missing socket from a dead one", "[network]") {
   const test::TemporaryDirectory directory;
   const std::string path = directory.path() + "/gate.sock";
   CHECK(connect_to(path, patience).error().code == Errc::not_found);
-  { const auto listening = listen_at(path, 1); }
+  {
+    const auto listening = listen_at(path, 1);
+  }
   CHECK(connect_to(path, patience).error().code == Errc::unavailable);
 }
 

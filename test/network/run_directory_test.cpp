@@ -1,11 +1,11 @@
 #include "network/run_directory.hpp"
 
+#include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/filesystem.hpp>
 #include <catch2/catch.hpp>
-#include <fstream>
 
 #include "network/private_directory.hpp"
 #include "test/storage/temporary_directory.hpp"
@@ -26,7 +26,7 @@ class CountingRandom final : public Random {
 };
 
 mode_t mode_of(const std::string& path) {
-  struct stat found {};
+  struct stat found{};
   REQUIRE(::stat(path.c_str(), &found) == 0);
   return found.st_mode & 07777;
 }
@@ -106,7 +106,9 @@ TEST_CASE("a run directory lists its sockets and drops those of dead processes",
   CHECK(alive == *path + "/12-00000001.sock");
   const auto listening = listen_at(alive, 1);
   REQUIRE(listening);
-  { const auto closed = listen_at(dead, 1); }
+  {
+    const auto closed = listen_at(dead, 1);
+  }
   std::ofstream(*path + "/notes.txt") << "x";
 
   CHECK(directory.sockets() == std::vector{dead, alive});

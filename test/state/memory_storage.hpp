@@ -55,7 +55,7 @@ class MemoryStorage final : public CheckpointStorage {
   std::set<std::string> temporaries;    ///< created, neither published nor discarded
   std::vector<std::string> operations;  ///< such as "remove /d/f"
   std::string failing;                  ///< the operation that fails with `failure`
-  std::string failing_prefix;           ///< operations that begin like this fail as well; empty: none
+  std::string failing_prefix;  ///< operations that begin like this fail as well; empty: none
   Error failure{Errc::io_error, "injected"};
 
   void put(const std::string& path, std::string bytes) {
@@ -115,7 +115,8 @@ class MemoryStorage final : public CheckpointStorage {
   Status note(const std::string& operation) {
     operations.push_back(operation);
     if (operation == failing) return std::unexpected(failure);
-    if (!failing_prefix.empty() && operation.starts_with(failing_prefix)) return std::unexpected(failure);
+    if (!failing_prefix.empty() && operation.starts_with(failing_prefix))
+      return std::unexpected(failure);
     return {};
   }
 

@@ -5,18 +5,19 @@
 //   weir run numbered_lines.so --input FILE --output DIRECTORY [--rate LINES_PER_SECOND] [--hold-ms N]
 //
 // --hold-ms is how long each snapshot of a subtask takes: a wide window to be killed in.
-#include <weir/weir.hpp>
-
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <thread>
 
+#include <weir/weir.hpp>
+
 namespace {
 
 using namespace weir;
 
-class SlowToSnapshot final : public RichMapFunction<std::string, std::string>, public Checkpointed<std::uint64_t> {
+class SlowToSnapshot final : public RichMapFunction<std::string, std::string>,
+                             public Checkpointed<std::uint64_t> {
  public:
   explicit SlowToSnapshot(std::chrono::milliseconds hold) : hold_(hold) {}
   std::string map(const std::string& line) override {
@@ -46,7 +47,8 @@ WEIR_JOB(numbered_lines) {
       .uid("lines")
       .map(SlowToSnapshot(hold))
       .uid("slow")
-      .key_by([](const std::string& line) { return static_cast<std::uint32_t>(std::stoul(line) % 64); })
+      .key_by(
+          [](const std::string& line) { return static_cast<std::uint32_t>(std::stoul(line) % 64); })
       .map_with_state<std::uint64_t>([](const std::string& line, std::uint64_t& seen) {
         return line + '\t' + std::to_string(++seen);
       })

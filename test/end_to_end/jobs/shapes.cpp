@@ -2,14 +2,14 @@
 // user code. Numbers are generated, counted per key (number modulo 10) and printed or written to files.
 //
 //   weir run shapes.so [--shape NAME] [--numbers N] [--rate PER_SECOND] [--output DIRECTORY] [--at N]
-#include <weir/weir.hpp>
-
 #include <csignal>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include <weir/weir.hpp>
 
 namespace {
 
@@ -58,10 +58,13 @@ Number misbehave(const Number& number, const std::string& how, std::uint64_t at)
 
 template <class State>
 DataStream<std::string> count(const DataStream<Number>& numbers) {
-  return numbers.key_by([](const Number& number) { return static_cast<std::uint32_t>(number.value % 10); })
+  return numbers
+      .key_by([](const Number& number) { return static_cast<std::uint32_t>(number.value % 10); })
       .template map_with_state<State>([](const Number& number, State& state) {
-        if constexpr (requires { ++state.count; }) ++state.count;
-        else state.count += "x";
+        if constexpr (requires { ++state.count; })
+          ++state.count;
+        else
+          state.count += "x";
         return std::to_string(number.value);
       });
 }
@@ -107,6 +110,8 @@ WEIR_JOB(shapes) {
     lines = lines.map([](const std::string& line) { return line; });
     lines.uid("counts");
   }
-  auto sink = output.empty() ? lines.print() : lines.write_files(output, [](const std::string& line) { return line; });
+  auto sink = output.empty()
+                  ? lines.print()
+                  : lines.write_files(output, [](const std::string& line) { return line; });
   sink.uid("output");
 }
