@@ -17,7 +17,10 @@ constexpr std::chrono::milliseconds metrics_interval(100);
 constexpr std::chrono::milliseconds idle_metrics_interval(1);
 
 /// A restart would fail the same way.
-bool is_recoverable(const Error& failure) {
+/// `begun`: the job has got beyond its beginning. At its beginning, a missing input or an output that cannot
+/// be written is what somebody typed, and trying again does not help.
+bool is_recoverable(const Error& failure, bool begun) {
+  if (!begun && (failure.code == Errc::not_found || failure.code == Errc::io_error)) return false;
   return failure.code != Errc::state_incompatible && failure.code != Errc::corruption &&
          failure.code != Errc::invalid_argument && failure.code != Errc::already_exists;
 }
@@ -732,7 +735,10 @@ void StreamTask::aborted(CheckpointId id) {
 // ---- ending ---------------------------------------------------------------------------------------
 
 void StreamTask::fail(const Error& failure) {
-  if (!is_terminal(state_)) end(TaskState::failed, failure, is_recoverable(failure));
+  if (!is_terminal(state_))
+    end(TaskState::failed, failure,
+        is_recoverable(failure,
+                       state_ != TaskState::deploying || environment_.restore.has_value()));
 }
 
 void StreamTask::end(TaskState state, const Error& failure, bool recoverable) {

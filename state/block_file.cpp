@@ -143,10 +143,14 @@ Status BlockReader::load_window(std::uint64_t first, std::uint64_t count) {
   const std::uint64_t end =
       std::min((first + count) * block_size_bytes, block_file_bytes(payload_bytes_));
   window_count_ = 0;  // nothing is verified until all of it is
-  window_.resize_and_overwrite(end - begin, [&](char*, std::size_t size) { return size; });
+  // The size that the library hands to the function is no good: libstdc++ 12 passes the new capacity.
+  window_.resize_and_overwrite(end - begin, [&](char*, std::size_t) { return end - begin; });
+  WEIR_ASSERT(window_.size() == end - begin);
   WEIR_TRY_ASSIGN(got, file_->read_at(begin, window_.data(), window_.size()));
-  if (got != window_.size())
-    return check_size(path_, begin + got, block_file_bytes(payload_bytes_));
+  if (got != window_.size()) {
+    WEIR_TRY(check_size(path_, begin + got, block_file_bytes(payload_bytes_)));
+    return error(Errc::corruption, path_ + ": has changed while it was read");
+  }
   for (std::uint64_t i = 0; i < count; ++i) {
     const auto header = expected_header(file_id_, payload_bytes_, first + i);
     const std::string_view block =

@@ -135,7 +135,7 @@ class Process:
         try:
             self.popen.wait(deadline)
         except subprocess.TimeoutExpired:
-            raise Failed(f"{self.popen.args} still runs after {deadline:.0f} s; stderr: {self.err()}") from None
+            raise Failed(f"{self.popen.args} still runs after {deadline:.0f} s; stderr: {shorten(self.err())}") from None
         return Result(self.popen.returncode, self.out(), self.err())
 
 
