@@ -73,7 +73,7 @@ def words(place):
         refused(place.weir(verb, "-D", "state.backend", *job), 2, "KEY=VALUE")
     for value in ("0", "-1", "two", "40000"):
         refused(place.weir("run", f"--parallelism={value}", "no.so"), 2, re.compile("-p|parallelism"))
-    refused(place.weir("run", "-s"), 2, "-s", "value")
+    refused(place.weir("run", "-s"), 2, "--fromSavepoint", "value")
     refused(place.weir("run", "-p", "1", "-p", "2", "no.so"), 2, "more than once")
     for scheme in ("hdfs", "s3"):
         refused(place.weir("run", "-D", f"state.checkpoints.dir={scheme}://host/x", *word_count(place)), 2, scheme)

@@ -69,9 +69,9 @@ def json_answers(place):
     stopped = place.json("stop", "--json", job)
     equal(stopped, {"job": job, "savepoint": stopped["savepoint"]})
     process.wait()
-    equal(place.json("savepoint", "-d", stopped["savepoint"], "--json"), {"savepoint": stopped["savepoint"]})
+    check(stopped["savepoint"] in place.json("savepoint", "-d", stopped["savepoint"], "--json").values(), "the path is told")
     process, _, job = start_shapes(place, *directories(place), output="out-2")
-    equal(place.json("cancel", job, "--json"), {"job": job})
+    equal(place.json("cancel", job, "--json")["job"], job)
     process.wait()
 
 

@@ -1,1 +1,68 @@
+#!/usr/bin/env python3
+"""`weir compile` of a job that lies anywhere: a library and a program, which both run."""
 
+import os
+import subprocess
+import sys
+
+import harness
+from harness import case, check, equal, one_object, refused, settings
+
+JOB = """#include <weir/weir.hpp>
+
+#include <cstdint>
+#include <string>
+
+WEIR_JOB(doubled) {
+  const auto count = env.parameters().number("count", 3);
+  env.generate(count, [](std::uint64_t i) { return i; })
+      .uid("numbers")
+      .map([](std::uint64_t number) { return std::to_string(2 * number); })
+      .uid("double")
+      .print()
+      .uid("print");
+}
+"""
+
+
+@case("a job that lies anywhere is compiled to a library that runs")
+def library(place):
+    source = place.write("a b/job.cpp", JOB)  # a path with a blank
+    equal(place.good("compile", source, "-o", place / "job.so"), "")
+    equal(sorted(place.good("run", place / "job.so", "--count", 4).split()), ["0", "2", "4", "6"])
+    end = one_object(place.weir("run", "--json", "-p", 2, place / "job.so").out)
+    equal((end["name"], end["state"], end["parallelism"]), ("doubled", "FINISHED", 2))
+
+
+@case("the same source is compiled to a program that takes the options of `weir run`")
+def program(place):
+    source = place.write("job.cpp", JOB)
+    place.good("compile", source, "-o", place / "job")
+
+    def run(*words):
+        return subprocess.run([place / "job", *words], cwd=place.directory, env=place.environment, capture_output=True,
+                              text=True, timeout=harness.DEADLINE, stdin=subprocess.DEVNULL)
+    equal(sorted(run().stdout.split()), ["0", "2", "4"])
+    result = run("--json", "-p", "2", *settings(backend="rocksdb"), "--", "--count", "5")
+    equal(result.returncode, 0, result.stderr)
+    end = one_object(result.stdout)
+    equal((end["name"], end["parallelism"]), ("doubled", 2))
+    equal(sorted(result.stderr.split()), ["0", "2", "4", "6", "8"])
+    result = run("--count", "5")
+    refused(harness.Result(result.returncode, result.stdout, result.stderr), 2, "--count", "--")
+    check("Usage" in run("--help").stdout, "help")
+
+
+@case("a source that is missing or does not compile is refused")
+def errors(place):
+    refused(place.weir("compile", place / "missing.cpp", "-o", place / "job.so"), 1, place / "missing.cpp")
+    refused(place.weir("compile"), 2, "source")
+    source = place.write("wrong.cpp", JOB.replace("uint64_t i", "uint64 i"))
+    result = place.weir("compile", source, "-o", place / "job.so")
+    equal((result.code, result.out), (1, ""))
+    check("wrong.cpp:8" in result.err, "the compiler's complaint:", result.err)
+    check(not os.path.exists(place / "job.so"), "a library was left")
+
+
+if __name__ == "__main__":
+    sys.exit(harness.main())

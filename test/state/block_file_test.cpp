@@ -106,6 +106,23 @@ TEST_CASE("a range beyond the payload is refused before anything is allocated", 
   CHECK_FALSE(opened(bytes, payload_limit_bytes + 1));
 }
 
+TEST_CASE("a longer read behind a shorter one, up to a short last block, yields what was written",
+          "[state]") {
+  // Blocks are read together, into room that grows: here from two blocks to somewhat more.
+  const std::string payload = random_bytes(4 * block_payload_bytes + 3864);
+  const std::string bytes = written(payload);
+  for (const std::size_t first : {std::size_t{1}, std::size_t{2}, std::size_t{3}}) {
+    auto reader = opened(bytes, payload.size());
+    REQUIRE(reader);
+    for (const std::size_t end : {first * block_payload_bytes, payload.size()}) {
+      const std::size_t begin = end == payload.size() ? first * block_payload_bytes : 0;
+      const auto read = (*reader)->read(begin, end - begin);
+      REQUIRE(read);
+      CHECK(*read == payload.substr(begin, end - begin));
+    }
+  }
+}
+
 TEST_CASE("reading forwards reads and verifies every block once", "[state]") {
   const std::string payload = random_bytes(10 * block_payload_bytes);
   const std::string bytes = written(payload);
