@@ -173,7 +173,7 @@ enum class WriteOutcome : std::uint8_t {
 /// The class has no clock, files, threads or actors: events come in as calls, effects go out as
 /// values. One object serves a job under one leader, over all of its attempts.
 /// Threads: none of its own.
-/// Source: Flink 1.2's CheckpointCoordinator, mended as in flink-semantics.md, section 7; FLIP-147.
+/// Source: Flink 1.2's CheckpointCoordinator, its known anomalies mended; FLIP-147.
 class CheckpointCoordinator {
  public:
   struct Job {

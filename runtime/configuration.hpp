@@ -15,7 +15,7 @@
 
 namespace weir {
 
-/// Where working state is kept and snapshots go to (design.md, section 5).
+/// Where working state is kept and snapshots go to.
 enum class StateBackendKind : std::uint8_t { jobmanager, filesystem, rocksdb };
 
 /// What a state backend needs to know. Directories here and below are empty if not set.
