@@ -12,26 +12,42 @@ std::vector<std::string> RestoredStates::names() const {
   return names;
 }
 
-Result<std::vector<RestoredStates::Extent>> RestoredStates::claim(
-    const StateDeclaration& declaration, KeyGroupRange groups) {
-  std::vector<Extent> extents;
+Status RestoredEntries::next(const std::function<Status(std::span<const EntryView>)>& take) {
+  const Extent& extent = extents_[next_];
+  if (!reader_) reader_ = std::make_unique<ExtentReader>(*extent.source, extent.group, key_width_);
+  WEIR_TRY_ASSIGN(entries, reader_->next());
+  if (auto taken = take(entries); !taken)
+    return error(taken.error().code, extent.source->name() + ": " + what_ + ", key group " +
+                                         std::to_string(extent.group.group) + ": " +
+                                         taken.error().what);
+  if (reader_->done()) {
+    reader_.reset();
+    ++next_;
+  }
+  return {};
+}
+
+Result<RestoredEntries> RestoredStates::claim(const StateDeclaration& declaration,
+                                              KeyGroupRange groups) {
+  const std::string what = "operator '" + operator_uid_ + "', state '" + declaration.name + "'";
+  std::vector<RestoredEntries::Extent> extents;
   const auto found = std::ranges::find_if(states_, [&](const RestoredKeyedState& state) {
     return state.declaration.name == declaration.name;
   });
-  if (found == states_.end()) return extents;
+  if (found == states_.end()) return RestoredEntries(what, key_width_, {});
   WEIR_TRY(check(found->declaration, declaration));
 
   for (const RestoredKeyedState::Part& part : found->parts)
     for (const KeyGroupExtent& group : part.groups)
       if (groups.contains(group.group)) extents.push_back({part.source, group});
-  const auto group_of = [](const Extent& extent) { return extent.group.group; };
+  const auto group_of = [](const RestoredEntries::Extent& extent) { return extent.group.group; };
   std::ranges::sort(extents, {}, group_of);
   if (const auto twice = std::ranges::adjacent_find(extents, {}, group_of); twice != extents.end())
     return error(Errc::corruption, twice->source->name() + ": key group " +
                                        std::to_string(twice->group.group) + " of state '" +
                                        declaration.name + "' is there twice");
   states_.erase(found);
-  return extents;
+  return RestoredEntries(what, key_width_, std::move(extents));
 }
 
 Status RestoredStates::check(const StateDeclaration& restored,
@@ -52,20 +68,6 @@ Status RestoredStates::check(const StateDeclaration& restored,
   if (const auto same = check_compatible(restored.value, declared.value); !same)
     return differs("the value has another type in the snapshot: " + same.error().what);
   return {};
-}
-
-Status RestoredStates::read(const std::string& name, const Extent& extent,
-                            const EntryVisitor& visit) const {
-  return read_extent(*extent.source, extent.group, key_width_,
-                     [&](std::string_view key, std::string_view value) -> Status {
-                       auto visited = visit(key, value);
-                       if (visited) return visited;
-                       return error(visited.error().code, extent.source->name() + ": operator '" +
-                                                              operator_uid_ + "', state '" + name +
-                                                              "', key group " +
-                                                              std::to_string(extent.group.group) +
-                                                              ": " + visited.error().what);
-                     });
 }
 
 }  // namespace weir

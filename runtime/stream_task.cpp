@@ -129,7 +129,12 @@ class StreamTask::Context final : public OperatorContext {
     return nullptr;
   }
   [[nodiscard]] KeyedStateBackend* keyed() { return keyed_.get(); }
-  /// Lets go of the files that were restored from.
+  /// Loads a piece of the restored keyed state. Returns whether all of it is there.
+  Result<bool> load_restored() {
+    if (!keyed_) return true;
+    return keyed_->load_restored();
+  }
+  /// Lets go of the files that were restored from; the keyed state holds on to those it still reads.
   void close_sources() { sources_.clear(); }
 
   Result<FrozenOperator> freeze(const CheckpointBarrier& barrier, bool finished) {
@@ -355,6 +360,14 @@ void StreamTask::deploy_next() {
     if (auto opened = open_operator(deployed_); !opened) fail(opened.error());
     ++deployed_;
     return;
+  }
+  while (loaded_ < chain_.size()) {
+    chain_.set_current(loaded_);
+    auto all = contexts_[loaded_]->load_restored();
+    if (!all) fail(all.error());
+    // One piece a step, so that a restore can be cancelled in between.
+    if (!all || !*all) return;
+    ++loaded_;
   }
   enter_running();
 }

@@ -199,6 +199,7 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
 
   TaskState state_ = TaskState::created;
   std::size_t deployed_ = 0;  ///< operators opened so far
+  std::size_t loaded_ = 0;    ///< operators whose restored keyed state is all there
   bool has_source_ = false;
   bool started_ = false;
   bool source_ready_ = true;  ///< false after `nothing_now` until woken

@@ -43,50 +43,68 @@ Status ExtentWriter::flush() {
   return {};
 }
 
+ExtentReader::ExtentReader(SnapshotSource& source, const KeyGroupExtent& extent,
+                           std::size_t key_width)
+    : source_(source), extent_(extent), key_width_(key_width) {
+  XXH3_64bits_reset(&hash_);
+}
+
+std::unexpected<Error> ExtentReader::damaged(std::string_view reason) const {
+  return error(Errc::corruption, source_.name() + ": key group " + std::to_string(extent_.group) +
+                                     " at offset " + std::to_string(extent_.offset) + ": " +
+                                     std::string(reason));
+}
+
+Result<std::span<const EntryView>> ExtentReader::next() {
+  WEIR_ASSERT(!done_);
+  if (!views_.empty()) previous_key_ = views_.back().key;
+  views_.clear();
+  pending_.erase(0, consumed_);
+  consumed_ = 0;
+  if (read_ < extent_.length) {
+    // A long entry is read in ever larger pieces, or parsing it again and again would take quadratic time.
+    const std::uint64_t size = std::min<std::uint64_t>(std::max(piece_bytes, pending_.size()),
+                                                       extent_.length - read_);
+    WEIR_TRY_ASSIGN(piece, source_.read(extent_.offset + read_, size));
+    if (piece.size() != size) return damaged("the source ended early");
+    XXH3_64bits_update(&hash_, piece.data(), piece.size());
+    read_ += size;
+    if (pending_.empty())
+      pending_ = std::move(piece);
+    else
+      pending_ += piece;
+  }
+  for (;;) {
+    ByteReader reader(std::string_view(pending_).substr(consumed_));
+    const EntryView view{reader.string(), reader.string()};
+    if (reader.failed()) break;
+    EntryKey entry;
+    if (!read_entry_key(view.key, key_width_, entry))
+      return damaged("an entry's key is malformed");
+    if (entry.group != extent_.group) return damaged("an entry belongs to another key group");
+    const std::string_view previous = views_.empty() ? previous_key_ : views_.back().key;
+    if (entries_ > 0 && view.key <= previous) return damaged("entries are not in ascending order");
+    views_.push_back(view);
+    ++entries_;
+    consumed_ = pending_.size() - reader.remaining();
+  }
+  if (read_ == extent_.length) {
+    if (consumed_ != pending_.size()) return damaged("the last entry is cut off");
+    if (entries_ != extent_.entries) return damaged("the number of entries is not the recorded one");
+    if (XXH3_64bits_digest(&hash_) != extent_.checksum)
+      return damaged("the checksum does not match");
+    done_ = true;
+  }
+  return views_;
+}
+
 Status read_extent(SnapshotSource& source, const KeyGroupExtent& extent, std::size_t key_width,
                    const EntryVisitor& visit) {
-  const auto damaged = [&](std::string_view reason) {
-    return error(Errc::corruption, source.name() + ": key group " + std::to_string(extent.group) +
-                                       " at offset " + std::to_string(extent.offset) + ": " +
-                                       std::string(reason));
-  };
-  XXH3_state_t hash;
-  XXH3_64bits_reset(&hash);
-  std::uint64_t read = 0;
-  std::uint64_t entries = 0;
-  std::string pending;  // an entry whose end has not been read yet
-  std::string previous_key;
-  std::size_t wanted = piece_bytes;
-  while (read < extent.length) {
-    const std::uint64_t size = std::min<std::uint64_t>(wanted, extent.length - read);
-    WEIR_TRY_ASSIGN(piece, source.read(extent.offset + read, size));
-    if (piece.size() != size) return damaged("the source ended early");
-    XXH3_64bits_update(&hash, piece.data(), piece.size());
-    read += size;
-    pending += piece;
-
-    std::size_t consumed = 0;
-    for (;;) {
-      ByteReader reader(std::string_view(pending).substr(consumed));
-      const std::string_view key = reader.string();
-      const std::string_view value = reader.string();
-      if (reader.failed()) break;
-      EntryKey entry;
-      if (!read_entry_key(key, key_width, entry)) return damaged("an entry's key is malformed");
-      if (entry.group != extent.group) return damaged("an entry belongs to another key group");
-      if (entries > 0 && key <= previous_key) return damaged("entries are not in ascending order");
-      WEIR_TRY(visit(key, value));
-      previous_key = key;
-      ++entries;
-      consumed = pending.size() - reader.remaining();
-    }
-    pending.erase(0, consumed);
-    // A long entry is read in ever larger pieces, or parsing it again and again would take quadratic time.
-    wanted = std::max(piece_bytes, pending.size());
+  ExtentReader reader(source, extent, key_width);
+  while (!reader.done()) {
+    WEIR_TRY_ASSIGN(entries, reader.next());
+    for (const EntryView& entry : entries) WEIR_TRY(visit(entry.key, entry.value));
   }
-  if (!pending.empty()) return damaged("the last entry is cut off");
-  if (entries != extent.entries) return damaged("the number of entries is not the recorded one");
-  if (XXH3_64bits_digest(&hash) != extent.checksum) return damaged("the checksum does not match");
   return {};
 }
 

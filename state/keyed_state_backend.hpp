@@ -69,12 +69,16 @@ class KeyedStateBackend {
  public:
   virtual ~KeyedStateBackend() = default;
 
-  /// Hands the restored states over; before the first `add_table`. Entries are loaded when the state's
-  /// table is added. Errors: `corruption`, `io_error`.
+  /// Hands the restored states over; before the first `add_table`. Errors: `corruption`, `io_error`.
   [[nodiscard]] virtual Status restore(std::vector<RestoredKeyedState> states) = 0;
-  /// Adds a state. Loads its restored entries; the backend owns the table from here.
-  /// Errors: `already_exists` (name used twice), `state_incompatible`, `corruption`, `io_error`.
+  /// Adds a state; the backend owns the table from here. Its restored entries are in it once
+  /// `load_restored` has said so. Errors: `already_exists` (name used twice), `state_incompatible`,
+  /// `corruption`, `io_error`.
   [[nodiscard]] virtual Status add_table(std::unique_ptr<TableBase> table) = 0;
+  /// Loads the next piece of the restored entries of all added tables, about a millisecond's work.
+  /// Returns whether all are loaded; no table is used before. Errors: `corruption`, `io_error`,
+  /// `user_function_failed`.
+  [[nodiscard]] virtual Result<bool> load_restored() = 0;
   /// Names of restored states for which no table was added.
   [[nodiscard]] virtual std::vector<std::string> unclaimed_states() const = 0;
   /// The declarations of the added states, in the order they were added.

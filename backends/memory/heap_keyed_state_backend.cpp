@@ -44,16 +44,24 @@ Status HeapKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
     if (other->declaration().name == name)
       return error(Errc::already_exists, "operator '" + operator_uid_ + "' has two states named '" +
                                              name + "'; names are unique within an operator");
-  WEIR_TRY_ASSIGN(extents, restored_.claim(table->declaration(), table->groups()));
-  for (const RestoredStates::Extent& extent : extents) {
-    // What the snapshot says is checked later, so it is not taken at its word for more than its bytes.
-    table->reserve(extent.group.group, std::min(extent.group.entries, extent.group.length / 8));
-    WEIR_TRY(restored_.read(name, extent, [&](std::string_view key, std::string_view value) {
-      return table->insert(key, value);
-    }));
-  }
+  WEIR_TRY_ASSIGN(entries, restored_.claim(table->declaration(), table->groups()));
+  if (!entries.done()) loading_.emplace_back(table.get(), std::move(entries));
   tables_.push_back(std::move(table));
   return {};
+}
+
+Result<bool> HeapKeyedStateBackend::load_restored() {
+  if (loading_.empty()) return true;
+  auto& [table, entries] = loading_.back();
+  // What the snapshot says is checked later, so it is not taken at its word for more than its bytes.
+  if (const KeyGroupExtent& group = entries.group(); entries.at_group_begin())
+    table->reserve(group.group, std::min(group.entries, group.length / 8));
+  WEIR_TRY(entries.next([&](std::span<const EntryView> piece) -> Status {
+    for (const EntryView& entry : piece) WEIR_TRY(table->insert(entry.key, entry.value));
+    return {};
+  }));
+  if (entries.done()) loading_.pop_back();
+  return loading_.empty();
 }
 
 std::vector<std::string> HeapKeyedStateBackend::unclaimed_states() const {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backends/restored_states.hpp"
@@ -19,6 +20,7 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
 
   [[nodiscard]] Status restore(std::vector<RestoredKeyedState> states) override;
   [[nodiscard]] Status add_table(std::unique_ptr<TableBase> table) override;
+  [[nodiscard]] Result<bool> load_restored() override;
   [[nodiscard]] std::vector<std::string> unclaimed_states() const override;
   [[nodiscard]] std::vector<StateDeclaration> declarations() const override;
   [[nodiscard]] Status store_changes() override;
@@ -31,6 +33,8 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
   const std::string operator_uid_;
   RestoredStates restored_;
   std::vector<std::unique_ptr<TableBase>> tables_;  // in the order they were added
+  /// What is yet to be loaded, the next one last.
+  std::vector<std::pair<TableBase*, RestoredEntries>> loading_;
 };
 
 }  // namespace weir

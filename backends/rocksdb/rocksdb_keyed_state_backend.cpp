@@ -5,7 +5,6 @@
 #include <utility>
 
 #include <rocksdb/iterator.h>
-#include <rocksdb/sst_file_writer.h>
 
 #include "state/bytes.hpp"
 #include "state/entry_key.hpp"
@@ -151,45 +150,53 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
       return error(Errc::already_exists, "operator '" + context_.operator_uid +
                                              "' has two states named '" + name +
                                              "'; names are unique within an operator");
-  WEIR_TRY_ASSIGN(extents, restored_.claim(table->declaration(), table->groups()));
+  WEIR_TRY_ASSIGN(entries, restored_.claim(table->declaration(), table->groups()));
   // The prefix keeps a state called "default" apart from the family that every database has.
   WEIR_TRY_ASSIGN(family, database_->create_column_family("state " + name));
   auto state = std::make_unique<State>();
   state->database = database_.get();
   state->family = family;
   state->table = std::move(table);
-  WEIR_TRY(ingest(*state, extents));
-  state->table->set_backing(state.get(), extents.empty());
+  state->table->set_backing(state.get(), entries.done());
+  if (!entries.done()) loading_.push_back({state.get(), std::move(entries), {}});
   states_.push_back(std::move(state));
   return {};
 }
 
-Status RocksDBKeyedStateBackend::ingest(const State& state,
-                                        const std::vector<RestoredStates::Extent>& extents) {
-  std::vector<std::string> files;
-  std::optional<rocksdb::SstFileWriter> writer;
-  const auto finish = [&]() -> Status {
-    if (!writer) return {};
-    WEIR_TRY(to_error(writer->Finish(), files.back() + ": cannot finish"));
-    writer.reset();
+Result<bool> RocksDBKeyedStateBackend::load_restored() {
+  if (loading_.empty()) return true;
+  Loading& loading = loading_.back();
+  WEIR_TRY(loading.entries.next([&](std::span<const EntryView> piece) -> Status {
+    for (const EntryView& entry : piece) WEIR_TRY(write_restored(loading, entry));
     return {};
-  };
-  for (const RestoredStates::Extent& extent : extents) {
-    const auto add = [&](std::string_view key, std::string_view value) -> Status {
-      if (!writer) {
-        files.push_back(context_.local_directory + "/restored-" +
-                        std::to_string(restored_files_++) + ".sst");
-        writer.emplace(rocksdb::EnvOptions(), database_->options(), state.family);
-        WEIR_TRY(to_error(writer->Open(files.back()), files.back() + ": cannot create"));
-      }
-      return to_error(writer->Put(slice_of(key), slice_of(value)), files.back() + ": cannot write");
-    };
-    WEIR_TRY(restored_.read(state.table->declaration().name, extent, add));
-    if (writer && writer->FileSize() > restored_file_bytes) WEIR_TRY(finish());
+  }));
+  if (loading.writer && loading.entries.at_group_begin() &&
+      (loading.entries.done() || loading.writer->FileSize() > restored_file_bytes))
+    WEIR_TRY(finish_file(loading));
+  if (loading.entries.done()) {
+    if (!loading.files.empty()) WEIR_TRY(database_->ingest(loading.state->family, loading.files));
+    loading_.pop_back();
   }
-  WEIR_TRY(finish());
-  if (files.empty()) return {};
-  return database_->ingest(state.family, files);
+  return loading_.empty();
+}
+
+Status RocksDBKeyedStateBackend::write_restored(Loading& loading, const EntryView& entry) {
+  if (!loading.writer) {
+    loading.files.push_back(context_.local_directory + "/restored-" +
+                            std::to_string(restored_files_++) + ".sst");
+    loading.writer = std::make_unique<rocksdb::SstFileWriter>(
+        rocksdb::EnvOptions(), database_->options(), loading.state->family);
+    WEIR_TRY(to_error(loading.writer->Open(loading.files.back()),
+                      loading.files.back() + ": cannot create"));
+  }
+  return to_error(loading.writer->Put(slice_of(entry.key), slice_of(entry.value)),
+                  loading.files.back() + ": cannot write");
+}
+
+Status RocksDBKeyedStateBackend::finish_file(Loading& loading) {
+  WEIR_TRY(to_error(loading.writer->Finish(), loading.files.back() + ": cannot finish"));
+  loading.writer.reset();
+  return {};
 }
 
 std::vector<std::string> RocksDBKeyedStateBackend::unclaimed_states() const {

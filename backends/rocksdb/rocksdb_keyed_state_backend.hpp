@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <rocksdb/sst_file_writer.h>
+
 #include "backends/restored_states.hpp"
 #include "backends/rocksdb/rocksdb_database.hpp"
 #include "state/keyed_state_backend.hpp"
@@ -27,6 +29,7 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
 
   [[nodiscard]] Status restore(std::vector<RestoredKeyedState> states) override;
   [[nodiscard]] Status add_table(std::unique_ptr<TableBase> table) override;
+  [[nodiscard]] Result<bool> load_restored() override;
   [[nodiscard]] std::vector<std::string> unclaimed_states() const override;
   [[nodiscard]] std::vector<StateDeclaration> declarations() const override;
   [[nodiscard]] Status store_changes() override;
@@ -50,15 +53,23 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
 
   RocksDBKeyedStateBackend(const KeyedStateBackendContext& context, std::size_t cache_bytes,
                            std::shared_ptr<RocksDBDatabase> database);
-  /// Writes restored entries as sorted files and ingests them.
-  [[nodiscard]] Status ingest(const State& state,
-                              const std::vector<RestoredStates::Extent>& extents);
+  /// A state whose restored entries are on their way into the database: as sorted files, which are
+  /// ingested together at the end.
+  struct Loading {
+    State* state = nullptr;
+    RestoredEntries entries;
+    std::vector<std::string> files;
+    std::unique_ptr<rocksdb::SstFileWriter> writer = nullptr;  ///< of `files.back()`
+  };
+  [[nodiscard]] Status write_restored(Loading& loading, const EntryView& entry);
+  [[nodiscard]] static Status finish_file(Loading& loading);
 
   const KeyedStateBackendContext context_;
   const std::size_t cache_bytes_;
   RestoredStates restored_;
   std::shared_ptr<RocksDBDatabase> database_;
   std::vector<std::unique_ptr<State>> states_;  // in the order they were added
+  std::vector<Loading> loading_;                // the next one last
   std::uint32_t restored_files_ = 0;
 };
 

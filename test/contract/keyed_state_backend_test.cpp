@@ -141,6 +141,14 @@ Contents contents_of(const Snapshot& snapshot, std::size_t key_width) {
   return contents;
 }
 
+/// Loads all that is to be restored, as a task does with one piece a step.
+Status load_restored(KeyedStateBackend& keyed) {
+  for (;;) {
+    WEIR_TRY_ASSIGN(all, keyed.load_restored());
+    if (all) return {};
+  }
+}
+
 /// The restored states of one subtask, as the caller of a backend assembles them.
 std::vector<RestoredKeyedState> restored_of(const std::vector<Snapshot>& snapshots,
                                             KeyGroupRange groups) {
@@ -200,6 +208,9 @@ class Subtask {
     sum = {add(ReducingStateDescriptor<std::int64_t>{
                "sum", [](std::int64_t a, std::int64_t b) { return a + b; }}),
            &key};
+    const auto loaded = load_restored(*keyed);
+    INFO((loaded ? "" : loaded.error().what));
+    REQUIRE(loaded);
   }
   ~Subtask() {
     if (keyed) keyed->dispose();
@@ -746,14 +757,26 @@ TEST_CASE("restored state that does not fit the job is refused by name", "[contr
     const std::size_t step = GENERATE(range(std::size_t{0}, std::size_t{20}));
     const std::size_t at = step * 7 % extent.length;
     restore(damage(extent.offset + at));
-    refused(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)),
-            Errc::corruption, {"/snapshot/data", "key group"});
+    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
+    refused(load_restored(keyed), Errc::corruption, {"/snapshot/data", "key group"});
   }
   SECTION("a wrong number of entries") {
     ++snapshot.handles[0].groups[0].entries;
     restore(snapshot);
-    refused(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)),
-            Errc::corruption, {"number of entries"});
+    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
+    refused(load_restored(keyed), Errc::corruption, {"number of entries"});
+  }
+  SECTION("nothing, but a restore is many pieces of work") {
+    restore(snapshot);
+    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
+    const std::size_t groups = snapshot.handles[0].groups.size();
+    REQUIRE(groups > 1);
+    for (std::size_t piece = 1; piece <= groups; ++piece) {
+      const auto all = keyed.load_restored();
+      REQUIRE(all);
+      CHECK(*all == (piece == groups));
+    }
+    CHECK(keyed.load_restored() == Result<bool>(true));
   }
   SECTION("a name used twice") {
     REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"n"}, key, options)));

@@ -311,6 +311,45 @@ TEST_CASE("a task whose state does not fit fails for good", "[runtime]") {
   }
 }
 
+TEST_CASE("a restore is cancelled between two of its pieces", "[runtime]") {
+  const ValueStateDescriptor<long> descriptor{"count"};
+  const TableOptions options{{0, 128}, 128, 8};
+  auto saved = make_table(descriptor, schema_of<long>(), options);
+  for (const std::uint32_t group : {3, 4, 5}) saved->find_or_insert({group, group, group, {}}) = 7;
+
+  TaskWorld world;
+  TaskSnapshotWriter writer(nullptr, "", "", {.files = false}, world.around.random);
+  auto handle = saved->freeze()->write(writer);
+  REQUIRE(handle);
+  REQUIRE(handle->groups.size() == 3);
+  auto location = writer.finish();
+  REQUIRE(location);
+  TaskRestore restore;
+  restore.locations = {*location};
+  restore.operators = {{"head", false, {saved->declaration()}, {*handle}, {}}};
+
+  Scripts scripts;
+  scripts.head->open = [&](OperatorContext& context) -> Status {
+    WEIR_TRY_ASSIGN(backend, context.keyed_state(8));
+    return backend->add_table(make_table(descriptor, schema_of<long>(), options));
+  };
+  TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1, 0, restore);
+  while (scripts.tail->log.empty()) CHECK(test.task->step() == StepResult::busy);
+  SECTION("which is otherwise one piece a step") {
+    CHECK(test.task->step() == StepResult::busy);
+    CHECK(test.task->step() == StepResult::busy);
+    CHECK(test.listener->last() == "deploying");
+    CHECK(test.task->step() == StepResult::busy);
+    CHECK(test.listener->last() == "running");
+  }
+  SECTION("and the task ends without having run") {
+    CHECK(test.task->step() == StepResult::busy);
+    test.task->cancel();
+    CHECK(test.task->step() == StepResult::finished);
+    CHECK(test.listener->heard == Lines{"deploying", "canceled"});
+  }
+}
+
 TEST_CASE("a keyed state and an operator state of one operator have two names", "[runtime]") {
   TaskWorld world;
   Scripts scripts;
