@@ -109,7 +109,7 @@ struct KeyedStateBackendContext {
   std::uint32_t max_parallelism = 128;
   /// A directory of this operator and attempt alone, not yet created, for local working files.
   std::string local_directory;
-  FileSystem* files = nullptr;  ///< outlives the backend
+  FileSystem* files = nullptr;  ///< outlives the backend and its snapshots
 };
 
 /// Where the payload of a snapshot goes (see `StateBackend::placement`).

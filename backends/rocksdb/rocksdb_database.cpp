@@ -35,6 +35,21 @@ rocksdb::Options make_options(std::shared_ptr<rocksdb::Cache> cache,
   return options;
 }
 
+/// Removes `directory` and all that is in it, as far as that is possible: what stays is a local file that
+/// nobody reads again, and there is nobody to tell.
+void remove_all(FileSystem& files, const std::string& directory) {
+  const auto entries = files.list(directory);
+  if (!entries) return;
+  for (const DirectoryEntry& entry : *entries) {
+    const std::string path = directory + "/" + entry.name;
+    if (entry.is_directory)
+      remove_all(files, path);
+    else if (!files.remove(path))
+      continue;
+  }
+  if (!files.remove(directory)) return;
+}
+
 }  // namespace
 
 Status to_error(const rocksdb::Status& status, const std::string& what) {
@@ -46,23 +61,36 @@ Status to_error(const rocksdb::Status& status, const std::string& what) {
   return error(code, what + ": RocksDB: " + status.ToString());
 }
 
+RocksDBDatabase::RocksDBDatabase(FileSystem& files, std::string directory,
+                                 std::shared_ptr<rocksdb::Cache> cache,
+                                 std::shared_ptr<rocksdb::WriteBufferManager> write_buffer)
+    : files_(files),
+      directory_(std::move(directory)),
+      path_(directory_ + "/db"),
+      options_(make_options(std::move(cache), std::move(write_buffer))) {}
+
 Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
-    const std::string& path, std::shared_ptr<rocksdb::Cache> cache,
+    FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache,
     std::shared_ptr<rocksdb::WriteBufferManager> write_buffer) {
+  WEIR_TRY(files.create_directories(directory));
   std::shared_ptr<RocksDBDatabase> database(
-      new RocksDBDatabase(path, make_options(std::move(cache), std::move(write_buffer))));
+      new RocksDBDatabase(files, directory, std::move(cache), std::move(write_buffer)));
   rocksdb::DB* db = nullptr;
-  WEIR_TRY(to_error(rocksdb::DB::Open(database->options_, path, &db),
-                    path + ": cannot create the database"));
+  WEIR_TRY(to_error(rocksdb::DB::Open(database->options_, database->path_, &db),
+                    database->path_ + ": cannot create the database"));
   database->db_.reset(db);
   return database;
 }
 
 RocksDBDatabase::~RocksDBDatabase() {
-  if (!db_) return;
-  // Neither call can lose anything that a checkpoint holds, so there is nobody to tell of a failure.
-  for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
-  db_->Close().PermitUncheckedError();
+  if (db_) {
+    // Neither call can lose anything that a checkpoint holds, so there is nobody to tell of a failure.
+    for (rocksdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
+    db_->Close().PermitUncheckedError();
+    db_.reset();
+  }
+  // Asked for by name, and not sooner: a snapshot that was still being written has read these files.
+  if (remove_when_closed_) remove_all(files_, directory_);
 }
 
 Result<rocksdb::ColumnFamilyHandle*> RocksDBDatabase::create_column_family(

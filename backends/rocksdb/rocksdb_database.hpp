@@ -10,6 +10,7 @@
 #include <rocksdb/write_batch.h>
 #include <rocksdb/write_buffer_manager.h>
 
+#include "state/file_system.hpp"
 #include "state/result.hpp"
 
 namespace weir {
@@ -25,14 +26,15 @@ namespace weir {
 }
 
 /// An open database with its column families, shared by a backend and its snapshots: it is closed when
-/// the last of them lets go. It writes no log: what is not in a checkpoint is lost with the task anyway.
-/// Threads: any, but for `create_column_family`, which the task calls alone.
+/// the last of them lets go, and its directory is removed then if `remove_when_closed` was called. It
+/// writes no log: what is not in a checkpoint is lost with the task anyway.
+/// Threads: any, but for `create_column_family` and `remove_when_closed`, which the task calls alone.
 class RocksDBDatabase {
  public:
-  /// Creates a database in the directory `path`, where none may be. Cache and write buffer belong to the
-  /// process. Errors: `io_error`.
+  /// Creates a database in `directory`, which is made. Cache and write buffer belong to the process;
+  /// `files` outlives the database. Errors: `io_error`.
   [[nodiscard]] static Result<std::shared_ptr<RocksDBDatabase>> create(
-      const std::string& path, std::shared_ptr<rocksdb::Cache> cache,
+      FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache,
       std::shared_ptr<rocksdb::WriteBufferManager> write_buffer);
   ~RocksDBDatabase();
   RocksDBDatabase(const RocksDBDatabase&) = delete;
@@ -47,17 +49,25 @@ class RocksDBDatabase {
   /// Makes sorted files part of `family`; they are moved, not copied.
   [[nodiscard]] Status ingest(rocksdb::ColumnFamilyHandle* family,
                               const std::vector<std::string>& files);
+  /// Gives the directory up: whoever lets go of the database last removes it with all that is in it.
+  void remove_when_closed() { remove_when_closed_ = true; }
   /// The options with which files to be ingested are written.
   [[nodiscard]] const rocksdb::Options& options() const { return options_; }
   [[nodiscard]] rocksdb::DB& db() { return *db_; }
+  /// Of the database, for error sentences.
   [[nodiscard]] const std::string& path() const { return path_; }
+  /// That the database lies in, for other files that go with it.
+  [[nodiscard]] const std::string& directory() const { return directory_; }
 
  private:
-  RocksDBDatabase(std::string path, rocksdb::Options options)
-      : path_(std::move(path)), options_(std::move(options)) {}
+  RocksDBDatabase(FileSystem& files, std::string directory, std::shared_ptr<rocksdb::Cache> cache,
+                  std::shared_ptr<rocksdb::WriteBufferManager> write_buffer);
 
+  FileSystem& files_;
+  const std::string directory_;
   const std::string path_;
   const rocksdb::Options options_;
+  bool remove_when_closed_ = false;
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;
 };

@@ -24,21 +24,6 @@ std::string group_prefix(std::uint32_t group) {
   return prefix;
 }
 
-/// Removes `directory` and all that is in it, as far as that is possible: what stays is a local file that
-/// nobody reads again, and there is nobody to tell.
-void remove_all(FileSystem& files, const std::string& directory) {
-  const auto entries = files.list(directory);
-  if (!entries) return;
-  for (const DirectoryEntry& entry : *entries) {
-    const std::string path = directory + "/" + entry.name;
-    if (entry.is_directory)
-      remove_all(files, path);
-    else if (!files.remove(path))
-      continue;
-  }
-  if (!files.remove(directory)) return;
-}
-
 /// One of RocksDB's snapshots; released when destroyed.
 class DatabaseSnapshot {
  public:
@@ -121,10 +106,9 @@ Result<std::unique_ptr<KeyedStateBackend>> RocksDBKeyedStateBackend::create(
     const KeyedStateBackendContext& context, std::size_t cache_bytes,
     std::shared_ptr<rocksdb::Cache> block_cache,
     std::shared_ptr<rocksdb::WriteBufferManager> write_buffer) {
-  WEIR_TRY(context.files->create_directories(context.local_directory));
   WEIR_TRY_ASSIGN(database,
-                  RocksDBDatabase::create(context.local_directory + "/db", std::move(block_cache),
-                                          std::move(write_buffer)));
+                  RocksDBDatabase::create(*context.files, context.local_directory,
+                                          std::move(block_cache), std::move(write_buffer)));
   return std::unique_ptr<KeyedStateBackend>(
       new RocksDBKeyedStateBackend(context, cache_bytes, std::move(database)));
 }
@@ -182,7 +166,7 @@ Result<bool> RocksDBKeyedStateBackend::load_restored() {
 
 Status RocksDBKeyedStateBackend::write_restored(Loading& loading, const EntryView& entry) {
   if (!loading.writer) {
-    loading.files.push_back(context_.local_directory + "/restored-" +
+    loading.files.push_back(database_->directory() + "/restored-" +
                             std::to_string(restored_files_++) + ".sst");
     loading.writer = std::make_unique<rocksdb::SstFileWriter>(
         rocksdb::EnvOptions(), database_->options(), loading.state->family);
@@ -280,9 +264,10 @@ std::uint64_t RocksDBKeyedStateBackend::size_bytes() const {
 }
 
 void RocksDBKeyedStateBackend::dispose() {
+  loading_.clear();  // before the database that its files are written with
   states_.clear();
+  database_->remove_when_closed();
   database_.reset();
-  remove_all(*context_.files, context_.local_directory);
 }
 
 }  // namespace weir

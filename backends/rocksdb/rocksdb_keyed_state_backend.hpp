@@ -17,7 +17,8 @@ namespace weir {
 /// layout (state/entry_key.hpp). The tables in front are write-through caches: `store_changes` writes
 /// what a slice has changed in one batch, then drops groups that exceed the budget. A snapshot is one
 /// of RocksDB's; its task iterates the column families, which are in the order of the canonical format.
-/// Threads: the task's; snapshot tasks anywhere. A task that still runs after `dispose` may fail.
+/// Threads: the task's; snapshot tasks anywhere, also after `dispose`: the last of them to end, or to be
+/// given up, closes the database and removes the local directory.
 class RocksDBKeyedStateBackend final : public KeyedStateBackend {
  public:
   /// The database lies in `context.local_directory`, which is made. `cache_bytes` is the budget of each

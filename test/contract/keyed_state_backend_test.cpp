@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -672,6 +673,121 @@ TEST_CASE("a backend that is disposed of leaves no files", "[contract]") {
     REQUIRE(left);
     CHECK(left->empty());
   }
+}
+
+/// A sink that says when the first byte comes and then waits to be let go on.
+class GatedSink final : public SnapshotSink {
+ public:
+  Status append(std::string_view part) override {
+    if (collected.position() == 0) {
+      begun.set_value();
+      opened.get_future().wait();
+    }
+    return collected.append(part);
+  }
+  std::uint64_t position() const override { return collected.position(); }
+
+  BytesSink collected;
+  std::promise<void> begun;
+  std::promise<void> opened;
+};
+
+TEST_CASE("snapshots that are still to be written outlive the disposal of their backend",
+          "[contract]") {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  Model model;
+  auto subtask = std::make_unique<Subtask<std::uint64_t>>(backend, directory.path() + "/local");
+  for (std::uint64_t i = 0; i < 300; ++i) subtask->fill(model, i);
+  // What was restored lies in other files than what was written since.
+  const Snapshot first = subtask->snapshot();
+  subtask = std::make_unique<Subtask<std::uint64_t>>(backend, directory.path() + "/restored",
+                                                     KeyGroupRange{0, max_parallelism},
+                                                     std::vector<Snapshot>{first});
+  for (std::uint64_t i = 200; i < 400; ++i) subtask->fill(model, i);
+  REQUIRE(subtask->keyed->store_changes());
+  const std::vector<StateDeclaration> declarations = subtask->keyed->declarations();
+  const Contents expected = subtask->contents(model);
+  std::unique_ptr<SnapshotTask> running = subtask->freeze();
+  std::unique_ptr<SnapshotTask> waiting = subtask->freeze();
+  for (std::uint64_t i = 0; i < 400; ++i) subtask->change(model, i, 2, 77);
+  REQUIRE(subtask->keyed->store_changes());
+  std::unique_ptr<SnapshotTask> given_up = subtask->freeze();
+
+  GatedSink sink;
+  Result<std::vector<KeyedStateHandle>> handles;
+  std::thread writer([&] {
+    handles = running->run(sink);
+    if (sink.position() == 0) sink.begun.set_value();  // it failed before its first byte
+    running.reset();
+  });
+  sink.begun.get_future().wait();
+  subtask->keyed->dispose();
+  subtask->keyed.reset();
+  sink.opened.set_value();
+  writer.join();
+  REQUIRE(handles);
+  CHECK(contents_of({declarations, *handles, sink.collected.bytes}, 8) == expected);
+
+  CHECK(contents_of(run(*waiting, declarations), 8) == expected);
+  waiting.reset();
+  given_up.reset();
+  const auto left = files.list(directory.path());
+  REQUIRE(left);
+  CHECK(left->empty());
+}
+
+TEST_CASE("a backend that is disposed of within a restore leaves no files", "[contract]") {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  Model model;
+  Snapshot snapshot;
+  {
+    Subtask<std::uint64_t> subtask(backend, directory.path() + "/first");
+    for (std::uint64_t i = 0; i < 300; ++i) subtask.fill(model, i);
+    snapshot = subtask.snapshot();
+  }
+  const auto state_backend = backend.make();
+  KeyedStateBackendContext context;
+  context.operator_uid = "counter";
+  context.key_width = 8;
+  context.groups = {0, max_parallelism};
+  context.max_parallelism = max_parallelism;
+  context.local_directory = directory.path() + "/second";
+  context.files = &files;
+  auto created = state_backend->create_keyed_state_backend(context);
+  REQUIRE(created);
+  KeyedStateBackend& keyed = **created;
+  REQUIRE(keyed.restore(restored_of({snapshot}, context.groups)));
+  REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"},
+                                     schema_of<std::uint64_t>(),
+                                     {context.groups, max_parallelism, 8})));
+  CHECK(keyed.load_restored() == Result<bool>(false));
+  keyed.dispose();
+  CHECK(files.list(directory.path()).value().empty());
+}
+
+TEST_CASE("local files go with the last snapshot that reads them, not before", "[contract]") {
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  Model model;
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  Subtask<std::uint64_t> subtask(backend, directory.path() + "/local");
+  const auto names = [&] { return files.list(directory.path()).value(); };
+  const auto used = names();
+  for (std::uint64_t i = 0; i < 30; ++i) subtask.fill(model, i);
+  REQUIRE(subtask.keyed->store_changes());
+  std::unique_ptr<SnapshotTask> task = subtask.freeze();
+  subtask.keyed->dispose();
+  subtask.keyed.reset();
+  CHECK(names() == used);
+  task.reset();
+  CHECK(names().empty());
 }
 
 TEST_CASE("the synchronous part of a snapshot does the same work for few and for many keys",
