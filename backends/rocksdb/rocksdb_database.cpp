@@ -5,6 +5,8 @@
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 
+#include "backends/rocksdb/unsynced_file_system.hpp"
+
 namespace weir {
 
 namespace {
@@ -12,7 +14,7 @@ namespace {
 constexpr double bloom_bits_per_key = 10;
 constexpr int background_jobs = 2;
 
-rocksdb::Options make_options(std::shared_ptr<rocksdb::Cache> cache,
+rocksdb::Options make_options(rocksdb::Env* env, std::shared_ptr<rocksdb::Cache> cache,
                               std::shared_ptr<rocksdb::WriteBufferManager> write_buffer) {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = std::move(cache);
@@ -21,12 +23,14 @@ rocksdb::Options make_options(std::shared_ptr<rocksdb::Cache> cache,
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(bloom_bits_per_key));
 
   rocksdb::Options options;
+  options.env = env;
   options.create_if_missing = true;
   options.error_if_exists = true;
   options.write_buffer_manager = std::move(write_buffer);
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.compression = rocksdb::kLZ4Compression;
   options.max_background_jobs = background_jobs;
+  options.max_file_opening_threads = 1;        // a new database has no files to open
   options.avoid_flush_during_shutdown = true;  // what is not in a checkpoint is not needed again
   options.info_log_level = rocksdb::InfoLogLevel::ERROR_LEVEL;
   options.keep_log_file_num = 1;
@@ -67,7 +71,9 @@ RocksDBDatabase::RocksDBDatabase(FileSystem& files, std::string directory,
     : files_(files),
       directory_(std::move(directory)),
       path_(directory_ + "/db"),
-      options_(make_options(std::move(cache), std::move(write_buffer))) {}
+      env_(rocksdb::NewCompositeEnv(
+          std::make_shared<UnsyncedFileSystem>(rocksdb::FileSystem::Default()))),
+      options_(make_options(env_.get(), std::move(cache), std::move(write_buffer))) {}
 
 Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
     FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache,

@@ -7,6 +7,7 @@
 
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/write_batch.h>
 #include <rocksdb/write_buffer_manager.h>
 
@@ -27,7 +28,7 @@ namespace weir {
 
 /// An open database with its column families, shared by a backend and its snapshots: it is closed when
 /// the last of them lets go, and its directory is removed then if `remove_when_closed` was called. It
-/// writes no log: what is not in a checkpoint is lost with the task anyway.
+/// writes no log and syncs nothing: what is not in a checkpoint is lost with the task anyway.
 /// Threads: any, but for `create_column_family` and `remove_when_closed`, which the task calls alone.
 class RocksDBDatabase {
  public:
@@ -66,6 +67,7 @@ class RocksDBDatabase {
   FileSystem& files_;
   const std::string directory_;
   const std::string path_;
+  const std::unique_ptr<rocksdb::Env> env_;
   const rocksdb::Options options_;
   bool remove_when_closed_ = false;
   std::unique_ptr<rocksdb::DB> db_;
