@@ -81,6 +81,10 @@ Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
   WEIR_TRY(files.create_directories(directory));
   std::shared_ptr<RocksDBDatabase> database(
       new RocksDBDatabase(files, directory, std::move(cache), std::move(write_buffer)));
+  // A process that was killed leaves its database; under RocksDB's lock nobody else's can be taken for one.
+  if (files.stat(database->path_))
+    WEIR_TRY(to_error(rocksdb::DestroyDB(database->path_, database->options_),
+                      database->path_ + ": cannot remove the database of an earlier process"));
   rocksdb::DB* db = nullptr;
   WEIR_TRY(to_error(rocksdb::DB::Open(database->options_, database->path_, &db),
                     database->path_ + ": cannot create the database"));

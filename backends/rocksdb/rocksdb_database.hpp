@@ -32,8 +32,9 @@ namespace weir {
 /// Threads: any, but for `create_column_family` and `remove_when_closed`, which the task calls alone.
 class RocksDBDatabase {
  public:
-  /// Creates a database in `directory`, which is made. Cache and write buffer belong to the process;
-  /// `files` outlives the database. Errors: `io_error`.
+  /// Creates an empty database in `directory`, which is made; what a killed process has left of one
+  /// there is removed. Cache and write buffer belong to the process; `files` outlives the database.
+  /// Errors: `io_error`, also if the database is in use.
   [[nodiscard]] static Result<std::shared_ptr<RocksDBDatabase>> create(
       FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache,
       std::shared_ptr<rocksdb::WriteBufferManager> write_buffer);

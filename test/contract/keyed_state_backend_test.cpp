@@ -791,6 +791,50 @@ TEST_CASE("local files go with the last snapshot that reads them, not before", "
   CHECK(names().empty());
 }
 
+TEST_CASE("local files that a killed process has left are no obstacle", "[contract]") {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  const std::string local = directory.path() + "/local";
+  Model model;
+  {
+    Subtask<std::uint64_t> killed(backend, local);
+    for (std::uint64_t i = 0; i < 300; ++i) killed.fill(model, i);
+    REQUIRE(killed.keyed->store_changes());
+    killed.keyed.reset();  // destroyed, not disposed of
+  }
+  const Model nothing;
+  {
+    Subtask<std::uint64_t> next(backend, local);
+    for (std::uint64_t i = 0; i < 300; ++i) next.check(nothing, i);
+    for (std::uint64_t i = 100; i < 400; ++i) next.fill(model, i);
+    CHECK(next.snapshot().handles.size() == 6);
+  }
+  CHECK(files.list(directory.path()).value().empty());
+}
+
+TEST_CASE("a database that is in use is not taken for one that was left", "[contract]") {
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  RocksDBStateBackend backend;
+  KeyedStateBackendContext context;
+  context.operator_uid = "counter";
+  context.key_width = 8;
+  context.groups = {0, max_parallelism};
+  context.max_parallelism = max_parallelism;
+  context.local_directory = directory.path() + "/local";
+  context.files = &files;
+  const auto first = backend.create_keyed_state_backend(context);
+  REQUIRE(first);
+  const auto second = backend.create_keyed_state_backend(context);
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == Errc::io_error);
+  CHECK_THAT(second.error().what,
+             Catch::StartsWith(directory.path() + "/local/db: ") && Catch::Contains("lock"));
+  (*first)->dispose();
+}
+
 /// A snapshot of `keys` keys, some of which have values of a type that counts its copies.
 Snapshot snapshot_of(std::uint64_t keys) {
   TemporaryDirectory directory;
