@@ -270,16 +270,7 @@ Status publish_file(CheckpointStorage& storage, const std::string& path, std::st
 Result<std::string> read_stored_file(CheckpointStorage& storage, const std::string& path,
                                      std::uint64_t limit_bytes) {
   WEIR_TRY_ASSIGN(file, storage.open(path));
-  WEIR_TRY_ASSIGN(size, file->size());
-  if (size > limit_bytes) {
-    return error(Errc::limit_exceeded, path + ": is " + std::to_string(size) +
-                                           " bytes long; at most " + std::to_string(limit_bytes) +
-                                           " are read");
-  }
-  std::string bytes(size, '\0');
-  WEIR_TRY_ASSIGN(got, file->read_at(0, bytes.data(), bytes.size()));
-  bytes.resize(got);
-  return bytes;
+  return read_whole(*file, path, limit_bytes);
 }
 
 }  // namespace weir

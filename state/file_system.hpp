@@ -84,7 +84,11 @@ class FileSystem {
       const std::string& directory) = 0;
 };
 
-/// Reads all of `path`, which must be no longer than `limit_bytes`. Errors: also `limit_exceeded`.
+/// Reads all of `file`, called `path` in errors, which must be no longer than `limit_bytes`.
+/// Errors: also `limit_exceeded`.
+[[nodiscard]] Result<std::string> read_whole(InputFile& file, const std::string& path,
+                                             std::uint64_t limit_bytes);
+/// Opens `path` and reads all of it, as `read_whole`.
 [[nodiscard]] Result<std::string> read_file(FileSystem& files, const std::string& path,
                                             std::uint64_t limit_bytes);
 
