@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A job that is killed again and again, and whose output is exactly right all the same."""
 
+import errno
 import os
 import random
 import sys
@@ -12,13 +13,16 @@ from harness import case, check, equal, job_so, output_lines, settings, wait_unt
 
 LINES = 200_000
 RATE = 25_000  # lines per second until the last run
-HOLD_MS = 25  # of each snapshot of a subtask
 KILLS = 20
 KILLS_INSIDE = 8  # at least
 KEYS = 64
 BACKENDS = ("fs", "rocksdb", "memory")
-# When the process is killed.
-MOMENTS = ("triggered", "acknowledged", "triggered", "completed", "delayed", "restoring")
+# When the process is killed: every other time while a checkpoint is held, else where it happens to be.
+ELSEWHERE = ("triggered", "acknowledged", "completed", "delayed", "restoring")
+
+
+def moment_of(kill):
+    return "held" if kill % 2 == 0 else ELSEWHERE[kill // 2 % len(ELSEWHERE)]
 
 
 def under_way(trace):
@@ -34,12 +38,36 @@ def incomplete_below(directory):
             if os.path.basename(base).startswith("chk-") and "_metadata" not in names}
 
 
+def wait_a_moment(chance, longest):
+    end = time.monotonic() + chance.uniform(0, longest)
+    wait_until(lambda: time.monotonic() >= end, "the moment of death")
+
+
+def kill_held(process, gate, chance):
+    """Closes the gate, and kills the process while the snapshot of one subtask waits there."""
+    os.mkfifo(gate)
+
+    def opened():
+        check(process.code() is None, "the process ended at the gate:", process.err())
+        try:
+            return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as failure:
+            if failure.errno != errno.ENXIO:  # nobody waits there yet
+                raise
+    pipe = wait_until(opened, "a snapshot at the gate")
+    try:
+        wait_a_moment(chance, 0.02)  # for the others to acknowledge
+        process.kill()
+    finally:
+        os.close(pipe)
+        os.unlink(gate)
+
+
 def kill_at(moment, process, trace, chance):
     """Waits until this run is as far as `moment` says, most often in its second checkpoint, and kills it."""
     if moment == "restoring":  # while the sinks commit what the last run has left
         trace.wait_for("SubmitTask", process=process)
-        moment_of_death = time.monotonic() + chance.uniform(0, 0.01)
-        wait_until(lambda: time.monotonic() >= moment_of_death, "the moment of death")
+        wait_a_moment(chance, 0.01)
         process.kill()
         return
     first = trace.wait_for("TriggerCheckpoint", process=process)["checkpoint"]
@@ -51,8 +79,7 @@ def kill_at(moment, process, trace, chance):
         trace.wait_for("NotifyCheckpointComplete", process=process, checkpoint=first + 1)
     elif moment == "delayed":
         trace.wait_for("NotifyCheckpointComplete", process=process, checkpoint=first)
-        moment_of_death = time.monotonic() + chance.uniform(0, 0.2)
-        wait_until(lambda: time.monotonic() >= moment_of_death, "the moment of death")
+        wait_a_moment(chance, 0.2)
     process.kill()
 
 
@@ -64,17 +91,23 @@ def killed_again_and_again(place):
     inside = 0
     told = []
     for kill in range(KILLS):
+        moment = moment_of(kill)
+        parallelism = 1 + (kill * 3 + kill // 4) % 4
         words = settings(checkpoints=place / "checkpoints", interval="100ms", backend=BACKENDS[kill % len(BACKENDS)])
-        words += ["-p", 1 + (kill * 3 + kill // 4) % 4, *([] if kill == 0 else ["-s", "latest"])]
-        process, trace = place.start_traced(*words, *job, "--rate", RATE, "--hold-ms", HOLD_MS)
+        words += ["-p", parallelism, *([] if kill == 0 else ["-s", "latest"])]
+        process, trace = place.start_traced(*words, *job, "--rate", RATE, "--gate", place / "gate")
         before = incomplete_below(place / "checkpoints")
-        if kill == 0:
+        if kill == 0 or moment == "held":  # a checkpoint of this run is complete
             trace.wait_for("NotifyCheckpointComplete", process=process)
-        kill_at(MOMENTS[kill % len(MOMENTS)], process, trace, chance)
+        if moment == "held":
+            kill_held(process, place / "gate", chance)
+        else:
+            kill_at(moment, process, trace, chance)
         equal(process.code(), -9, "exit code of the process, with stderr", process.err())
-        is_inside = under_way(trace) or incomplete_below(place / "checkpoints") - before
-        inside += bool(is_inside)
-        told.append(f"{MOMENTS[kill % len(MOMENTS)]}{' (inside)' if is_inside else ''}")
+        is_inside = bool(under_way(trace) or incomplete_below(place / "checkpoints") - before)
+        check(is_inside or moment != "held", "the checkpoint that was held is complete")
+        inside += is_inside
+        told.append(f"{moment}{' (inside)' if is_inside else ''}")
     print(f"    killed {KILLS} times, {inside} of them inside a checkpoint: {', '.join(told)}", flush=True)
 
     end = place.json("run", "--json", "-s", "latest", "-p", 3, *settings(
