@@ -35,8 +35,9 @@ class StreamEnvironment {
   [[nodiscard]] Parameters& parameters() { return parameters_; }
 
   // Settings of the job's own. They win over the configuration file and lose against -D.
-  /// Any key of docs/configuration.md. Errors are told when the plan is built.
-  void configure(const std::string& key, const std::string& value) { settings_[key] = value; }
+  /// Any key of docs/configuration.md but those of processes, which serve other jobs too. The last
+  /// value of a key counts. An unknown key or a bad value is an error when the plan is built.
+  void configure(const std::string& key, const std::string& value);
   void enable_checkpointing(std::chrono::milliseconds interval) {
     configure("execution.checkpointing.interval", std::to_string(interval.count()) + " ms");
   }
@@ -80,8 +81,10 @@ class StreamEnvironment {
     return DataStream<T>(&builder_, {output_of<T>(index)});
   }
 
-  /// What the job function has put together. Errors: those of the arguments, then those of the plan.
+  /// What the job function has put together. Errors: those of the arguments, then those of the settings,
+  /// then those of the plan.
   [[nodiscard]] Result<Plan> build() const;
+  /// By key, without deprecated names.
   [[nodiscard]] const std::map<std::string, std::string>& settings() const { return settings_; }
 
  private:
@@ -94,6 +97,7 @@ class StreamEnvironment {
   std::uint32_t parallelism_;
   std::optional<std::uint32_t> max_parallelism_;
   std::map<std::string, std::string> settings_;
+  std::optional<Error> settings_error_;  ///< the first one
 };
 
 }  // namespace weir

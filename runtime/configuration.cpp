@@ -730,6 +730,11 @@ Result<std::string_view> canonical_key(std::string_view key) {
                "'" + std::string(key) + "' is no configuration key" + did_you_mean(key, names));
 }
 
+bool is_process_key(std::string_view key) {
+  const Row* row = find_row(key);
+  return row != nullptr && row->section == Section::processes;
+}
+
 std::vector<std::string_view> configuration_keys() {
   std::vector<std::string_view> keys;
   for (const Row& row : table()) keys.push_back(row.key);
@@ -763,6 +768,8 @@ std::string configuration_reference() {
     if (section != row.section) {
       section = row.section;
       text.append("\n## ").append(section_titles[static_cast<std::size_t>(row.section)]);
+      if (section == Section::processes)
+        text += "\n\nA job cannot set these itself; they stand in `weir.yaml` or behind `-D`.";
       text += "\n\n| key | default | type | meaning |\n| --- | --- | --- | --- |\n";
     }
     text.append("| `").append(row.key).append("` | ");

@@ -172,6 +172,10 @@ class Configuration {
 /// Errors: `invalid_argument` with the nearest known key.
 [[nodiscard]] Result<std::string_view> canonical_key(std::string_view key);
 
+/// Whether `key`, which may be a deprecated name, is one of a process. A job cannot set it, because the
+/// process is there before the job and may run others.
+[[nodiscard]] bool is_process_key(std::string_view key);
+
 /// All keys in the order of the documentation, without deprecated names: for shell completion.
 [[nodiscard]] std::vector<std::string_view> configuration_keys();
 

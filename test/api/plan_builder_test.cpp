@@ -220,6 +220,35 @@ TEST_CASE("a job's settings are kept for the configuration", "[api]") {
   CHECK(env.parallelism() == 1);
   env.set_parallelism(4);
   CHECK(env.parallelism() == 4);
+  env.configure("state.backend.fs.checkpointdir", "/old");
+  env.configure("state.checkpoints.dir", "/new");
+  CHECK(env.settings().at("state.checkpoints.dir") == "/new");
+  CHECK_FALSE(env.settings().contains("state.backend.fs.checkpointdir"));
+}
+
+TEST_CASE("a wrong setting of a job is an error when its plan is built", "[api]") {
+  const auto refused = [](const std::string& key, const std::string& value) {
+    const auto plan = build([&](StreamEnvironment& env) {
+      env.configure(key, value);
+      env.configure("another.unknown.key", "1");  // the first error counts
+      (void)env.from_collection<long>({1, 2});
+    });
+    REQUIRE_FALSE(plan);
+    CHECK(plan.error().code == Errc::invalid_argument);
+    return plan.error().what;
+  };
+  CHECK(refused("state.backnd", "fs") ==
+        "env.configure: 'state.backnd' is no configuration key; did you mean 'state.backend'?");
+  CHECK_THAT(refused("state.backend", "rocks"),
+             Catch::StartsWith("env.configure: 'rocks' is no value for state.backend"));
+  CHECK_THAT(refused("execution.checkpointing.interval", "-5 ms"),
+             Catch::StartsWith("env.configure: '-5 ms' is no value for"));
+  for (const std::string key :
+       {"taskmanager.numberOfTaskSlots", "cluster.io-pool.size", "heartbeat.interval",
+        "heartbeat.timeout", "client.timeout", "akka.client.timeout", "io.tmp.dirs", "env.log.dir"})
+    CHECK(refused(key, key.ends_with("dir") || key.ends_with("dirs") ? "/tmp" : "9") ==
+          "env.configure: '" + key +
+              "' is a setting of the process, not of a job; set it in weir.yaml or with -D");
 }
 
 }  // namespace
