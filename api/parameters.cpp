@@ -80,15 +80,22 @@ void Parameters::fail(std::string what) {
 }
 
 Status Parameters::check() const {
-  if (error_) return error(Errc::invalid_argument, *error_);
+  std::vector<std::string> options;
+  for (const std::string& one : read_) options.push_back("--" + one);
+  const std::vector<std::string_view> known(options.begin(), options.end());
+  std::optional<std::string> unread;
   for (const auto& [name, values] : values_) {
     if (read_.contains(name)) continue;
-    std::vector<std::string> options;
-    for (const std::string& one : read_) options.push_back("--" + one);
-    const std::vector<std::string_view> known(options.begin(), options.end());
-    return error(Errc::invalid_argument, "the job does not know the option '--" + name + "'" +
-                                             did_you_mean("--" + name, known));
+    const std::string option = "--" + name;
+    const std::string what =
+        "the job does not know the option '" + option + "'" + did_you_mean(option, known);
+    // A misspelt option is why another one is missing.
+    if (!known.empty() && is_slip(option, nearest(option, known)))
+      return error(Errc::invalid_argument, what);
+    if (!unread) unread = what;
   }
+  if (error_) return error(Errc::invalid_argument, *error_);
+  if (unread) return error(Errc::invalid_argument, *unread);
   return {};
 }
 

@@ -38,7 +38,8 @@ class Parameters {
   /// Adds an error of the job's own, such as "--from must lie before --to".
   void fail(std::string what);
 
-  /// The first error, or what nobody read.
+  /// An option that is a misspelt one of those that were read; else the first error; else an option
+  /// that nobody read.
   [[nodiscard]] Status check() const;
 
  private:

@@ -29,11 +29,14 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   return found == candidates.end() ? std::string_view() : *found;
 }
 
+bool is_slip(std::string_view word, std::string_view candidate) {
+  return edit_distance(word, candidate) <= std::max<std::size_t>(2, word.size() / 3);
+}
+
 std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates) {
   if (candidates.empty()) return {};
   const std::string_view best = nearest(word, candidates);
-  const std::size_t slip = std::max<std::size_t>(2, word.size() / 3);
-  if (edit_distance(word, best) <= slip) return "; did you mean '" + std::string(best) + "'?";
+  if (is_slip(word, best)) return "; did you mean '" + std::string(best) + "'?";
   return "; the nearest is '" + std::string(best) + "'";
 }
 

@@ -15,6 +15,9 @@ namespace weir {
 [[nodiscard]] std::string_view nearest(std::string_view word,
                                        std::span<const std::string_view> candidates);
 
+/// Whether who wrote `word` may well have meant `candidate`.
+[[nodiscard]] bool is_slip(std::string_view word, std::string_view candidate);
+
 /// The end of a sentence about an unknown word: `; did you mean 'cancel'?`, or `; the nearest is
 /// 'cancel'` if it hardly was a slip. Empty without candidates.
 [[nodiscard]] std::string did_you_mean(std::string_view word,

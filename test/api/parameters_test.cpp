@@ -69,6 +69,20 @@ TEST_CASE("what is wrong with a job's arguments is said in one sentence", "[api]
   CHECK(sentence({"--x", "a"}, nothing) == "the job does not know the option '--x'");
 }
 
+TEST_CASE("a misspelt option is named before what is missing because of it", "[api]") {
+  const auto read = [](Parameters& p) {
+    (void)p.all("input");
+    (void)p.required("output");
+  };
+  CHECK(sentence({"--inptu", "a", "--output", "b"}, read) ==
+        "the job does not know the option '--inptu'; did you mean '--input'?");
+  CHECK(sentence({"--input", "a", "--ouptut=b"}, read) ==
+        "the job does not know the option '--ouptut'; did you mean '--output'?");
+  CHECK(sentence({"--frobnicate", "a", "--output", "b"}, read) == "the job needs --input VALUE");
+  CHECK(sentence({"--frobnicate", "a", "--input", "a", "--output", "b"}, read)
+            .starts_with("the job does not know the option '--frobnicate'; the nearest is"));
+}
+
 TEST_CASE("the first error counts, and a job may add its own", "[api]") {
   CHECK(sentence({"--from", "5", "--to", "3"}, [](Parameters& p) {
           if (p.number("from", 0) > p.number("to", 0)) p.fail("--from must lie before --to");
