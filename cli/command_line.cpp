@@ -9,6 +9,7 @@
 
 #include "cli/version.hpp"
 #include "runtime/nearest.hpp"
+#include "storage/uri.hpp"
 
 namespace weir {
 namespace {
@@ -34,6 +35,9 @@ constexpr std::array verbs{
     Verb{"compile", "SOURCE.cpp [-o JOB.so] [-- COMPILER FLAGS]", "build a job", false, true},
     Verb{"completion", "bash|zsh|fish", "print the shell's completion script"},
 };
+/// Digits of a job's id, and how few of them may name it.
+constexpr std::size_t id_digits = 32;
+constexpr std::size_t shortest_id = 6;
 constexpr std::array<std::string_view, 3> shells{"bash", "zsh", "fish"};
 
 /// Everything that words can say, before it is known to which verb it belongs.
@@ -134,7 +138,7 @@ std::unique_ptr<CLI::App> make_parser(const Verb& verb, const std::string& usage
         ->type_name("DIRECTORY")
         ->expected(0, 1);
   if (verb.name == "stop") {
-    app->add_flag("--drain", words.drain, "End the input first, so that everything is emitted");
+    app->add_flag("-d,--drain", words.drain, "End the input first, so that everything is emitted");
     app->add_option("-p,--savepointPath", words.target, "Where to write the savepoint")
         ->type_name("DIRECTORY");
   }
@@ -145,10 +149,8 @@ std::unique_ptr<CLI::App> make_parser(const Verb& verb, const std::string& usage
 /// Spells CLI11's complaint as ours.
 std::string sentence_of(const CLI::ParseError& failure) {
   const std::string what = failure.what();
-  const std::string option = what.substr(0, what.find(':'));
-  if (what.find("At Most") != std::string::npos) return option + " is given more than once";
-  if (what.find("missing") != std::string::npos) return option + " needs a value";
-  return what;
+  if (what.find("At Most") == std::string::npos) return what;
+  return what.substr(0, what.find(':')) + " is given more than once";
 }
 
 /// The names of all options of `app`, with dashes.
@@ -173,10 +175,87 @@ std::string unknown_option(const CLI::App& app, const std::string& word) {
 
 bool looks_like_option(const std::string& word) { return word.size() > 1 && word[0] == '-'; }
 
+/// An option as one word or the beginning of two: `--name`, `--name=value`, `-n`, `-nvalue`, and flags in
+/// one word, `-nd`.
+struct OptionWord {
+  const CLI::Option* option = nullptr;     ///< the last one in the word; null: none of that name
+  std::optional<std::string_view> behind;  ///< what stands behind its name
+  bool behind_equals = false;
+};
+
+OptionWord read_option(const CLI::App& app, std::string_view word) {
+  OptionWord read;
+  if (word.starts_with("--")) {
+    const auto equals = word.find('=');
+    read.option = app.get_option_no_throw(std::string(word.substr(0, equals)));
+    read.behind_equals = equals != std::string_view::npos;
+    if (read.behind_equals) read.behind = word.substr(equals + 1);
+    return read;
+  }
+  for (std::size_t i = 1; i < word.size(); ++i) {
+    read.option = app.get_option_no_throw(std::string{'-', word[i]});
+    if (read.option == nullptr) return read;
+    const bool takes = takes_value(*read.option);
+    read.behind_equals = word.substr(i + 1, 1) == "=";
+    if (!takes && !read.behind_equals) continue;
+    if (i + 1 < word.size()) read.behind = word.substr(i + 1);
+    break;
+  }
+  return read;
+}
+
+/// What CLI11 would read in another way than it is meant: in `-d --json` it takes an option for a path, in
+/// `--name= word` the next word for the name.
+/// `hint` says where words stand that are no options of `app`.
+Status check_words(const CLI::App& app, std::span<const std::string> words,
+                   const std::string& hint) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (!looks_like_option(word)) {
+      if (app.get_prefix_command()) return {};  // the rest is the job's
+      if (word.empty()) return refuse("one of the words is empty; write it or leave it out");
+      continue;
+    }
+    if (word == "--") return refuse("unexpected word '--'");
+    const auto [option, behind, behind_equals] = read_option(app, word);
+    if (option == nullptr) return refuse(unknown_option(app, word) + hint);
+    const std::string name = option->get_name();
+    if (name == "--help") return {};
+    if (!takes_value(*option)) {
+      if (behind) return refuse(name + " takes no value, and '" + word + "' gives it one");
+      continue;
+    }
+    const std::string needs = name + " needs a value: " + option->get_type_name();
+    if (behind_equals && !word.starts_with("--"))
+      return refuse("in '" + word + "' the value begins with '='; write '-" +
+                    option->get_snames()[0] + " " + std::string(behind->substr(1)) + "'");
+    if (behind && behind->empty()) return refuse(needs);
+    if (behind) continue;
+    const bool optional = option->get_expected_min() == 0;
+    if (i + 1 == words.size() || looks_like_option(words[i + 1])) {
+      if (optional) continue;
+      return refuse(i + 1 == words.size()
+                        ? needs
+                        : needs + "; behind it stands '" + words[i + 1] + "', an option");
+    }
+    if (words[i + 1].empty()) return refuse(needs + "; the word behind it is empty");
+    ++i;
+  }
+  return {};
+}
+
+/// Whether a directory that `word` names may exist on this machine.
+Status check_directory(const std::string& word) {
+  const auto path = parse_directory(word, "/");
+  if (!path) return refuse(path.error().what);
+  return {};
+}
+
 /// Lets CLI11 read `words` into what `app` is bound to and returns the words that are no options.
-/// A text: the help that was asked for.
+/// A text: the help that was asked for. `hint` is added to what is said of an unknown option.
 Result<std::variant<std::vector<std::string>, std::string>> read_words(
-    CLI::App& app, std::span<const std::string> words) {
+    CLI::App& app, std::span<const std::string> words, const std::string& hint) {
+  WEIR_TRY(check_words(app, words, hint));
   std::vector<std::string> reversed(words.rbegin(), words.rend());
   try {
     app.parse(std::move(reversed));
@@ -209,6 +288,7 @@ Result<RunCommand> run_command_of(const Words& words) {
   WEIR_TRY_ASSIGN(common, common_of(words));
   command.common = std::move(common);
   if (!words.restore.empty()) command.restore = words.restore;
+  if (command.restore && *command.restore != "latest") WEIR_TRY(check_directory(*command.restore));
   command.allow_non_restored_state = words.allow_non_restored_state;
   command.detached = words.detached;
   command.verbose = words.verbose;
@@ -224,11 +304,12 @@ Status take_job(const Verb& verb, std::vector<std::string>& positional, std::siz
     return refuse("unexpected word '" + positional[most] + "'; usage: weir " +
                   std::string(verb.name) + " " + std::string(verb.usage));
   job = positional.front();
-  const bool is_id =
-      job.size() <= 32 && job.find_first_not_of("0123456789abcdef") == std::string::npos;
-  if (!is_id)
-    return refuse("'" + job + "' is no job id, which has 32 lowercase hex digits; `weir list` " +
-                  "shows the ids");
+  if (job.size() > id_digits || job.find_first_not_of("0123456789abcdef") != std::string::npos)
+    return refuse("'" + job + "' is no job id, which has " + std::to_string(id_digits) +
+                  " lowercase hex digits; `weir list` shows the ids");
+  if (job.size() < shortest_id)
+    return refuse("'" + job + "' is too short for a job id; give all " + std::to_string(id_digits) +
+                  " digits, or at least the first " + std::to_string(shortest_id));
   return {};
 }
 
@@ -236,11 +317,14 @@ Result<Command> savepoint_command(const Verb& verb, Words& words, CommonOptions 
   if (!words.dispose.empty()) {
     if (!words.positional.empty())
       return refuse("unexpected word '" + words.positional[0] + "'; -d takes one path and no job");
+    WEIR_TRY(check_directory(words.dispose));
     return DisposeCommand{std::move(common), words.dispose};
   }
   SavepointCommand command{std::move(common), {}, {}};
   WEIR_TRY(take_job(verb, words.positional, 2, command.job));
-  if (words.positional.size() == 2) command.target = words.positional[1];
+  if (words.positional.size() < 2) return command;
+  command.target = words.positional[1];
+  WEIR_TRY(check_directory(command.target));
   return command;
 }
 
@@ -251,6 +335,7 @@ Result<Command> cancel_command(const Verb& verb, Words& words, bool with_savepoi
   if (words.positional.empty() && !command.target.empty())
     words.positional.push_back(std::exchange(command.target, {}));
   WEIR_TRY(take_job(verb, words.positional, 1, command.job));
+  if (!command.target.empty()) WEIR_TRY(check_directory(command.target));
   return command;
 }
 
@@ -262,7 +347,9 @@ Result<Command> compile_command(Words& words, std::span<const std::string> flags
 }
 
 Result<Command> completion_command(const Words& words) {
-  if (words.positional.size() != 1) return refuse("which shell: bash, zsh or fish?");
+  if (words.positional.empty()) return refuse("which shell: bash, zsh or fish?");
+  if (words.positional.size() > 1)
+    return refuse("unexpected word '" + words.positional[1] + "'; name one shell");
   const std::string& shell = words.positional[0];
   if (std::ranges::find(shells, shell) == shells.end())
     return refuse("unknown shell '" + shell + "'" + did_you_mean(shell, shells));
@@ -281,22 +368,20 @@ Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) 
   Words words;
   const auto app =
       make_parser(verb, "weir " + std::string(verb.name) + " " + std::string(verb.usage), words);
-  WEIR_TRY_ASSIGN(read, read_words(*app, rest));
+  WEIR_TRY_ASSIGN(
+      read, read_words(*app, rest,
+                       verb.name == "compile" ? " (the compiler's own stand behind --)" : ""));
   if (const auto* help = std::get_if<std::string>(&read)) return PrintCommand{*help};
   words.positional = std::get<std::vector<std::string>>(std::move(read));
 
   if (verb.name == "run") {
-    if (words.positional.empty())
+    if (words.positional.empty() || words.positional[0].empty())
       return refuse("which job? usage: weir run [OPTIONS] JOB.so [JOB ARGUMENTS]");
-    if (looks_like_option(words.positional[0]))
-      return refuse(unknown_option(*app, words.positional[0]));
     WEIR_TRY_ASSIGN(command, run_command_of(words));
     command.library = words.positional[0];
     command.arguments.assign(words.positional.begin() + 1, words.positional.end());
     return command;
   }
-  for (const std::string& word : words.positional)
-    if (looks_like_option(word)) return refuse(unknown_option(*app, word));
   if (verb.name == "compile") return compile_command(words, flags);
   if (verb.name == "completion") return completion_command(words);
 
@@ -313,6 +398,7 @@ Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) 
   if (verb.name == "info") return InfoCommand{std::move(common), job};
   if (verb.name == "checkpoint") return CheckpointCommand{std::move(common), job};
   WEIR_ASSERT(verb.name == "stop");
+  if (!words.target.empty()) WEIR_TRY(check_directory(words.target));
   return StopCommand{std::move(common), job, words.drain, words.target};
 }
 
@@ -335,23 +421,27 @@ std::string general_help() {
 std::vector<std::string> verb_names() {
   std::vector<std::string> names;
   for (const Verb& verb : verbs) names.emplace_back(verb.name);
-  names.emplace_back("help");
+  names.insert(names.end(), {"help", "--help", "--version"});
   return names;
 }
 
 }  // namespace
 
 Result<Command> parse_command_line(std::span<const std::string> words) {
-  if (words.empty()) return refuse("no verb is given; `weir --help` lists them");
+  if (words.empty() || words[0].empty())
+    return refuse("no verb is given; `weir --help` lists them");
   std::string first = words[0];
   words = words.subspan(1);
-  if (first == "-h" || first == "--help" || (first == "help" && words.empty()))
-    return PrintCommand{general_help()};
-  if (first == "--version") return PrintCommand{version_text() + "\n"};
   static const std::vector<std::string> help_option{"--help"};
-  if (first == "help") {
+  if (first == "help" || first == "-h" || first == "--help") {
+    if (words.size() > 1) return refuse("unexpected word '" + words[1] + "'; name one verb");
+    if (words.empty()) return PrintCommand{general_help()};
     first = words[0];
     words = help_option;
+  }
+  if (first == "--version") {
+    if (!words.empty()) return refuse("unexpected word '" + words[0] + "' behind --version");
+    return PrintCommand{version_text() + "\n"};
   }
   const auto verb = std::ranges::find(verbs, first, &Verb::name);
   if (verb != verbs.end()) {
@@ -372,13 +462,11 @@ Result<Command> parse_program_line(const std::string& program, std::span<const s
   if (count > 0 && options[0] == "--version") return PrintCommand{version_text() + "\n"};
   Words read_into;
   const auto app = make_parser(verbs[0], program + " [OPTIONS] [-- JOB ARGUMENTS]", read_into);
-  WEIR_TRY_ASSIGN(read, read_words(*app, options));
+  const std::string hint = " (the job's own arguments stand behind --)";
+  WEIR_TRY_ASSIGN(read, read_words(*app, options, hint));
   if (const auto* help = std::get_if<std::string>(&read)) return PrintCommand{*help};
   const auto& unread = std::get<std::vector<std::string>>(read);
-  if (!unread.empty())
-    return refuse((looks_like_option(unread[0]) ? unknown_option(*app, unread[0])
-                                                : "unexpected word '" + unread[0] + "'") +
-                  " (the job's own arguments stand behind --)");
+  if (!unread.empty()) return refuse("unexpected word '" + unread[0] + "'" + hint);
   WEIR_TRY_ASSIGN(command, run_command_of(read_into));
   if (dashes != words.end()) command.arguments.assign(dashes + 1, words.end());
   return command;

@@ -89,7 +89,8 @@ using Command = std::variant<RunCommand, ListCommand, InfoCommand, SavepointComm
                              CancelCommand, StopCommand, CheckpointCommand, CompileCommand,
                              CompletionCommand, PrintCommand>;
 
-/// Reads the words behind `weir`. Opens nothing.
+/// Reads the words behind `weir`. Opens nothing. A word that begins with a dash is an option and never the
+/// value of the one before it; such a value is written behind `=`.
 /// Errors: `invalid_argument`, one sentence that names what is nearest to a word that is not known.
 [[nodiscard]] Result<Command> parse_command_line(std::span<const std::string> words);
 

@@ -5,13 +5,6 @@
 #include <utility>
 
 namespace weir {
-namespace {
-
-constexpr std::size_t shortest_prefix = 6;
-constexpr std::size_t id_digits = 32;
-
-}  // namespace
-
 Result<ReachedProcesses> reach_processes(const RunDirectory& directory, const Connect& connect,
                                          std::chrono::milliseconds timeout) {
   WEIR_TRY_ASSIGN(paths, directory.sockets());
@@ -38,10 +31,6 @@ Result<ReachedProcesses> reach_processes(const RunDirectory& directory, const Co
 }
 
 Result<FoundJob> find_job(const ReachedProcesses& reached, const std::string& word) {
-  if (word.size() < shortest_prefix)
-    return error(Errc::invalid_argument, "'" + word + "' is too short for a job id; give all " +
-                                             std::to_string(id_digits) + " digits, or at least " +
-                                             std::to_string(shortest_prefix));
   std::optional<FoundJob> found;
   for (const ReachedProcess& process : reached.processes) {
     for (const JobOverview& job : process.jobs) {

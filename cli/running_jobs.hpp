@@ -40,8 +40,7 @@ struct FoundJob {
   JobOverview overview;
 };
 
-/// The job whose id begins with `word`, which has at least 6 digits.
-/// Errors: `not_found` if there is none, or several; `invalid_argument` if `word` is too short.
+/// The job whose id begins with `word`. Errors: `not_found` if there is none, or several.
 [[nodiscard]] Result<FoundJob> find_job(const ReachedProcesses& reached, const std::string& word);
 
 }  // namespace weir

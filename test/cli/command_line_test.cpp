@@ -133,6 +133,7 @@ TEST_CASE("stop drains on request", "[cli]") {
   CHECK(stop.drain);
   CHECK(stop.target == "dir");
   CHECK(stop.job == id);
+  CHECK(parsed<StopCommand>({"stop", "-d", id}).drain);
 }
 
 TEST_CASE("compile leaves what is behind -- to the compiler", "[cli]") {
@@ -149,6 +150,8 @@ TEST_CASE("help and version are printed", "[cli]") {
   const std::string help = parsed<PrintCommand>({"--help"}).text;
   CHECK(parsed<PrintCommand>({"help"}).text == help);
   CHECK(parsed<PrintCommand>({"-h"}).text == help);
+  CHECK(parsed<PrintCommand>({"--help", "list"}).text ==
+        parsed<PrintCommand>({"list", "--help"}).text);
   for (const auto& verb : describe_verbs()) {
     CHECK_THAT(help, Contains(verb.name));
     const std::string own = parsed<PrintCommand>({verb.name, "--help"}).text;
@@ -173,19 +176,157 @@ TEST_CASE("missing, superfluous and malformed words are refused", "[cli]") {
   CHECK_THAT(refused({}), Contains("--help"));
   CHECK_THAT(refused({"run"}), Contains("JOB.so"));
   CHECK_THAT(refused({"run", "-p", "2"}), Contains("JOB.so"));
-  CHECK_THAT(refused({"run", "-p"}), Contains("--parallelism needs a value"));
   CHECK_THAT(refused({"run", "-p", "two", "j.so"}), Contains("two"));
   CHECK_THAT(refused({"run", "-p", "0", "j.so"}), Contains("-p"));
   CHECK_THAT(refused({"run", "-s", "a", "-s", "b", "j.so"}), Contains("more than once"));
   CHECK_THAT(refused({"run", "-D", "novalue", "j.so"}), Contains("KEY=VALUE"));
   CHECK_THAT(refused({"info"}), Contains("weir list"));
   CHECK_THAT(refused({"info", "word_count"}), Contains("no job id"));
+  CHECK_THAT(refused({"info", "01234"}), Contains("too short"));
   CHECK_THAT(refused({"info", id + "0"}), Contains("no job id"));
   CHECK_THAT(refused({"info", id, id}), Contains("unexpected word"));
   CHECK_THAT(refused({"cancel", "-s"}), Contains("which job"));
   CHECK_THAT(refused({"list", "x"}), Contains("unexpected word"));
   CHECK_THAT(refused({"compile"}), Contains("JOB.cpp"));
   CHECK_THAT(refused({"completion"}), Contains("which shell"));
+}
+
+TEST_CASE("an option without its value takes no other word for it", "[cli]") {
+  struct Row {
+    Words words;
+    std::string expected;
+  };
+  const std::vector<Row> rows{
+      // Missing: nothing behind it, an option behind it, nothing behind the equals sign, an empty word.
+      {{"run", "-p"}, "run: --parallelism needs a value: N"},
+      {{"run", "--parallelism="}, "run: --parallelism needs a value: N"},
+      {{"run", "--parallelism=", "j.so"}, "run: --parallelism needs a value: N"},
+      {{"run", "-p", "", "j.so"},
+       "run: --parallelism needs a value: N; the word behind it is empty"},
+      {{"run", "-p", "--json", "j.so"},
+       "run: --parallelism needs a value: N; behind it stands '--json', an option"},
+      {{"run", "-s"}, "run: --fromSavepoint needs a value: PATH|latest"},
+      {{"run", "--fromSavepoint=", "j.so"}, "run: --fromSavepoint needs a value: PATH|latest"},
+      {{"run", "-s", "-n", "j.so"},
+       "run: --fromSavepoint needs a value: PATH|latest; behind it stands '-n', an option"},
+      {{"run", "--name"}, "run: --name needs a value: NAME"},
+      {{"run", "--name=", "j.so"}, "run: --name needs a value: NAME"},
+      {{"run", "--trace", "-v", "j.so"},
+       "run: --trace needs a value: FILE; behind it stands '-v', an option"},
+      {{"run", "-D"}, "run: -D needs a value: KEY=VALUE"},
+      {{"run", "-D", "-n", "j.so"},
+       "run: -D needs a value: KEY=VALUE; behind it stands '-n', an option"},
+      {{"list", "--config"}, "list: --config needs a value: FILE"},
+      {{"list", "--config="}, "list: --config needs a value: FILE"},
+      {{"savepoint", "-d"}, "savepoint: --dispose needs a value: PATH"},
+      {{"savepoint", "-d", "--json", "/s"},
+       "savepoint: --dispose needs a value: PATH; behind it stands '--json', an option"},
+      {{"savepoint", "--dispose=", "/s"}, "savepoint: --dispose needs a value: PATH"},
+      {{"cancel", "--withSavepoint=", id}, "cancel: --withSavepoint needs a value: DIRECTORY"},
+      {{"cancel", "-s", "", id},
+       "cancel: --withSavepoint needs a value: DIRECTORY; the word behind it is empty"},
+      {{"stop", "-p"}, "stop: --savepointPath needs a value: DIRECTORY"},
+      {{"stop", "--savepointPath=", id}, "stop: --savepointPath needs a value: DIRECTORY"},
+      {{"stop", "-p", "--drain", id},
+       "stop: --savepointPath needs a value: DIRECTORY; behind it stands '--drain', an option"},
+      {{"compile", "a.cpp", "-o"}, "compile: --output needs a value: FILE"},
+      {{"compile", "a.cpp", "--output="}, "compile: --output needs a value: FILE"},
+      // Not the option's: a value of a flag, an equals sign behind a letter.
+      {{"list", "--json=true"}, "list: --json takes no value, and '--json=true' gives it one"},
+      {{"list", "--json="}, "list: --json takes no value, and '--json=' gives it one"},
+      {{"run", "-d=x", "j.so"}, "run: --detached takes no value, and '-d=x' gives it one"},
+      {{"stop", "--drain=no", id}, "stop: --drain takes no value, and '--drain=no' gives it one"},
+      {{"run", "-p=2", "j.so"}, "run: in '-p=2' the value begins with '='; write '-p 2'"},
+      {{"run", "-dp=2", "j.so"}, "run: in '-dp=2' the value begins with '='; write '-p 2'"},
+  };
+  for (const auto& [words, expected] : rows) CHECK(refused(words) == expected);
+
+  CHECK(parsed<DisposeCommand>({"savepoint", "--dispose=-s", "--json"}).path == "-s");
+  CHECK(parsed<RunCommand>({"run", "-dp2", "j.so"}).common.settings.execution().parallelism == 2);
+  CHECK(parsed<RunCommand>({"run", "-nds", "latest", "j.so"}).restore == "latest");
+}
+
+TEST_CASE("each verb says of a missing, surplus, unknown or empty word what is wrong", "[cli]") {
+  struct Row {
+    Words words;
+    std::string expected;
+  };
+  const std::string which_job = "which job? Name it by its id; `weir list` shows the ids";
+  std::vector<Row> rows{
+      {{""}, "no verb is given; `weir --help` lists them"},
+      {{"-v"}, "unknown option '-v'"},
+      {{"version"}, "unknown verb 'version'; did you mean '--version'?"},
+      {{"--version", "x"}, "unexpected word 'x' behind --version"},
+      {{"help", "runn"}, "unknown verb 'runn'; did you mean 'run'?"},
+      {{"help", "run", "x"}, "unexpected word 'x'; name one verb"},
+      {{"--help", "run", "x"}, "unexpected word 'x'; name one verb"},
+      {{"run"}, "run: which job? usage: weir run [OPTIONS] JOB.so [JOB ARGUMENTS]"},
+      {{"run", ""}, "run: which job? usage: weir run [OPTIONS] JOB.so [JOB ARGUMENTS]"},
+      {{"run", "--", "j.so"}, "run: unexpected word '--'"},
+      {{"run", "--fromSavepont=x", "j.so"},
+       "run: unknown option '--fromSavepont'; did you mean '--fromSavepoint'?"},
+      {{"run", "--allowNonRestored", "j.so"},
+       "run: unknown option '--allowNonRestored'; did you mean '--allowNonRestoredState'?"},
+      {{"list", "x"}, "list: unexpected word 'x'"},
+      {{"list", "", "x"}, "list: one of the words is empty; write it or leave it out"},
+      {{"info", id, "x"}, "info: unexpected word 'x'; usage: weir info [OPTIONS] JOB"},
+      {{"savepoint", id, "a", "b"},
+       "savepoint: unexpected word 'b'; usage: weir savepoint [OPTIONS] JOB [DIRECTORY]"},
+      {{"savepoint", id, ""}, "savepoint: one of the words is empty; write it or leave it out"},
+      {{"savepoint", "-d", "/s", id},
+       "savepoint: unexpected word '" + id + "'; -d takes one path and no job"},
+      {{"cancel", "-s"}, "cancel: " + which_job},
+      {{"cancel", "-s", "a", "b", id},
+       "cancel: unexpected word '" + id + "'; usage: weir cancel [-s [DIRECTORY]] [OPTIONS] JOB"},
+      {{"cancel", "-s", "dir"},
+       "cancel: 'dir' is no job id, which has 32 lowercase hex digits; "
+       "`weir list` shows the ids"},
+      {{"stop", "--drain"}, "stop: " + which_job},
+      {{"stop", id, id},
+       "stop: unexpected word '" + id + "'; usage: weir stop [--drain] [OPTIONS] JOB"},
+      {{"checkpoint", id, "x"},
+       "checkpoint: unexpected word 'x'; usage: weir checkpoint [OPTIONS] JOB"},
+      {{"checkpoint", "0123"},
+       "checkpoint: '0123' is too short for a job id; give all 32 digits, "
+       "or at least the first 6"},
+      {{"compile"}, "compile: which source? usage: weir compile JOB.cpp -o JOB.so"},
+      {{"compile", "-o", "a.so"}, "compile: which source? usage: weir compile JOB.cpp -o JOB.so"},
+      {{"compile", "a.cpp", "-O3"},
+       "compile: unknown option '-O3'; did you mean '-h'? (the "
+       "compiler's own stand behind --)"},
+      {{"completion"}, "completion: which shell: bash, zsh or fish?"},
+      {{"completion", "bash", "zsh"}, "completion: unexpected word 'zsh'; name one shell"},
+      {{"completion", "tcsh"}, "completion: unknown shell 'tcsh'; did you mean 'bash'?"},
+  };
+  for (const std::string verb : {"info", "savepoint", "checkpoint", "cancel", "stop"}) {
+    rows.push_back({{verb}, verb + ": " + which_job});
+    rows.push_back({{verb, ""}, verb + ": one of the words is empty; write it or leave it out"});
+    rows.push_back({{verb, "--", id}, verb + ": unexpected word '--'"});
+  }
+  for (const auto& [words, expected] : rows)
+    CHECK_THAT(refused(words), Catch::StartsWith(expected));
+  for (const std::string verb :
+       {"run", "list", "info", "savepoint", "checkpoint", "cancel", "stop"}) {
+    const std::string expected = verb + ": unknown option '--jsn'; did you mean '--json'?";
+    CHECK(refused({verb, "--jsn"}) == expected);
+    if (verb != "run") CHECK(refused({verb, id, "--jsn"}) == expected);
+  }
+}
+
+TEST_CASE("a directory that no machine can have is a wrong word", "[cli]") {
+  for (const std::string uri : {"hdfs://host/s", "s3://bucket/s"}) {
+    for (const Words& words :
+         {Words{"run", "-s", uri, "j.so"}, Words{"run", "--fromSavepoint=" + uri, "j.so"},
+          Words{"savepoint", id, uri}, Words{"savepoint", "-d", uri},
+          Words{"cancel", "-s", uri, id}, Words{"cancel", "--withSavepoint=" + uri, id},
+          Words{"stop", "-p", uri, id}})
+      CHECK_THAT(refused(words),
+                 Catch::StartsWith(words[0] + ": '" + uri + "': ") &&
+                     Contains("is not supported yet; use a directory of this machine"));
+    CHECK_FALSE(parse_program_line("word_count", Words{"-s", uri}));
+  }
+  CHECK(parsed<SavepointCommand>({"savepoint", id, "file:///s"}).target == "file:///s");
+  CHECK(parsed<RunCommand>({"run", "-s", "latest", "j.so"}).restore == "latest");
 }
 
 TEST_CASE("a program with a job takes run's options before -- and the job's behind it", "[cli]") {
