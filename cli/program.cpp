@@ -10,6 +10,7 @@
 #include "cli/compile.hpp"
 #include "cli/completion.hpp"
 #include "cli/run.hpp"
+#include "cli/signals.hpp"
 #include "cli/surroundings.hpp"
 #include "cli/verbs.hpp"
 
@@ -36,13 +37,17 @@ int compile(const CompileCommand& command) {
 struct Runner {
   const JobDescriptor* linked = nullptr;
   int operator()(const RunCommand& command) const { return run_job(command, linked); }
-  int operator()(const CompileCommand& command) const { return compile(command); }
+  int operator()(const CompileCommand& command) const {
+    end_on_signals();
+    return compile(command);
+  }
   int operator()(const CompletionCommand& command) const {
     return print(completion_script(command.shell));
   }
   int operator()(const PrintCommand& command) const { return print(command.text); }
   template <class Verb>
   int operator()(const Verb& command) const {
+    end_on_signals();
     return run_verb(command);
   }
 };

@@ -19,18 +19,26 @@ void on_signal(int) {
   [[maybe_unused]] const auto written = ::write(wake_pipe[1], &byte, 1);
 }
 
-}  // namespace
+void end_at_once(int) { ::_exit(interrupted_exit_code); }
 
-void catch_end_signals() {
-  if (wake_pipe[0] < 0 && ::pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;
+void handle_end_signals(void (*handler)(int)) {
   struct sigaction action{};
-  action.sa_handler = on_signal;
+  action.sa_handler = handler;
   ::sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+}
+
+}  // namespace
+
+void catch_end_signals() {
+  if (wake_pipe[0] < 0 && ::pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return;
+  handle_end_signals(on_signal);
   ::signal(SIGPIPE, SIG_IGN);
 }
+
+void end_on_signals() { handle_end_signals(end_at_once); }
 
 bool end_requested() { return requested.load(); }
 

@@ -12,6 +12,10 @@ inline constexpr int interrupted_exit_code = 130;
 /// To be called before any thread exists.
 void catch_end_signals();
 
+/// From here on, SIGINT or SIGTERM ends the process at once, with that exit code.
+/// To be called before any thread exists.
+void end_on_signals();
+
 /// Whether the process was asked to end. Threads: any.
 [[nodiscard]] bool end_requested();
 

@@ -89,6 +89,19 @@ def peer_dies(place):
     refused(savepoint.wait(), 1, "ended before it answered")
 
 
+@case("Ctrl-C and SIGTERM end a request that waits, with exit code 130")
+def request_is_interrupted(place):
+    place.good("compile", place.write("blocked.cpp", BLOCKED))
+    process, trace = place.start_traced(place / "blocked.so")
+    job = place.running_job(process)
+    for count, number in enumerate((signal.SIGINT, signal.SIGTERM), 1):
+        savepoint = place.start("savepoint", job, place / "savepoints")
+        trace.wait_for("TriggerSavepoint", count=count, process=process, to="JobManager")
+        savepoint.send(number)
+        equal(savepoint.wait().code, 130)
+    process.kill()
+
+
 @case("sockets of dead processes are dropped, and silent processes hold nobody up")
 def dead_and_silent(place):
     process = place.start("run", *slow_job(place))
