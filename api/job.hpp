@@ -2,19 +2,23 @@
 
 #include <cstdint>
 
+#include "api/headers_hash.hpp"
 #include "api/stream_environment.hpp"
 
 namespace weir {
 
-/// Goes up whenever a job library built before cannot be run any more.
-inline constexpr std::uint32_t job_abi_version = 1;
+/// Of the descriptor itself: goes up when a member of it changes.
+inline constexpr std::uint32_t job_abi_version = 2;
 
-/// What a job library exports under the name `weir_job_descriptor`. It is checked before anything else
-/// of the library is called; the first two members never change.
+/// What a job library exports under the name `weir_job_descriptor`. Everything before `name` is checked
+/// in the file, before any code of the library is loaded; the first two members never change.
 struct JobDescriptor {
   char magic[8] = {'W', 'E', 'I', 'R', 'J', 'O', 'B', '\0'};
   std::uint32_t abi_version = job_abi_version;
-  const char* compiler = __VERSION__;
+  /// A job shares inline code and the layout of objects with the library that runs it, so both must
+  /// have been built from the same headers.
+  std::uint64_t headers = headers_hash;
+  char compiler[64] = __VERSION__;
   const char* name = nullptr;
   void (*entry)(StreamEnvironment& env) = nullptr;
 };

@@ -1,12 +1,13 @@
 #include "cli/elf_file.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <elf.h>
 #include <optional>
 #include <span>
 #include <vector>
 
-#include "api/job.hpp"
+#include "cli/job_descriptor.hpp"
 
 namespace weir {
 namespace {
@@ -105,18 +106,12 @@ Status check_job_library(std::string_view bytes, const std::string& path) {
     return refuse(
         "this library holds no job; register one with WEIR_JOB and rebuild it with "
         "`weir compile`");
-  // The first two members of the descriptor never change and need no relocation.
-  const auto offset = file_offset(segments, *address);
-  const auto magic = offset ? read_at<std::array<char, 8>>(bytes, *offset) : std::nullopt;
-  const auto version =
-      offset ? read_at<std::uint32_t>(bytes, *offset + sizeof(JobDescriptor::magic)) : std::nullopt;
-  if (!magic || std::memcmp(magic->data(), JobDescriptor{}.magic, magic->size()) != 0 || !version)
-    return refuse("its job descriptor is damaged; rebuild it with `weir compile`");
-  if (*version != job_abi_version)
-    return refuse("it was built against another version of Weir (its interface is " +
-                  std::to_string(*version) + ", ours " + std::to_string(job_abi_version) +
-                  "); rebuild it with `weir compile`");
-  return {};
+  // Of another version it may be shorter; what is not there reads as zeros.
+  JobDescriptor descriptor{.magic = {}, .abi_version = 0, .headers = 0, .compiler = {}};
+  if (const auto offset = file_offset(segments, *address); offset && *offset < bytes.size())
+    std::memcpy(static_cast<void*>(&descriptor), bytes.data() + *offset,
+                std::min<std::uint64_t>(sizeof descriptor, bytes.size() - *offset));
+  return check_descriptor(descriptor, path);
 }
 
 }  // namespace weir

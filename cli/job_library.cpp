@@ -1,6 +1,5 @@
 #include "cli/job_library.hpp"
 
-#include <cstring>
 #include <dlfcn.h>
 #include <exception>
 #include <utility>
@@ -57,15 +56,14 @@ Result<JobCode> LocalJobLibraries::open_copy(const std::string& bytes, const std
   void* library = ::dlopen(copy.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
     return error(Errc::unsupported, loader_error(copy, path) +
-                                        "; if it was built against another version of Weir, "
-                                        "rebuild it with `weir compile`");
+                                        "; if it needs another library, name that to `weir "
+                                        "compile` behind --");
   const auto* descriptor = static_cast<const JobDescriptor*>(
       ::dlsym(library, std::string(job_descriptor_symbol).c_str()));
   if (descriptor == nullptr) return error(Errc::unsupported, loader_error(copy, path));
-  if (std::strcmp(descriptor->compiler, __VERSION__) != 0)
-    return error(Errc::unsupported, path + ": it was built by another compiler (g++ " +
-                                        descriptor->compiler + ", Weir by g++ " + __VERSION__ +
-                                        "); rebuild it with `weir compile`");
+  if (descriptor->name == nullptr || descriptor->entry == nullptr)
+    return error(Errc::unsupported, path + ": its job descriptor names no job function; register " +
+                                        "one with WEIR_JOB and compile it again");
   return JobCode{descriptor->name, sha256, descriptor};
 }
 

@@ -5,10 +5,10 @@
 #include <utility>
 #include <vector>
 
-#include "api/job.hpp"
 #include "cli/command_line.hpp"
 #include "cli/compile.hpp"
 #include "cli/completion.hpp"
+#include "cli/job_descriptor.hpp"
 #include "cli/run.hpp"
 #include "cli/signals.hpp"
 #include "cli/surroundings.hpp"
@@ -65,7 +65,9 @@ int run_program(int argc, char** argv) {
 }
 
 int run_job_program(int argc, char** argv, const JobDescriptor& job) {
-  const std::string program = argc > 0 ? argv[0] : job.name;
+  const std::string program = argc > 0 ? argv[0] : "this program";
+  if (const Status fits = check_descriptor(job, program); !fits)
+    return report(fits.error(), failure_exit_code);
   const auto command =
       parse_program_line(program.substr(program.find_last_of('/') + 1), words_of(argc, argv));
   if (!command) return report(command.error(), usage_exit_code);

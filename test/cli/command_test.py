@@ -144,6 +144,15 @@ def library_and_program(place):
         equal(sorted(harness.output_lines(place / name)), ["a\t1", "b\t2"])
     refused(place.weir("run", place / "words"), 1, "a program")
 
+    with open(place / "words", "r+b") as file:  # as if it was built against other headers
+        at = file.read().find(b"WEIRJOB\0") + 16
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    result = harness.Process([place / "words", "--", "--input", text, "--output", place / "out3"], place).wait()
+    refused(result, 1, place / "words", "it was built against another version of Weir; compile it again")
+
 
 @case("a source that does not compile shows the compiler's messages")
 def broken_source(place):

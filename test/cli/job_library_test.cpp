@@ -10,6 +10,7 @@
 
 #include "cli/compile.hpp"
 #include "cli/elf_file.hpp"
+#include "cli/job_descriptor.hpp"
 #include "cli/sha256.hpp"
 #include "storage/posix_file_system.hpp"
 #include "test/storage/temporary_directory.hpp"
@@ -41,13 +42,24 @@ std::string compile_c(const std::string& directory, const std::string& name,
   return to;
 }
 
-/// A library with a descriptor of this version and compiler, and with an entry that is never called.
-std::string descriptor_source(std::uint32_t version, const std::string& magic = "WEIRJOB",
-                              const std::string& compiler = __VERSION__) {
-  return "struct { char magic[8]; unsigned version; const char *compiler, *name; void "
-         "(*entry)(void*); }\n"
+/// What the source of a job library says of itself.
+struct Descriptor {
+  std::string magic = "WEIRJOB";
+  std::uint32_t version = job_abi_version;
+  std::uint64_t headers = headers_hash;
+  std::string compiler = __VERSION__;
+  std::string entry = "entry";
+};
+
+/// A library with that descriptor and with an entry that is never called.
+std::string descriptor_source(const Descriptor& descriptor = {}) {
+  return "static void entry(void* env) { (void)env; }\n"
+         "struct { char magic[8]; unsigned version; unsigned long headers; char compiler[64];\n"
+         "  const char* name; void (*entry)(void*); }\n"
          "const weir_job_descriptor = {\"" +
-         magic + "\", " + std::to_string(version) + ", \"" + compiler + "\", \"sample\", 0};\n";
+         descriptor.magic + "\", " + std::to_string(descriptor.version) + ", " +
+         std::to_string(descriptor.headers) + "ul, \"" + descriptor.compiler + "\", \"sample\", " +
+         descriptor.entry + "};\n";
 }
 
 struct Fixture {
@@ -69,6 +81,7 @@ void sample_entry(StreamEnvironment& env) {
   const auto wanted = env.parameters().get("do", "build");
   if (wanted == "throw") throw std::runtime_error("no luck");
   if (wanted == "throw-int") throw 1;
+  if (wanted == "configure") env.configure("state.backnd", "rocksdb");
   env.configure("state.backend", "rocksdb");
   env.from_collection<std::string>({"a"}).map([](const std::string& s) { return s; }).print();
 }
@@ -101,25 +114,49 @@ TEST_CASE("a job library of another version or compiler is refused before it run
   Fixture f;
   const std::string path = f.directory.path();
   const std::string flags = "-shared -fPIC";
-  CHECK_THAT(f.refused(compile_c(path, "old.so", descriptor_source(job_abi_version + 1), flags)),
-             Contains("another version of Weir") && Contains("weir compile"));
-  CHECK_THAT(f.refused(compile_c(path, "magic.so", descriptor_source(1, "WEIRJOX"), flags)),
-             Contains("damaged"));
-  CHECK_THAT(f.refused(compile_c(path, "compiler.so",
-                                 descriptor_source(job_abi_version, "WEIRJOB", "1.0"), flags)),
+  const auto refused = [&](const std::string& name, const Descriptor& descriptor) {
+    // What the loader would run first ends this process.
+    const std::string source =
+        "#include <stdlib.h>\n__attribute__((constructor)) static void run(void) { abort(); }\n" +
+        descriptor_source(descriptor);
+    return f.refused(compile_c(path, name, source, flags));
+  };
+  const std::string other_version =
+      "it was built against another version of Weir; compile it again with `weir compile`";
+  CHECK_THAT(refused("abi.so", {.version = job_abi_version + 1}), Contains(other_version));
+  CHECK_THAT(refused("old.so", {.version = job_abi_version - 1}), Contains(other_version));
+  CHECK_THAT(refused("headers.so", {.headers = headers_hash ^ 1}), Contains(other_version));
+  CHECK_THAT(refused("magic.so", {.magic = "WEIRJOX"}), Contains("damaged"));
+  CHECK_THAT(refused("compiler.so", {.compiler = "1.0"}),
+             Contains("another compiler (g++ 1.0,") && Contains("weir compile"));
+  CHECK_THAT(refused("unended.so", {.compiler = std::string(64, 'x')}),
              Contains("another compiler") && Contains("weir compile"));
-  const std::string needs = descriptor_source(job_abi_version) +
+
+  const std::string no_entry = descriptor_source({.entry = "0"});
+  CHECK_THAT(f.refused(compile_c(path, "entry.so", no_entry, flags)), Contains("no job function"));
+  const std::string needs = descriptor_source() +
                             "void weir_old_function(void);\n"
                             "void use(void) { weir_old_function(); }\n";
   CHECK_THAT(f.refused(compile_c(path, "needs.so", needs, flags)),
              Contains("weir_old_function") && Contains("weir compile"));
 }
 
+TEST_CASE("a program of another version or compiler is refused as a library is", "[cli]") {
+  CHECK(check_descriptor(sample, "./sample"));
+  JobDescriptor other = sample;
+  other.headers ^= 1;
+  CHECK(check_descriptor(other, "./sample").error().what ==
+        "./sample: it was built against another version of Weir; compile it again with `weir "
+        "compile`");
+  other = sample;
+  other.compiler[0] = '9';
+  CHECK_THAT(check_descriptor(other, "./sample").error().what, Contains("another compiler"));
+}
+
 TEST_CASE("a job library that was cut off anywhere is refused and does no harm", "[cli]") {
   Fixture f;
   const std::string path = f.directory.path();
-  const std::string whole =
-      read(compile_c(path, "job.so", descriptor_source(job_abi_version), "-shared -fPIC"));
+  const std::string whole = read(compile_c(path, "job.so", descriptor_source(), "-shared -fPIC"));
   REQUIRE(check_job_library(whole, "job.so"));
   for (std::size_t size = 0; size < whole.size(); size += 97) {
     INFO(size);
@@ -129,8 +166,8 @@ TEST_CASE("a job library that was cut off anywhere is refused and does no harm",
 
 TEST_CASE("no flipped bit in a job library's tables leads astray", "[cli]") {
   Fixture f;
-  std::string bytes = read(
-      compile_c(f.directory.path(), "job.so", descriptor_source(job_abi_version), "-shared -fPIC"));
+  std::string bytes =
+      read(compile_c(f.directory.path(), "job.so", descriptor_source(), "-shared -fPIC"));
   // The headers of file and segments, and those of sections at the end; any verdict will do.
   for (std::size_t at = 0; at < bytes.size();
        at += at < 1024 || at + 2048 > bytes.size() ? 1 : 64) {
@@ -145,7 +182,7 @@ TEST_CASE("no flipped bit in a job library's tables leads astray", "[cli]") {
 TEST_CASE("a job library is loaded from a copy, once", "[cli]") {
   Fixture f;
   const std::string path =
-      compile_c(f.directory.path(), "job.so", descriptor_source(job_abi_version), "-shared -fPIC");
+      compile_c(f.directory.path(), "job.so", descriptor_source(), "-shared -fPIC");
   const auto loaded = f.libraries.load(path);
   REQUIRE(loaded);
   CHECK(loaded->name == "sample");
@@ -184,6 +221,16 @@ TEST_CASE("what a job function throws is an error with the job's name", "[cli]")
   CHECK_FALSE(threw.error().in_arguments);
   CHECK_THAT(threw.error().error.what, Contains("sample") && Contains("no luck"));
   CHECK_FALSE(f.libraries.run(*code, {"--do", "throw-int"}, {}));
+}
+
+TEST_CASE("a wrong setting of the job is the job's mistake", "[cli]") {
+  Fixture f;
+  const auto code = f.libraries.add_linked(sample);
+  REQUIRE(code);
+  const auto wrong = f.libraries.run(*code, {"--do", "configure"}, {});
+  REQUIRE_FALSE(wrong);
+  CHECK_FALSE(wrong.error().in_arguments);
+  CHECK_THAT(wrong.error().error.what, Contains("state.backnd") && Contains("'state.backend'"));
 }
 
 TEST_CASE("a wrong argument of the job is told apart from a wrong job", "[cli]") {

@@ -128,6 +128,20 @@ def job_library(place):
     refused(place.weir("run", damaged_library(place, "other.so", other_version)), 1, "other.so", "another version",
             "weir compile")
 
+    def other_headers(content):
+        at = content.find(b"WEIRJOB\0")
+        content[at + 16] ^= 1
+        return content
+    refused(place.weir("run", damaged_library(place, "headers.so", other_headers)), 1, "headers.so",
+            "it was built against another version of Weir; compile it again with `weir compile`")
+
+    def other_compiler(content):
+        at = content.find(b"WEIRJOB\0")
+        content[at + 24] += 1
+        return content
+    refused(place.weir("run", damaged_library(place, "compiler.so", other_compiler)), 1, "compiler.so", "another compiler",
+            "weir compile")
+
     def no_magic(content):
         return content.replace(b"WEIRJOB\0", b"NOTAJOB\0")
     refused(place.weir("run", damaged_library(place, "magic.so", no_magic)), 1, "magic.so", "weir compile")
