@@ -1,6 +1,7 @@
 #include "cli/live_display.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <utility>
@@ -11,7 +12,9 @@
 namespace weir {
 namespace {
 
-constexpr std::size_t default_columns = 80;
+constexpr TerminalSize default_size{80, 24};
+/// Around those of the operators: the job's, the checkpoints', and where the cursor stands.
+constexpr std::size_t other_lines = 3;
 constexpr std::size_t name_columns = 30;
 /// Metrics come with the heartbeats; an operator whose numbers stand still for longer is idle.
 constexpr std::chrono::seconds idle_after(3);
@@ -59,18 +62,26 @@ void LiveDisplay::show(const JobDetails& details, MonotonicTime now, WallTime wa
   std::vector<std::string> lines{"job " + to_string(job.id) + " (" + job.name + ") " +
                                  state_name(job.state) + " for " +
                                  format_duration(std::max(age, std::chrono::milliseconds(0)))};
-  for (const OperatorMetrics& metrics : details.operators)
+  const TerminalSize size = size_();
+  const std::size_t room = size.rows > other_lines ? size.rows - other_lines : 0;
+  const std::size_t count = details.operators.size();
+  // Lines above the top of the terminal could not be taken away again.
+  const std::size_t shown = count <= room ? count : room - std::min<std::size_t>(room, 1);
+  for (std::size_t i = 0; i < shown; ++i) {
+    const OperatorMetrics& metrics = details.operators[i];
+    const auto rate = static_cast<std::uint64_t>(std::llround(rate_of(metrics, now)));
     lines.push_back("  " + fit(metrics.name, name_columns) + " x" +
-                    fit(std::to_string(metrics.parallelism), 4) +
-                    right(format_count(static_cast<std::uint64_t>(rate_of(metrics, now))), 13) +
+                    fit(std::to_string(metrics.parallelism), 4) + right(format_count(rate), 13) +
                     " records/s" + right(format_bytes(metrics.state_bytes), 12));
+  }
+  if (shown < count && room > 0)
+    lines.push_back("  and " + std::to_string(count - shown) + " more operators");
   lines.push_back("  " + checkpoint_line(details.checkpoints, wall_now));
 
-  erase();
-  std::string text;
-  const std::size_t width = columns_();
+  std::string text = erasure();
   for (std::string& line : lines) {
-    if (line.size() >= width) line.resize(width - 1);  // a line that wraps would be two
+    if (line.size() >= size.columns)
+      line.resize(size.columns - 1);  // a line that wraps would be two
     text += line + "\n";
   }
   write_(text);
@@ -79,18 +90,23 @@ void LiveDisplay::show(const JobDetails& details, MonotonicTime now, WallTime wa
 
 void LiveDisplay::print_above(const std::function<void()>& print) {
   const std::scoped_lock lock(mutex_);
-  erase();
+  clear_lines();
   print();
 }
 
 void LiveDisplay::clear() {
   const std::scoped_lock lock(mutex_);
-  erase();
+  clear_lines();
 }
 
-void LiveDisplay::erase() {
-  if (lines_ > 0) write_("\033[" + std::to_string(lines_) + "A\033[J");
+void LiveDisplay::clear_lines() {
+  if (lines_ > 0) write_(erasure());
   lines_ = 0;
+}
+
+std::string LiveDisplay::erasure() const {
+  // What is typed, such as ^C, has moved the cursor away from the first column.
+  return lines_ == 0 ? std::string() : "\r\033[" + std::to_string(lines_) + "A\033[J";
 }
 
 Status DisplayedStreams::print(std::string_view text) {
@@ -99,10 +115,11 @@ Status DisplayedStreams::print(std::string_view text) {
   return status;
 }
 
-std::size_t terminal_columns() {
+TerminalSize terminal_size() {
   winsize size{};
-  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return default_columns;
-  return size.ws_col;
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_row == 0)
+    return default_size;
+  return {size.ws_col, size.ws_row};
 }
 
 }  // namespace weir

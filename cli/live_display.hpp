@@ -13,16 +13,21 @@
 
 namespace weir {
 
+struct TerminalSize {
+  std::size_t columns = 0;
+  std::size_t rows = 0;
+};
+
 /// Lines at the bottom of a terminal that show how a running job does: each operator's rate and state,
 /// the last checkpoint. Whatever else is written to the terminal goes above them.
 /// Threads: any.
 class LiveDisplay {
  public:
-  /// `write` puts text on the terminal, which is `columns()` wide.
-  LiveDisplay(std::function<void(const std::string&)> write, std::function<std::size_t()> columns)
-      : write_(std::move(write)), columns_(std::move(columns)) {}
+  /// `write` puts text on the terminal, which is `size()` large.
+  LiveDisplay(std::function<void(const std::string&)> write, std::function<TerminalSize()> size)
+      : write_(std::move(write)), size_(std::move(size)) {}
 
-  /// Draws `details` as of `now`.
+  /// Draws `details` as of `now`; of more operators than there are rows, the first ones.
   void show(const JobDetails& details, MonotonicTime now, WallTime wall_now);
   /// Takes the lines away and calls `print`, which may write to the terminal.
   void print_above(const std::function<void()>& print);
@@ -37,10 +42,12 @@ class LiveDisplay {
     double per_second = 0;
   };
   [[nodiscard]] double rate_of(const OperatorMetrics& metrics, MonotonicTime now);
-  void erase();
+  void clear_lines();
+  /// What takes the lines away.
+  [[nodiscard]] std::string erasure() const;
 
   const std::function<void(const std::string&)> write_;
-  const std::function<std::size_t()> columns_;
+  const std::function<TerminalSize()> size_;
   std::mutex mutex_;                   ///< guards the fields below and the terminal
   std::size_t lines_ = 0;              ///< on the terminal now
   std::map<std::string, Rate> rates_;  ///< by operator uid
@@ -62,7 +69,7 @@ class DisplayedStreams final : public StandardStreams {
   LiveDisplay& display_;
 };
 
-/// How wide the terminal at stderr is.
-[[nodiscard]] std::size_t terminal_columns();
+/// How large the terminal at stderr is.
+[[nodiscard]] TerminalSize terminal_size();
 
 }  // namespace weir

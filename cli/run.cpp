@@ -337,7 +337,7 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
 
   const bool on_terminal = is_terminal_attached(command);
   LiveDisplay display([](const std::string& text) { std::fputs(text.c_str(), stderr); },
-                      terminal_columns);
+                      terminal_size);
   ProcessStreams streams(STDIN_FILENO, command.common.json ? STDERR_FILENO : STDOUT_FILENO);
   DisplayedStreams displayed(streams, display);
 

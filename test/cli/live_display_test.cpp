@@ -1,5 +1,7 @@
 #include "cli/live_display.hpp"
 
+#include <algorithm>
+
 #include <catch2/catch.hpp>
 
 #include "cli/job_output.hpp"
@@ -26,9 +28,9 @@ JobDetails details(std::uint64_t records) {
 /// A terminal that remembers what was written since it was last looked at.
 struct Terminal {
   std::string text;
-  std::size_t columns = 200;
+  TerminalSize size{200, 24};
   LiveDisplay display{[this](const std::string& written) { text += written; },
-                      [this] { return columns; }};
+                      [this] { return size; }};
   std::string take() { return std::exchange(text, {}); }
 };
 
@@ -46,7 +48,7 @@ TEST_CASE("live lines show rates, state and the last checkpoint, each time in th
                                   Contains("2.0 KB") && Contains("last: 3, 4.0 KB, 1.5 s ago"));
   terminal.display.show(details(3'000), start + 2s, wall);
   CHECK_THAT(terminal.take(),
-             Catch::Matchers::StartsWith("\033[4A\033[J") && Contains("1,500 records/s"));
+             Catch::Matchers::StartsWith("\r\033[4A\033[J") && Contains("1,500 records/s"));
   SECTION("a number that stands still for a while means idle") {
     terminal.display.show(details(3'000), start + 3s, wall);
     CHECK_THAT(terminal.take(), Contains("1,500 records/s"));
@@ -59,7 +61,7 @@ TEST_CASE("live lines show rates, state and the last checkpoint, each time in th
   }
   SECTION("what is printed stands above the lines") {
     terminal.display.print_above([&] { terminal.text += "record\n"; });
-    CHECK(terminal.take() == "\033[4A\033[Jrecord\n");
+    CHECK(terminal.take() == "\r\033[4A\033[Jrecord\n");
     terminal.display.clear();
     CHECK(terminal.take().empty());
   }
@@ -67,12 +69,33 @@ TEST_CASE("live lines show rates, state and the last checkpoint, each time in th
 
 TEST_CASE("live lines never wrap", "[cli]") {
   Terminal terminal;
-  terminal.columns = 20;
+  terminal.size.columns = 20;
   terminal.display.show(details(0), start, wall);
   const std::string text = terminal.take();
   std::size_t begin = 0;
   for (std::size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
     CHECK(end - begin < 20);
+}
+
+TEST_CASE("live lines are no more than the terminal has rows", "[cli]") {
+  Terminal terminal;
+  JobDetails many = details(0);
+  many.operators.assign(10, many.operators[0]);
+  const auto lines_with = [&](std::size_t rows) {
+    terminal.size.rows = rows;
+    terminal.display.show(many, start, wall);
+    const std::string text = terminal.take();
+    CHECK_THAT(text, Contains("RUNNING") && Contains("checkpoints 3"));
+    CHECK((text.find("more operators") != std::string::npos) == (rows > 3 && rows < 13));
+    return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+  };
+  CHECK(lines_with(13) == 12);
+  CHECK(lines_with(12) == 11);
+  terminal.display.show(many, start, wall);
+  CHECK_THAT(terminal.take(), Contains("and 2 more operators"));
+  CHECK(lines_with(4) == 3);
+  CHECK(lines_with(3) == 2);
+  CHECK(lines_with(1) == 2);
 }
 
 TEST_CASE("numbers are written as people read them", "[cli]") {
