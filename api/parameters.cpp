@@ -10,7 +10,8 @@ Parameters::Parameters(const std::vector<std::string>& arguments) {
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
     if (!word.starts_with("--") || word.size() == 2) {
-      fail("argument '" + word + "' of the job is no option; options begin with --");
+      fail("argument '" + word + "' of the job is no option; options begin with --" +
+           (word.starts_with('-') ? ", and those of `weir run` stand before the job" : ""));
       continue;
     }
     const auto equals = word.find('=');

@@ -58,8 +58,11 @@ TEST_CASE("what is wrong with a job's arguments is said in one sentence", "[api]
   CHECK(sentence({"--quick", "yes"}, flag) == "--quick takes no value, but 'yes' follows it");
   CHECK(sentence({"input"}, nothing) ==
         "argument 'input' of the job is no option; options begin with --");
-  CHECK(sentence({"--"}, nothing) ==
-        "argument '--' of the job is no option; options begin with --");
+  for (const std::string word : {"-p", "--"})
+    CHECK(sentence({word}, nothing) ==
+          "argument '" + word +
+              "' of the job is no option; options begin with --, and those of `weir run` stand "
+              "before the job");
   CHECK(sentence({"--inptu", "a"}, [](Parameters& p) {
           (void)p.get("input", "");
         }).starts_with("the job does not know the option '--inptu'"));
