@@ -63,8 +63,8 @@ Result<std::span<const EntryView>> ExtentReader::next() {
   consumed_ = 0;
   if (read_ < extent_.length) {
     // A long entry is read in ever larger pieces, or parsing it again and again would take quadratic time.
-    const std::uint64_t size = std::min<std::uint64_t>(std::max(piece_bytes, pending_.size()),
-                                                       extent_.length - read_);
+    const std::uint64_t size =
+        std::min<std::uint64_t>(std::max(piece_bytes, pending_.size()), extent_.length - read_);
     WEIR_TRY_ASSIGN(piece, source_.read(extent_.offset + read_, size));
     if (piece.size() != size) return damaged("the source ended early");
     XXH3_64bits_update(&hash_, piece.data(), piece.size());
@@ -79,8 +79,7 @@ Result<std::span<const EntryView>> ExtentReader::next() {
     const EntryView view{reader.string(), reader.string()};
     if (reader.failed()) break;
     EntryKey entry;
-    if (!read_entry_key(view.key, key_width_, entry))
-      return damaged("an entry's key is malformed");
+    if (!read_entry_key(view.key, key_width_, entry)) return damaged("an entry's key is malformed");
     if (entry.group != extent_.group) return damaged("an entry belongs to another key group");
     const std::string_view previous = views_.empty() ? previous_key_ : views_.back().key;
     if (entries_ > 0 && view.key <= previous) return damaged("entries are not in ascending order");
@@ -90,7 +89,8 @@ Result<std::span<const EntryView>> ExtentReader::next() {
   }
   if (read_ == extent_.length) {
     if (consumed_ != pending_.size()) return damaged("the last entry is cut off");
-    if (entries_ != extent_.entries) return damaged("the number of entries is not the recorded one");
+    if (entries_ != extent_.entries)
+      return damaged("the number of entries is not the recorded one");
     if (XXH3_64bits_digest(&hash_) != extent_.checksum)
       return damaged("the checksum does not match");
     done_ = true;

@@ -71,8 +71,8 @@ class ExtentReader {
   bool done_ = false;
   std::uint64_t read_ = 0;     // bytes
   std::uint64_t entries_ = 0;  // handed out
-  std::string pending_;        // what `views_` point into, and behind it an entry yet without its end
-  std::size_t consumed_ = 0;   // of `pending_`
+  std::string pending_;  // what `views_` point into, and behind it an entry yet without its end
+  std::size_t consumed_ = 0;  // of `pending_`
   std::string previous_key_;
   std::vector<EntryView> views_;
 };
