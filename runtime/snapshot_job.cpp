@@ -22,8 +22,7 @@ Result<TaskSnapshot> SnapshotJob::write() {
   TaskSnapshot snapshot;
   for (FrozenOperator& frozen : operators_) {
     auto share = write_operator(frozen);
-    if (!share)
-      return error(share.error().code, "operator '" + frozen.uid + "': " + share.error().what);
+    if (!share) return error(share.error().code, frozen.label + ": " + share.error().what);
     snapshot.operators.push_back(std::move(*share));
   }
   WEIR_TRY_ASSIGN(location, writer_->finish());

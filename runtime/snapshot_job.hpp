@@ -14,6 +14,7 @@ namespace weir {
 /// One operator's share of a snapshot, frozen at the barrier.
 struct FrozenOperator {
   std::string uid;
+  std::string label;  ///< the operator as sentences begin with it
   std::uint32_t subtask = 0;
   bool finished = false;
   std::vector<StateDeclaration> states;

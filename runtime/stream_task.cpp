@@ -29,6 +29,15 @@ std::int64_t microseconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
 }
 
+/// An operator as most sentences name it, wherever they are made.
+std::string by_uid(const std::string& uid) { return "operator '" + uid + "'"; }
+
+/// An operator as people know it.
+std::string label_of(const OperatorDescription& description) {
+  if (!description.generated_uid) return by_uid(description.uid);
+  return "operator '" + description.name + "' (uid '" + description.uid + "')";
+}
+
 }  // namespace
 
 /// What one operator sees of the task.
@@ -140,6 +149,7 @@ class StreamTask::Context final : public OperatorContext {
   Result<FrozenOperator> freeze(const CheckpointBarrier& barrier, bool finished) {
     FrozenOperator frozen;
     frozen.uid = description_.uid;
+    frozen.label = task_.labels_[index_];
     frozen.subtask = subtask();
     frozen.finished = finished;
     frozen.states = operator_state_.declarations();
@@ -242,30 +252,46 @@ void StreamTask::set_wakeable(std::shared_ptr<Wakeable> wakeable) {
 
 // ---- mails ----------------------------------------------------------------------------------------
 
-void StreamTask::post(std::function<void()> mail) {
+void StreamTask::post(std::function<void()> run, std::optional<CheckpointId> trigger) {
   std::shared_ptr<Wakeable> wakeable;
+  std::optional<TaskState> ended_as;
   {
     const std::scoped_lock lock(mutex_);
-    if (closed_) return;
-    mails_.push_back(std::move(mail));
-    has_mail_.store(true, std::memory_order_release);
-    wakeable = wakeable_;
+    ended_as = ended_as_;
+    if (!ended_as) {
+      mails_.push_back({std::move(run), trigger});
+      has_mail_.store(true, std::memory_order_release);
+      wakeable = wakeable_;
+    }
   }
+  if (ended_as && trigger) decline_ended(*trigger, *ended_as);
   if (wakeable) wakeable->wake();
 }
 
 void StreamTask::handle_mails() {
   if (!has_mail_.load(std::memory_order_acquire)) return;
-  std::vector<std::function<void()>> mails;
+  std::vector<Mail> mails;
   {
     const std::scoped_lock lock(mutex_);
     mails.swap(mails_);
     has_mail_.store(false, std::memory_order_relaxed);
   }
-  for (const auto& mail : mails) {
-    if (is_terminal(state_)) return;
-    mail();
+  for (const Mail& mail : mails) {
+    if (!is_terminal(state_))
+      mail.run();
+    else if (mail.trigger)
+      decline_ended(*mail.trigger, state_);
   }
+}
+
+void StreamTask::decline_ended(CheckpointId id, TaskState state) {
+  if (state == TaskState::finished)
+    environment_.listener->on_decline(
+        id, DeclineReason::input_end_of_stream,
+        "the task has finished: its input had ended and everything is committed");
+  else
+    environment_.listener->on_decline(id, DeclineReason::task_not_ready,
+                                      "the task is " + std::string(enumerator_name(state)));
 }
 
 void StreamTask::start() {
@@ -273,7 +299,7 @@ void StreamTask::start() {
 }
 
 void StreamTask::trigger_checkpoint(const CheckpointBarrier& barrier) {
-  post([this, barrier] {
+  const auto begin = [this, barrier] {
     if (state_ != TaskState::running && state_ != TaskState::finishing) {
       decline(barrier.id, DeclineReason::task_not_ready,
               "the task is " + std::string(enumerator_name(state_)));
@@ -293,7 +319,8 @@ void StreamTask::trigger_checkpoint(const CheckpointBarrier& barrier) {
       alignment_begin_ = environment_.clock->now();
       barriers_.push_back({barrier});
     }
-  });
+  };
+  post(begin, barrier.id);
 }
 
 void StreamTask::notify_checkpoint_complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
@@ -327,7 +354,7 @@ Status StreamTask::guarded(F&& call) {
 template <class F>
 Status StreamTask::guarded(const std::string& uid, F&& call) {
   const auto failed = [&](Errc code, const std::string& what) {
-    return error(code, "operator '" + (uid.empty() ? current_operator() : uid) + "', subtask " +
+    return error(code, by_uid(uid.empty() ? chain_.uid(chain_.current()) : uid) + ", subtask " +
                            std::to_string(environment_.execution.subtask) + ": " + what);
   };
   try {
@@ -378,6 +405,7 @@ Status StreamTask::make_operators() {
   std::map<std::uint32_t, std::size_t> position;  // plan operator -> chain operator
   for (const std::uint32_t op : vertex.operators) {
     const OperatorDescription& description = env.description.operators[op];
+    labels_.push_back(label_of(description));
     std::unique_ptr<Operator> made;
     WEIR_TRY(guarded(description.uid, [&] { made = env.plan->operators[op].make(); }));
     const std::size_t inputs = position.empty() ? logical_inputs_.size() : 1;
@@ -705,7 +733,7 @@ void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier,
 }
 
 void StreamTask::decline(CheckpointId id, DeclineReason reason, std::string detail) {
-  environment_.listener->on_decline(id, reason, std::move(detail));
+  environment_.listener->on_decline(id, reason, with_names(std::move(detail)));
 }
 
 void StreamTask::complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
@@ -747,9 +775,21 @@ void StreamTask::aborted(CheckpointId id) {
 
 // ---- ending ---------------------------------------------------------------------------------------
 
+std::string StreamTask::with_names(std::string sentence) const {
+  const auto& operators = environment_.graph.vertices[environment_.execution.vertex].operators;
+  for (std::size_t i = 0; i < labels_.size(); ++i) {
+    const std::string short_name = by_uid(environment_.description.operators[operators[i]].uid);
+    if (labels_[i] == short_name) continue;
+    for (auto at = sentence.find(short_name); at != std::string::npos;
+         at = sentence.find(short_name, at + labels_[i].size()))
+      sentence.replace(at, short_name.size(), labels_[i]);
+  }
+  return sentence;
+}
+
 void StreamTask::fail(const Error& failure) {
   if (!is_terminal(state_))
-    end(TaskState::failed, failure,
+    end(TaskState::failed, {failure.code, with_names(failure.what)},
         is_recoverable(failure,
                        state_ != TaskState::deploying || environment_.restore.has_value()));
 }
@@ -757,16 +797,19 @@ void StreamTask::fail(const Error& failure) {
 void StreamTask::end(TaskState state, const Error& failure, bool recoverable) {
   update_metrics(environment_.clock->now());
   state_ = state;
+  std::vector<Mail> mails;
   {
     const std::scoped_lock lock(mutex_);
-    closed_ = true;
-    mails_.clear();
+    ended_as_ = state;
+    mails.swap(mails_);
   }
   for (const auto& [id, weak] : snapshot_jobs_)
     if (auto job = weak.lock(); job && state != TaskState::finished) job->cancel();
   for (const auto& context : contexts_)
     if (context->keyed() != nullptr) context->keyed()->dispose();
   environment_.listener->on_state(state, failure, recoverable);
+  for (const Mail& mail : mails)
+    if (mail.trigger) decline_ended(*mail.trigger, state);
 }
 
 void StreamTask::update_metrics(MonotonicTime now) {

@@ -27,7 +27,8 @@ namespace weir {
 class StreamTask;
 
 /// Hears what becomes of a task.
-/// Threads: the task thread; `on_acknowledge` and `on_decline` also the I/O pool. Never blocks.
+/// Threads: the task thread; `on_acknowledge` and `on_decline` also the I/O pool, `on_decline` also the
+/// one that triggers. Never blocks.
 class TaskListener {
  public:
   virtual ~TaskListener() = default;
@@ -111,7 +112,7 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   // Mails. Threads: any.
   /// Every subtask of the job is RUNNING: sources may emit.
   void start();
-  /// Starts a checkpoint at this task, which has a source; declined if it is not running.
+  /// Starts a checkpoint at this task, which has a source; declined if it is not running, or has ended.
   void trigger_checkpoint(const CheckpointBarrier& barrier);
   void notify_checkpoint_complete(CheckpointId id, SnapshotKind kind, bool ends_task);
   void notify_checkpoint_aborted(CheckpointId id);
@@ -123,10 +124,11 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   [[nodiscard]] const TaskEnvironment& environment() const { return environment_; }
   /// A copy of the counters, brought up to date at least once a second. Threads: any.
   [[nodiscard]] std::vector<OperatorMetrics> metrics() const;
-  /// The uid of the operator that works now, for crash reports. Threads: the task thread, also from a
-  /// signal handler on it.
+  /// The operator that works now, as sentences begin with it: `operator 'sums'`, or, if its uid is a
+  /// generated one, `operator 'map' (uid 'generated-3')`. For crash reports. Threads: the task thread,
+  /// also from a signal handler on it.
   [[nodiscard]] const char* current_operator() const {
-    return chain_.size() == 0 ? "" : chain_.uid(chain_.current()).c_str();
+    return labels_.empty() ? "an operator" : labels_[chain_.current()].c_str();
   }
 
  private:
@@ -143,8 +145,16 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
     std::unique_ptr<WatermarkMerger> watermarks;
   };
 
-  void post(std::function<void()> mail);
+  /// Something for the task thread to do.
+  struct Mail {
+    std::function<void()> run;
+    std::optional<CheckpointId>
+        trigger;  ///< of this checkpoint: to be declined if the task has ended
+  };
+  void post(std::function<void()> run, std::optional<CheckpointId> trigger = std::nullopt);
   void handle_mails();
+  /// A task that has ended as `state` takes part in nothing.
+  void decline_ended(CheckpointId id, TaskState state);
   /// Somebody has something for operator `index`.
   void look_at(std::size_t index);
   /// Calls code of operator `uid`, which may be the user's; an exception becomes its failure.
@@ -185,6 +195,8 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   void complete(CheckpointId id, SnapshotKind kind, bool ends_task);
   void aborted(CheckpointId id);
 
+  /// The sentence with the names of operators beside their generated uids, which alone say little.
+  [[nodiscard]] std::string with_names(std::string sentence) const;
   void fail(const Error& failure);
   void end(TaskState state, const Error& failure, bool recoverable);
   void update_metrics(MonotonicTime now);
@@ -192,6 +204,7 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   TaskEnvironment environment_;
   OperatorChain chain_;
   std::vector<std::unique_ptr<Context>> contexts_;
+  std::vector<std::string> labels_;  ///< of the operators, by index in the chain
   std::vector<Input> inputs_;
   std::vector<LogicalInput> logical_inputs_;
   std::optional<BarrierAligner> aligner_;
@@ -229,9 +242,9 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   std::shared_ptr<Wakeable> wakeable_;
   std::atomic<bool> has_mail_{false};
   mutable std::mutex mutex_;  // guards the next three
-  std::vector<std::function<void()>> mails_;
+  std::vector<Mail> mails_;
   std::vector<OperatorMetrics> metrics_;
-  bool closed_ = false;
+  std::optional<TaskState> ended_as_;
 };
 
 }  // namespace weir

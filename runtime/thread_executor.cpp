@@ -30,9 +30,9 @@ void report_crash(int signal) {
     [[maybe_unused]] auto n = ::write(STDERR_FILENO, text, std::strlen(text));
   };
   if (crash_context != nullptr) {
-    say("weir: operator '");
+    say("weir: ");
     say(crash_context->current_operator());
-    say("' crashed the process (");
+    say(" crashed the process (");
     say(signal == SIGSEGV  ? "SIGSEGV"
         : signal == SIGBUS ? "SIGBUS"
         : signal == SIGFPE ? "SIGFPE"

@@ -1,3 +1,5 @@
+#include <stdexcept>
+
 #include "runtime/stream_task.hpp"
 #include "test/runtime/probe_operators.hpp"
 
@@ -126,6 +128,41 @@ TEST_CASE("a task that is not running declines", "[runtime]") {
   (void)c.test->task->step();
   CHECK(c.test->listener->heard == Lines{"decline 1 task_not_ready", "deploying"});
   CHECK(c.test->listener->detail == "the task is created");
+}
+
+SCENARIO("a trigger that reaches a task which has ended is declined", "[runtime]") {
+  Checkpointing c;
+  WHEN("the task has finished") {
+    const bool late = GENERATE(false, true);
+    c.test->task->notify_checkpoint_complete({1}, SnapshotKind::checkpoint, true);
+    if (late) CHECK(c.test->settle() == StepResult::finished);
+    c.test->task->trigger_checkpoint(barrier_of(2));
+    if (!late) CHECK(c.test->settle() == StepResult::finished);
+    CHECK(c.test->listener->heard ==
+          Lines{"deploying", "running", "finished", "decline 2 input_end_of_stream"});
+    CHECK(c.test->listener->detail ==
+          "the task has finished: its input had ended and everything is committed");
+  }
+  WHEN("the task was cancelled") {
+    c.test->task->cancel();
+    CHECK(c.test->settle() == StepResult::finished);
+    c.test->task->trigger_checkpoint(barrier_of(2));
+    CHECK(c.test->listener->heard ==
+          Lines{"deploying", "running", "canceled", "decline 2 task_not_ready"});
+    CHECK(c.test->listener->detail == "the task is canceled");
+  }
+  WHEN("the trigger comes while the task fails") {
+    c.source->values = {1};
+    c.chained->on_record = [&](long, Collector<long>&) {
+      c.test->task->trigger_checkpoint(barrier_of(2));
+      throw std::runtime_error("boom");
+    };
+    c.source->context->waker()();
+    CHECK(c.test->settle() == StepResult::finished);
+    CHECK(c.test->listener->heard ==
+          Lines{"deploying", "running", "failed", "decline 2 task_not_ready"});
+    CHECK(c.test->listener->detail == "the task is failed");
+  }
 }
 
 TEST_CASE("a task without a source starts no barrier", "[runtime]") {

@@ -259,7 +259,17 @@ SCENARIO("what a user function throws fails its task, naming operator and subtas
       return {};
     };
     TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
-    check_failed(test, "operator 'generated-0', subtask 0: the user function threw: boom");
+    check_failed(test,
+                 "operator 'source' (uid 'generated-0'), subtask 0: the user function threw: boom");
+  }
+  WHEN("an operator of which the job gives no uid throws") {
+    scripts.tail->open = [&](OperatorContext&) -> Status {
+      boom();
+      return {};
+    };
+    TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+    check_failed(test,
+                 "operator 'map' (uid 'generated-1'), subtask 0: the user function threw: boom");
   }
   WHEN("the state below a user function cannot be read") {
     TaskUnderTest test(world, plan, 1);
@@ -347,6 +357,36 @@ TEST_CASE("a restore is cancelled between two of its pieces", "[runtime]") {
     test.task->cancel();
     CHECK(test.task->step() == StepResult::finished);
     CHECK(test.listener->heard == Lines{"deploying", "canceled"});
+  }
+}
+
+TEST_CASE("whoever says what fails, an operator with a generated uid is named by its name, too",
+          "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  SECTION("the store of its state") {
+    scripts.tail->open = [](OperatorContext& context) -> Status {
+      WEIR_TRY(context.operator_state().list_state<long>("same"));
+      WEIR_TRY(context.operator_state().list_state<long>("same"));
+      return {};
+    };
+    TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+    CHECK(test.settle() == StepResult::finished);
+    CHECK(test.listener->failure ==
+          Error{Errc::already_exists,
+                "operator 'map' (uid 'generated-1'), state 'same': the name is used twice; give "
+                "each state of an operator its own"});
+  }
+  SECTION("the operator itself, when it cannot take a snapshot") {
+    TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
+    (void)test.run();
+    scripts.tail->snapshot_state = [&]() -> Status {
+      return error(Errc::io_error, "operator '" + scripts.tail->context->uid() + "': of the test");
+    };
+    test.task->trigger_checkpoint(barrier_of(1));
+    (void)test.settle();
+    CHECK(test.listener->last() == "decline 1 snapshot_failed");
+    CHECK(test.listener->detail == "operator 'map' (uid 'generated-1'): of the test");
   }
 }
 

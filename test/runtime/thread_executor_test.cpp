@@ -180,7 +180,7 @@ TEST_CASE("the I/O pool runs everything that it was given before it ends", "[run
 }
 
 /// What a forked child prints to stderr when a user function does `crash`, and how it ended.
-std::pair<std::string, int> crash_in_child(void (*crash)()) {
+std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& uid) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   const pid_t child = ::fork();
@@ -197,7 +197,9 @@ std::pair<std::string, int> crash_in_child(void (*crash)()) {
     script->on_record = [crash](long, Collector<long>&) { crash(); };
     {
       RunningPlan running(plan_of([&](StreamEnvironment& env) {
-        drop(probe(probe_source(env, source), "bad", script).uid("bad-one"));
+        auto stream = probe(probe_source(env, source), "bad", script);
+        if (!uid.empty()) stream.uid(uid);
+        drop(stream);
       }));
       running.listeners[0]->wait_for(TaskState::finished);
     }
@@ -216,12 +218,13 @@ std::pair<std::string, int> crash_in_child(void (*crash)()) {
 
 TEST_CASE("a crash in a user function names its operator, and the process dies of it",
           "[runtime]") {
-  const auto [printed, status] = crash_in_child([] { ::raise(SIGSEGV); });
+  const auto [printed, status] = crash_in_child([] { ::raise(SIGSEGV); }, "bad-one");
   CHECK(printed.starts_with("weir: operator 'bad-one' crashed the process (SIGSEGV); "));
   REQUIRE(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGSEGV);
-  const auto [said, aborted] = crash_in_child([] { std::abort(); });
-  CHECK(said.starts_with("weir: operator 'bad-one' crashed the process (SIGABRT); "));
+  const auto [said, aborted] = crash_in_child([] { std::abort(); }, "");
+  CHECK(
+      said.starts_with("weir: operator 'bad' (uid 'generated-1') crashed the process (SIGABRT); "));
   REQUIRE(WIFSIGNALED(aborted));
   CHECK(WTERMSIG(aborted) == SIGABRT);
 }
