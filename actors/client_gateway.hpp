@@ -13,7 +13,8 @@
 
 namespace weir {
 
-/// The client's way to a JobManager, in this process or another: one blocking request at a time.
+/// The client's way to a JobManager, in this process or another: one blocking request at a time. How many
+/// clients' requests may wait together is bounded where they arrive (`on_bounded_request`).
 ///
 ///   ClientGateway client(system, job_manager, delivery);
 ///   auto jobs = client.request<JobList>(ListJobs{}, 60s);
@@ -25,7 +26,8 @@ class ClientGateway {
   ClientGateway(caf::actor_system& system, JobManagerInterface job_manager, Delivery& delivery)
       : self_(system), job_manager_(std::move(job_manager)), delivery_(delivery) {}
 
-  /// Sends `message` and waits for the answer. Errors: what the JobManager answers; `timed_out` if
+  /// Sends `message` and waits for the answer. Errors: what the JobManager answers, `limit_exceeded` if
+  /// as many requests wait there as it takes; `timed_out` if
   /// nothing came within `timeout`; `unavailable` if the JobManager is gone.
   template <class R, class M>
   [[nodiscard]] Result<R> request(M message, std::chrono::milliseconds timeout) {

@@ -3,7 +3,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <type_traits>
 
 #include "messages/envelope.hpp"
 #include "state/clock.hpp"
@@ -16,7 +18,8 @@ struct DeliveryRecord {
   Endpoint to;
   std::string message;  ///< its name, as in `message_name`
   JobId job;
-  CheckpointId checkpoint;  ///< 0 if the message concerns none
+  CheckpointId checkpoint;         ///< 0 if the message concerns none
+  std::optional<TaskState> state;  ///< of a task, if the message reports one
 };
 
 /// The one point at which control messages are delivered in a process: every actor asks here before it
@@ -32,7 +35,7 @@ class Delivery {
   template <class M>
   [[nodiscard]] bool admit(const Envelope<M>& envelope) {
     if (!active_) return true;
-    DeliveryRecord record{envelope.from, envelope.to, message_name(envelope.message), {}, {}};
+    DeliveryRecord record{envelope.from, envelope.to, message_name(envelope.message), {}, {}, {}};
     describe(envelope.message, record);
     return admit_record(record);
   }
@@ -45,6 +48,8 @@ class Delivery {
     if constexpr (requires { record.job = message.job; }) record.job = message.job;
     if constexpr (requires { record.checkpoint = message.checkpoint; })
       record.checkpoint = message.checkpoint;
+    if constexpr (requires { requires std::is_same_v<decltype(message.state), TaskState>; })
+      record.state = message.state;
   }
   template <class T>
   static void describe(const Reply<T>& reply, DeliveryRecord& record) {

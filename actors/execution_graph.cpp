@@ -7,6 +7,17 @@ namespace weir {
 
 using namespace graph_effects;
 
+namespace {
+
+/// Whether a task that was in `known` may be in `next` now. States come in the order of the enumeration,
+/// but for those that end the task, which follow any other. What was lost is told again, so that an
+/// older state may arrive behind a newer one.
+bool may_follow(TaskState known, TaskState next) {
+  return !is_terminal(known) && (is_terminal(next) || next > known);
+}
+
+}  // namespace
+
 ExecutionGraph::ExecutionGraph(const JobGraph& graph, std::unique_ptr<RestartStrategy> strategy)
     : graph_(graph), strategy_(std::move(strategy)) {}
 
@@ -28,7 +39,7 @@ GraphEffects ExecutionGraph::task_state_changed(const ExecutionId& execution, Ta
                                                 const Error& failure, bool recoverable,
                                                 MonotonicTime now) {
   const auto task = tasks_.find(execution);
-  if (task == tasks_.end() || is_terminal(task->second) || task->second == state) return {};
+  if (task == tasks_.end() || !may_follow(task->second, state)) return {};
   GraphEffects effects;
   task->second = state;
   effects.push_back(TaskChanged{execution, state});

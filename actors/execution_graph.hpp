@@ -64,7 +64,8 @@ class ExecutionGraph {
 
   /// Begins the next attempt: deploys every subtask, the first at `attempt()` 0.
   [[nodiscard]] GraphEffects deploy();
-  /// A task says that it is in `state`. Of an older attempt, or of a task that has ended: no effect.
+  /// A task says that it is in `state`. Of an older attempt, of a task that has ended, or older than
+  /// what it has said already: no effect.
   [[nodiscard]] GraphEffects task_state_changed(const ExecutionId& execution, TaskState state,
                                                 const Error& failure, bool recoverable,
                                                 MonotonicTime now);

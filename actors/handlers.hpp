@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include <caf/typed_response_promise.hpp>
 
 #include "actors/delivery.hpp"
+#include "actors/request_bound.hpp"
 #include "messages/internal.hpp"
 #include "state/executor.hpp"
 
@@ -29,7 +31,10 @@ class PendingAnswer {
   PendingAnswer(caf::typed_response_promise<Envelope<Reply<R>>> promise, Endpoint from, Endpoint to,
                 Delivery* leaving)
       : promise_(std::move(promise)), from_(from), to_(to), leaving_(leaving) {}
+  /// The request has this place among those in flight until it is answered or forgotten.
+  void hold(std::shared_ptr<RequestBound::Place> place) { place_ = std::move(place); }
   void operator()(Reply<R> reply) {
+    if (place_) place_->leave();
     Envelope<Reply<R>> envelope{from_, to_, std::move(reply)};
     if (leaving_ != nullptr && promise_.pending() && !leaving_->admit(envelope)) return;
     promise_.deliver(std::move(envelope));
@@ -40,6 +45,7 @@ class PendingAnswer {
   Endpoint from_;
   Endpoint to_;
   Delivery* leaving_ = nullptr;
+  std::shared_ptr<RequestBound::Place> place_;  ///< null: the request is not counted
 };
 
 /// The handler of a one-way message: `f(const M&)`, once the delivery point has let it through.
@@ -64,6 +70,23 @@ auto on_request(Self* self, Delivery& delivery, F f) {
       f(envelope.message, PendingAnswer<R>(promise, envelope.to, envelope.from, leaving));
     return promise;
   };
+}
+
+/// The same for requests that any number of clients may send: while as many as `bound` admits wait for
+/// their answers, more are refused with that reason. `bound` lives as long as `self`.
+template <class M, class R, class Self, class F>
+auto on_bounded_request(Self* self, Delivery& delivery, const RequestBound& bound, F f) {
+  return on_request<M, R>(
+      self, delivery,
+      [&bound, f = std::move(f)](const M& message, PendingAnswer<R> answer) mutable {
+        auto place = bound.admit();
+        if (!place) {
+          answer(place.error());
+          return;
+        }
+        answer.hold(std::move(*place));
+        f(message, std::move(answer));
+      });
 }
 
 /// Runs `work` on the I/O pool and then `done(result)` on the actor `self`, if it still lives.
@@ -114,6 +137,12 @@ class Children {
  private:
   std::shared_ptr<std::vector<caf::weak_actor_ptr>> handles_;
 };
+
+/// A fence as sentences name it.
+[[nodiscard]] inline std::string to_string(const Fence& fence) {
+  return "leader epoch " + std::to_string(fence.epoch.value) + ", attempt " +
+         std::to_string(fence.attempt);
+}
 
 /// Turns the transport's failure of a request into an `Error`.
 [[nodiscard]] inline Error transport_error(const caf::error& failed, const std::string& who) {

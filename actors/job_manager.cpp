@@ -1,6 +1,8 @@
 #include "actors/job_manager.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include <caf/all.hpp>
@@ -23,10 +25,14 @@ constexpr std::chrono::milliseconds savepoint_timeout = std::chrono::hours(24);
 /// starting.
 constexpr std::chrono::milliseconds slot_admission_delay = std::chrono::milliseconds(20);
 constexpr std::size_t slot_admission_attempts = 100;
+/// A deployment that the gateway has no place for is tried again.
+constexpr std::chrono::milliseconds deploy_retry_delay = std::chrono::milliseconds(100);
 /// How often a restart looks for slots that are missing.
 constexpr std::chrono::milliseconds slot_retry_delay = std::chrono::seconds(1);
 /// Ended jobs that the JobManager still knows.
 constexpr std::size_t max_ended_jobs = 100;
+/// Of this JobManager among those of its cluster, of which it is the only one so far.
+constexpr LeaderEpoch leader_epoch{1};
 
 void perform(Self self, JobId id, const GraphEffects& effects);
 
@@ -54,8 +60,17 @@ Fence fence_of(const ManagedJob& job) {
   return {job.prepared->coordinator.epoch, job.graph->attempt()};
 }
 
-/// Fencing: what carries another leader's epoch, or another attempt than the running one, is not heard.
-bool is_stale(const ManagedJob& job, const Fence& fence) { return fence != fence_of(job); }
+/// Fencing: why `message` is not heard, if it carries another leader's epoch or another attempt than the
+/// running one.
+template <class M>
+std::optional<std::string> staleness(Self self, const ManagedJob& job, const M& message) {
+  if (message.fence == fence_of(job)) return std::nullopt;
+  std::string sentence = "the JobManager refuses " + message_name(message) + " of task " +
+                         to_string(message.execution) + ": it is of " + to_string(message.fence) +
+                         ", the job is at " + to_string(fence_of(job));
+  self->state.seams->log("info", "job " + to_string(message.job) + ": " + sentence);
+  return sentence;
+}
 
 // ---- deploying ------------------------------------------------------------------------------------
 
@@ -129,6 +144,8 @@ void task_failed(Self self, JobId id, const ExecutionId& execution, const Error&
             job->graph->task_state_changed(execution, TaskState::failed, why, true, now(self)));
 }
 
+void deploy_later(Self self, JobId id, const ExecutionId& execution);
+
 void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& execution) {
   const PreparedJob& prepared = *job.prepared;
   SubmitTask message;
@@ -152,15 +169,28 @@ void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& 
     return;
   }
   Delivery& delivery = *self->state.seams->delivery;
-  gateway->submit_task(self, submit_task_timeout, job_manager_endpoint(), std::move(message))
-      .then(
-          [self, id, execution, &delivery](const Envelope<Reply<Done>>& reply) {
-            if (delivery.admit(reply) && !reply.message.value)
-              task_failed(self, id, execution, reply.message.error);
-          },
-          [self, id, execution](const caf::error& why) {
-            task_failed(self, id, execution, transport_error(why, "the TaskManager"));
-          });
+  gateway->request<Done>(
+      self, submit_task_timeout, job_manager_endpoint(), std::move(message),
+      [self, id, execution, &delivery](const Envelope<Reply<Done>>& reply) {
+        if (delivery.admit(reply) && !reply.message.value)
+          task_failed(self, id, execution, reply.message.error);
+      },
+      [self, id, execution](const Error& why) {
+        if (why.code == Errc::limit_exceeded)
+          run_delayed(self, deploy_retry_delay,
+                      [self, id, execution] { deploy_later(self, id, execution); });
+        else
+          task_failed(self, id, execution, why);
+      });
+}
+
+/// Deploys what the gateway had no place for, if it is still wanted.
+void deploy_later(Self self, JobId id, const ExecutionId& execution) {
+  const ManagedJob* job = find(self, id);
+  if (job == nullptr || job->graph->state() != JobState::created) return;
+  const auto task = job->graph->tasks().find(execution);
+  if (task != job->graph->tasks().end() && task->second == TaskState::created)
+    deploy_task(self, id, *job, execution);
 }
 
 /// Deals out what the next attempt starts from and deploys it.
@@ -392,10 +422,11 @@ void ask_coordinator(Self self, const M& message, PendingAnswer<R> answer) {
 /// Passes a task's message on to the coordinator of its job.
 template <class M>
 void forward_to_coordinator(Self self, const M& message) {
-  // The coordinator refuses what is stale itself: it also has files to delete then.
-  if (const ManagedJob* job = find(self, message.job);
-      job != nullptr && !is_terminal(job->shown_state))
-    tell_coordinator(self, *job, message);
+  const ManagedJob* job = find(self, message.job);
+  if (job == nullptr || is_terminal(job->shown_state)) return;
+  // It is only logged here: the coordinator refuses what is stale itself, as it has files to delete.
+  (void)staleness(self, *job, message);
+  tell_coordinator(self, *job, message);
 }
 
 void dispose_savepoint(Self self, const std::string& path,
@@ -459,6 +490,13 @@ void take_metrics(Self self, const JobId& id, const ExecutionId& execution,
 void heartbeat(Self self, const Heartbeat& beat) {
   const auto known = self->state.task_managers.find(beat.id);
   if (known == self->state.task_managers.end()) return;
+  if (beat.epoch != leader_epoch) {
+    self->state.seams->log(
+        "info", "the JobManager refuses Heartbeat of " + to_string(endpoint_of(beat.id)) +
+                    ": it is of leader epoch " + std::to_string(beat.epoch.value) + ", this is " +
+                    std::to_string(leader_epoch.value));
+    return;
+  }
   known->second.last_heard = now(self);
   for (const TaskMetrics& task : beat.tasks)
     take_metrics(self, task.job, task.execution, task.operators);
@@ -466,13 +504,19 @@ void heartbeat(Self self, const Heartbeat& beat) {
 
 void update_task_state(Self self, const UpdateTaskState& update, PendingAnswer<Done> answer) {
   ManagedJob* job = find(self, update.job);
-  if (job != nullptr && !is_stale(*job, update.fence)) {
-    take_metrics(self, update.job, update.execution, update.metrics);
-    perform(self, update.job,
-            job->graph->task_state_changed(update.execution, update.state, update.failure,
-                                           update.recoverable, now(self)));
+  // Every report is answered: its sender has nothing more to say.
+  if (job == nullptr) {
+    answer(unknown_job(update.job));
+    return;
   }
-  // A stale report is answered, too: its sender has nothing more to say.
+  if (const auto stale = staleness(self, *job, update)) {
+    answer(Error{Errc::stale, *stale});
+    return;
+  }
+  take_metrics(self, update.job, update.execution, update.metrics);
+  perform(self, update.job,
+          job->graph->task_state_changed(update.execution, update.state, update.failure,
+                                         update.recoverable, now(self)));
   answer(Done{});
 }
 
@@ -486,11 +530,12 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
   self->state.gateways = std::move(gateways);
   self->state.coordinators.emplace(self);
   Delivery& delivery = *self->state.seams->delivery;
+  const RequestBound& clients = self->state.client_requests;
   watch_task_managers(self);
 
   return {
-      on_request<SubmitJob, SubmitJobSuccess>(
-          self, delivery,
+      on_bounded_request<SubmitJob, SubmitJobSuccess>(
+          self, delivery, clients,
           [self](const SubmitJob& message, auto answer) {
             run_io(
                 self, *self->state.seams->io,
@@ -501,15 +546,15 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
                   admit_job(self, std::move(prepared), slot_admission_attempts, answer);
                 });
           }),
-      on_request<ListJobs, JobList>(self, delivery,
-                                    [self](const ListJobs&, auto answer) {
-                                      JobList list;
-                                      for (const auto& [id, job] : self->state.jobs)
-                                        list.jobs.push_back(overview(id, job));
-                                      answer(std::move(list));
-                                    }),
-      on_request<RequestJobDetails, JobDetails>(
-          self, delivery,
+      on_bounded_request<ListJobs, JobList>(self, delivery, clients,
+                                            [self](const ListJobs&, auto answer) {
+                                              JobList list;
+                                              for (const auto& [id, job] : self->state.jobs)
+                                                list.jobs.push_back(overview(id, job));
+                                              answer(std::move(list));
+                                            }),
+      on_bounded_request<RequestJobDetails, JobDetails>(
+          self, delivery, clients,
           [self](const RequestJobDetails& message, auto answer) {
             const ManagedJob* job = find(self, message.job);
             if (job == nullptr)
@@ -517,42 +562,42 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
             else
               answer(details(self, message.job, *job));
           }),
-      on_request<CancelJob, CancellationSuccess>(self, delivery,
-                                                 [self](const CancelJob& message, auto answer) {
-                                                   ManagedJob* job = find(self, message.job);
-                                                   if (job == nullptr) {
-                                                     answer(unknown_job(message.job));
-                                                     return;
-                                                   }
-                                                   job->cancellations.push_back(answer);
-                                                   if (is_terminal(job->shown_state))
-                                                     show_end(self, message.job);
-                                                   else
-                                                     perform(self, message.job,
-                                                             job->graph->cancel(now(self)));
-                                                 }),
-      on_request<CancelJobWithSavepoint, CancellationSuccess>(
-          self, delivery,
+      on_bounded_request<CancelJob, CancellationSuccess>(
+          self, delivery, clients,
+          [self](const CancelJob& message, auto answer) {
+            ManagedJob* job = find(self, message.job);
+            if (job == nullptr) {
+              answer(unknown_job(message.job));
+              return;
+            }
+            job->cancellations.push_back(answer);
+            if (is_terminal(job->shown_state))
+              show_end(self, message.job);
+            else
+              perform(self, message.job, job->graph->cancel(now(self)));
+          }),
+      on_bounded_request<CancelJobWithSavepoint, CancellationSuccess>(
+          self, delivery, clients,
           [self](const CancelJobWithSavepoint& message, auto answer) {
             ask_coordinator(self, message, answer);
           }),
-      on_request<StopJobWithSavepoint, StoppingSuccess>(
-          self, delivery,
+      on_bounded_request<StopJobWithSavepoint, StoppingSuccess>(
+          self, delivery, clients,
           [self](const StopJobWithSavepoint& message, auto answer) {
             ask_coordinator(self, message, answer);
           }),
-      on_request<TriggerSavepoint, TriggerSavepointSuccess>(
-          self, delivery,
+      on_bounded_request<TriggerSavepoint, TriggerSavepointSuccess>(
+          self, delivery, clients,
           [self](const TriggerSavepoint& message, auto answer) {
             ask_coordinator(self, message, answer);
           }),
-      on_request<RequestCheckpoint, CheckpointCompleted>(
-          self, delivery,
+      on_bounded_request<RequestCheckpoint, CheckpointCompleted>(
+          self, delivery, clients,
           [self](const RequestCheckpoint& message, auto answer) {
             ask_coordinator(self, message, answer);
           }),
-      on_request<DisposeSavepoint, DisposeSavepointSuccess>(
-          self, delivery,
+      on_bounded_request<DisposeSavepoint, DisposeSavepointSuccess>(
+          self, delivery, clients,
           [self](const DisposeSavepoint& message, auto answer) {
             dispose_savepoint(self, message.path, answer);
           }),
@@ -560,7 +605,7 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
           self, delivery,
           [self](const RegisterTaskManager& message, auto answer) {
             self->state.task_managers[message.id] = {message.slots, now(self)};
-            answer(RegistrationSuccess{message.id, LeaderEpoch{1}});
+            answer(RegistrationSuccess{message.id, leader_epoch});
           }),
       on_message<Heartbeat>(delivery, [self](const Heartbeat& beat) { heartbeat(self, beat); }),
       on_request<UpdateTaskState, Done>(self, delivery,

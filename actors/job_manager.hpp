@@ -49,6 +49,7 @@ struct JobManagerState {
   std::map<JobId, ManagedJob> jobs;
   std::map<TaskManagerId, KnownTaskManager> task_managers;
   std::optional<Children> coordinators;
+  RequestBound client_requests;
   static inline const char* name = "JobManager";
 };
 

@@ -44,6 +44,10 @@ JobManagerInterface Process::job_manager() const {
   return caf::actor_cast<JobManagerInterface>(actors_->job_manager);
 }
 
+TaskManagerInterface Process::task_manager() const {
+  return caf::actor_cast<TaskManagerInterface>(actors_->task_manager);
+}
+
 void Process::stop() {
   caf::scoped_actor self{system_};
   const auto end = [&](auto& actor) {

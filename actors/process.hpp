@@ -66,6 +66,8 @@ class Process {
   void start_task_manager(TaskManagerId id, std::uint32_t slots);
   /// Requires `start_job_manager`.
   [[nodiscard]] JobManagerInterface job_manager() const;
+  /// Requires `start_task_manager`.
+  [[nodiscard]] TaskManagerInterface task_manager() const;
   /// Ends the actors and waits for them; every job must have ended.
   void stop();
 

@@ -22,26 +22,35 @@ void report(Self self, const UpdateTaskState& update) {
     run_delayed(self, report_retry_delay, [self, update] { report(self, update); });
   };
   Delivery& delivery = *self->state.setup.seams->delivery;
-  self->state.setup.job_manager
-      ->request(self, report_timeout, endpoint_of(self->state.execution), update)
-      .then(
-          [self, update, again, &delivery](const Envelope<Reply<Done>>& reply) {
-            if (!delivery.admit(reply)) {
-              again();
-              return;
-            }
-            if (!is_terminal(update.state)) return;
-            const TaskSetup& setup = self->state.setup;
-            self->send(setup.task_manager,
-                       Envelope<TaskEnded>{endpoint_of(self->state.execution),
-                                           endpoint_of(setup.task_manager_id),
-                                           {self->state.job, self->state.execution}});
-            self->quit();
-          },
-          [again](const caf::error& why) {
-            // A JobManager that is gone hears nothing; its successor asks anew.
-            if (why == caf::sec::request_timeout) again();
-          });
+  self->state.setup.job_manager->request<Done>(
+      self, report_timeout, endpoint_of(self->state.execution), update,
+      [self, update, again, &delivery](const Envelope<Reply<Done>>& reply) {
+        if (!delivery.admit(reply)) {
+          again();
+          return;
+        }
+        if (!is_terminal(update.state)) return;
+        const TaskSetup& setup = self->state.setup;
+        self->send(setup.task_manager,
+                   Envelope<TaskEnded>{endpoint_of(self->state.execution),
+                                       endpoint_of(setup.task_manager_id),
+                                       {self->state.job, self->state.execution}});
+        self->quit();
+      },
+      [again](const Error& why) {
+        // A JobManager that is gone hears nothing; its successor asks anew.
+        if (why.code != Errc::unavailable) again();
+      });
+}
+
+/// The task has reached `state`: the JobManager is told.
+void enter(Self self, TaskState state, const Error& failure, bool recoverable) {
+  // What the worker thread said before it saw that it is cancelled is out of date.
+  if (self->state.reported == TaskState::canceling && !is_terminal(state)) return;
+  self->state.reported = state;
+  const TaskSetup& setup = self->state.setup;
+  report(self, {self->state.job, setup.fence, self->state.execution, state, failure, recoverable,
+                setup.task->metrics()});
 }
 
 /// Hears the worker thread and the I/O pool and carries what they say to the actor, or straight to the
@@ -57,11 +66,8 @@ class Listener final : public TaskListener {
   }
 
   void on_state(TaskState state, const Error& failure, bool recoverable) override {
-    UpdateTaskState update{job_, fence_, execution_, state, failure, recoverable, {}};
-    auto mail = std::make_shared<std::function<void()>>([self = self_, update]() mutable {
-      update.metrics = self->state.setup.task->metrics();
-      report(self, update);
-    });
+    auto mail = std::make_shared<std::function<void()>>(
+        [self = self_, state, failure, recoverable] { enter(self, state, failure, recoverable); });
     caf::anon_send(caf::actor_cast<caf::actor>(actor_), ActorMail{std::move(mail)});
   }
   void on_acknowledge(CheckpointId id, TaskSnapshot snapshot, CheckpointMetrics metrics) override {
@@ -83,15 +89,17 @@ class Listener final : public TaskListener {
   ExecutionId execution_;
 };
 
+/// The task is CANCELING from now on, however long its operator takes to return.
 void cancel(Self self) {
-  if (std::exchange(self->state.cancelling, true)) return;
+  if (is_terminal(self->state.reported) || self->state.reported == TaskState::canceling) return;
   self->state.setup.task->cancel();
+  enter(self, TaskState::canceling, {}, true);
   const auto timeout = self->state.setup.cancellation_timeout;
   if (timeout.count() == 0) return;
-  // If the task has ended by then, so has this actor, and the mail finds nobody.
   run_delayed(self, timeout, [self, timeout] {
+    if (is_terminal(self->state.reported)) return;  // only the JobManager does not answer
     self->state.setup.seams->fatal(
-        "operator '" + std::string(self->state.setup.task->current_operator()) + "' of task " +
+        std::string(self->state.setup.task->current_operator()) + " of task " +
         to_string(self->state.execution) + " did not return for " +
         std::to_string(timeout.count()) +
         " ms after it was cancelled (task.cancellation.timeout); the process ends");

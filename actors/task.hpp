@@ -25,7 +25,7 @@ struct TaskActorState {
   TaskSetup setup;
   JobId job;
   ExecutionId execution;
-  bool cancelling = false;
+  TaskState reported = TaskState::created;  ///< what the JobManager was last told
   static inline const char* name = "Task";
 };
 

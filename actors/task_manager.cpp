@@ -1,6 +1,8 @@
 #include "actors/task_manager.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include <caf/all.hpp>
@@ -35,19 +37,33 @@ void register_here(Self self) {
   const auto again = [self] {
     run_delayed(self, registration_retry_delay, [self] { register_here(self); });
   };
-  self->state.job_manager
-      ->request(self, registration_timeout, here(self),
-                RegisterTaskManager{self->state.id, self->state.slots})
-      .then(
-          [self, again, &delivery](const Envelope<Reply<RegistrationSuccess>>& reply) {
-            if (!delivery.admit(reply) || !reply.message.value) {
-              again();
-              return;
-            }
-            self->state.epoch = reply.message.value->epoch;
-            beat(self);
-          },
-          [again](const caf::error&) { again(); });
+  self->state.job_manager->request<RegistrationSuccess>(
+      self, registration_timeout, here(self),
+      RegisterTaskManager{self->state.id, self->state.slots},
+      [self, again, &delivery](const Envelope<Reply<RegistrationSuccess>>& reply) {
+        if (!delivery.admit(reply) || !reply.message.value) {
+          again();
+          return;
+        }
+        self->state.epoch = reply.message.value->epoch;
+        beat(self);
+      },
+      [again](const Error&) { again(); });
+}
+
+// ---- fencing --------------------------------------------------------------------------------------
+
+/// Why `message` must not be heard, if its leader or attempt is older than that of a task which came
+/// here before.
+template <class M>
+std::optional<std::string> staleness(Self self, const M& message) {
+  const auto newest = self->state.fences.find(message.job);
+  if (newest == self->state.fences.end() || message.fence >= newest->second) return std::nullopt;
+  std::string sentence = to_string(here(self)) + " refuses " + message_name(message) +
+                         " for task " + to_string(message.execution) + ": it is of " +
+                         to_string(message.fence) + ", the job is at " + to_string(newest->second);
+  self->state.seams->log("info", "job " + to_string(message.job) + ": " + sentence);
+  return sentence;
 }
 
 // ---- deploying ------------------------------------------------------------------------------------
@@ -146,12 +162,11 @@ void start_task(Self self, const SubmitTask& message, const LoadedJob& job) {
 }
 
 void submit_task(Self self, const SubmitTask& message, PendingAnswer<Done> answer) {
-  Fence& newest = self->state.fences[message.job];
-  if (message.fence < newest) {
-    answer(Error{Errc::stale, "a task of an older attempt or leader"});
+  if (const auto stale = staleness(self, message)) {
+    answer(Error{Errc::stale, *stale});
     return;
   }
-  newest = message.fence;
+  self->state.fences[message.job] = message.fence;
   const std::pair key{message.job, message.execution};
   if (self->state.tasks.contains(key)) {
     answer(Done{});  // a request that came twice
@@ -196,35 +211,50 @@ void task_ended(Self self, const TaskEnded& ended) {
 
 // ---- messages for tasks ---------------------------------------------------------------------------
 
-/// Hands `message` to its task; false if there is none, or if the message is of an older leader.
+/// Hands `message` to its task; false if there is none.
 template <class M>
-bool forward(Self self, const M& message) {
+bool hand_on(Self self, const M& message) {
   const auto task = self->state.tasks.find({message.job, message.execution});
-  if (task == self->state.tasks.end() || message.fence < self->state.fences[message.job])
-    return false;
+  if (task == self->state.tasks.end()) return false;
   self->send(task->second, Envelope<M>{here(self), endpoint_of(message.execution), message});
   return true;
 }
 
+/// The same for a message that nobody misses if its task has ended. A stale one is not heard.
+template <class M>
+void forward(Self self, const M& message) {
+  if (!staleness(self, message)) hand_on(self, message);
+}
+
 void trigger_checkpoint(Self self, const TriggerCheckpoint& trigger) {
-  if (forward(self, trigger)) return;
+  const auto stale = staleness(self, trigger);
+  if (!stale && hand_on(self, trigger)) return;
   self->state.job_manager->send(
       here(self), DeclineCheckpoint{trigger.job, trigger.fence, trigger.execution,
                                     trigger.checkpoint, DeclineReason::unknown_task,
-                                    "TaskManager " + std::to_string(self->state.id.value) +
-                                        " does not know task " + to_string(trigger.execution)});
+                                    stale.value_or(to_string(here(self)) + " does not know task " +
+                                                   to_string(trigger.execution))});
+}
+
+/// Tells that a task which is not here is CANCELED, until the JobManager has heard it.
+void report_canceled(Self self, const UpdateTaskState& update) {
+  self->state.job_manager->request<Done>(
+      self, registration_timeout, here(self), update, [](const Envelope<Reply<Done>>&) {},
+      [self, update](const Error& why) {
+        if (why.code == Errc::unavailable) return;
+        run_delayed(self, registration_retry_delay,
+                    [self, update] { report_canceled(self, update); });
+      });
 }
 
 void cancel_task(Self self, const CancelTask& message) {
-  if (forward(self, message)) return;
+  if (staleness(self, message) || hand_on(self, message)) return;
   const auto waiting = self->state.waiting.find(message.job);
   if (waiting != self->state.waiting.end())
     self->state.cancelled.insert({message.job, message.execution});
   // What is not here has ended, or will never begin; the JobManager waits to hear so.
-  UpdateTaskState update{
-      message.job, message.fence, message.execution, TaskState::canceled, {}, true, {}};
-  self->state.job_manager->request(self, registration_timeout, here(self), update)
-      .then([](const Envelope<Reply<Done>>&) {}, [](const caf::error&) {});
+  report_canceled(
+      self, {message.job, message.fence, message.execution, TaskState::canceled, {}, true, {}});
 }
 
 }  // namespace
