@@ -168,6 +168,11 @@ Status remove_orphan(CheckpointStorage& storage, const std::string& path,
   return {};
 }
 
+Status make_durable_if_there(CheckpointStorage& storage, const std::string& directory) {
+  const Status durable = storage.make_durable(directory);
+  return !durable && durable.error().code == Errc::not_found ? Status() : durable;
+}
+
 /// Deletes what does not belong into the directory of one checkpoint. Directories and symbolic links
 /// in it are not ours and are left alone.
 Status delete_checkpoint_orphans(CheckpointStorage& storage, const std::string& directory,
@@ -192,8 +197,8 @@ Status delete_checkpoint_orphans(CheckpointStorage& storage, const std::string& 
     }
     WEIR_TRY(remove_orphan(storage, child(directory, entry.name), removed));
   }
-  if (emptied && !complete) WEIR_TRY(remove_orphan(storage, directory, removed));
-  return {};
+  if (emptied && !complete) return remove_orphan(storage, directory, removed);
+  return make_durable_if_there(storage, directory);
 }
 
 /// Whether `name` can be a savepoint of `job`.
@@ -390,6 +395,7 @@ Result<std::vector<std::string>> delete_orphans(CheckpointStorage& storage,
     const bool is_temporary = entry.name.starts_with('.');
     if (is_temporary) WEIR_TRY(remove_orphan(storage, path, removed));
   }
+  WEIR_TRY(make_durable_if_there(storage, job_path));
   return removed;
 }
 

@@ -122,7 +122,10 @@ struct HighestFound {
 
 /// Deletes what crashes have left in the directory of `job`, whose lock the caller holds: incomplete
 /// checkpoints, files that the `_metadata` beside them does not name, temporary files. A checkpoint
-/// whose `_metadata` is damaged is left as it is. Returns the removed paths. Errors: `io_error`.
+/// whose `_metadata` is damaged is left as it is. Then makes durable what is left: a process that was
+/// killed may have left a complete checkpoint that the next crash would take away, after sinks have
+/// committed because of it. To be called before the job goes on from what a scan shows. Returns the
+/// removed paths. Errors: `io_error`.
 [[nodiscard]] Result<std::vector<std::string>> delete_orphans(CheckpointStorage& storage,
                                                               const std::string& directory,
                                                               const JobId& job);

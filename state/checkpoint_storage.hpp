@@ -40,6 +40,10 @@ class CheckpointStorage {
   [[nodiscard]] virtual Result<std::vector<DirectoryEntry>> list(const std::string& directory) = 0;
   /// Removes a file or an empty directory, durably. Success if it is not there.
   [[nodiscard]] virtual Status remove(const std::string& path) = 0;
+  /// Returns when a crash can neither take a name from `directory` nor bring a removed one back,
+  /// whoever has created or removed it: a process may be killed before it has seen to that. Errors:
+  /// `not_found`, `io_error`.
+  [[nodiscard]] virtual Status make_durable(const std::string& directory) = 0;
   /// Keeps every other process out of `directory` until the lock is destroyed.
   [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock(
       const std::string& directory) = 0;

@@ -67,8 +67,13 @@ class FileSystem {
                                                  const std::string& to) = 0;
   /// Returns when names created, renamed and removed in `directory` are on stable storage.
   [[nodiscard]] virtual Status sync_directory(const std::string& directory) = 0;
-  /// Creates `path` and its missing parents, durably. Existing directories are success.
-  [[nodiscard]] virtual Status create_directories(const std::string& path) = 0;
+  /// Makes the directory `path`, which may be gone after a crash until its parent is synced. Errors:
+  /// `already_exists`, `not_found` (no parent), `io_error`.
+  [[nodiscard]] virtual Status make_directory(const std::string& path) = 0;
+  /// Creates `path` and its missing parents, durably. Existing directories are success; the innermost
+  /// one is made durable as well, because whoever made it may have been killed before that. Errors:
+  /// `invalid_argument` (not absolute), `io_error`.
+  [[nodiscard]] Status create_directories(const std::string& path);
   /// The names in `directory`, sorted. Errors: `not_found`, `io_error`.
   [[nodiscard]] virtual Result<std::vector<DirectoryEntry>> list(const std::string& directory) = 0;
   /// What `path` is; follows symbolic links. Errors: `not_found`, `io_error`.

@@ -197,9 +197,15 @@ Status TaskSnapshotWriter::append_checked(std::string_view bytes) {
 }
 
 Status TaskSnapshotWriter::spill() {
-  WEIR_TRY(storage_->create_directories(directory_));
-  WEIR_TRY_ASSIGN(output, storage_->create(in_directory(directory_, file_name_)));
-  output_ = std::move(output);
+  const std::string path = in_directory(directory_, file_name_);
+  auto output = storage_->create(path);
+  // Mostly the directory is there; making sure of that costs a sync.
+  if (!output && output.error().code == Errc::not_found) {
+    WEIR_TRY(storage_->create_directories(directory_));
+    output = storage_->create(path);
+  }
+  if (!output) return std::unexpected(output.error());
+  output_ = std::move(*output);
   blocks_.emplace(*output_, file_id_);
   return blocks_->append(std::exchange(inline_bytes_, {}));
 }
@@ -245,8 +251,11 @@ Status write_metadata(CheckpointStorage& storage, const std::string& directory,
   if (!consistent)
     return error(consistent.error().code,
                  path + ": not written, it would be damaged: " + consistent.error().what);
+  const std::string bytes = encode_metadata(metadata, random.next());
+  const Status published = publish_file(storage, path, bytes);
+  if (published || published.error().code != Errc::not_found) return published;
   WEIR_TRY(storage.create_directories(directory));
-  return publish_file(storage, path, encode_metadata(metadata, random.next()));
+  return publish_file(storage, path, bytes);
 }
 
 Result<SnapshotMetadata> read_metadata(CheckpointStorage& storage, const std::string& directory) {

@@ -108,9 +108,16 @@ Result<std::vector<DirectoryEntry>> FileCheckpointStorage::list(const std::strin
 
 Status FileCheckpointStorage::remove(const std::string& path) {
   const Status removed = files_.remove(path);
-  if (!removed && removed.error().code == Errc::not_found) return {};
-  WEIR_TRY(removed);
-  return files_.sync_directory(parent_of(path));
+  if (!removed && removed.error().code != Errc::not_found) return removed;
+  // Also if it is not there: whoever removed it may have failed, or been killed, before this, and then
+  // a crash would bring it back.
+  const Status synced = files_.sync_directory(parent_of(path));
+  if (!synced && synced.error().code == Errc::not_found) return {};
+  return synced;
+}
+
+Status FileCheckpointStorage::make_durable(const std::string& directory) {
+  return files_.sync_directory(directory);
 }
 
 Result<std::unique_ptr<DirectoryLock>> FileCheckpointStorage::lock(const std::string& directory) {

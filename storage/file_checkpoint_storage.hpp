@@ -18,6 +18,7 @@ class FileCheckpointStorage final : public CheckpointStorage {
   [[nodiscard]] Status create_directories(const std::string& path) override;
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list(const std::string& directory) override;
   [[nodiscard]] Status remove(const std::string& path) override;
+  [[nodiscard]] Status make_durable(const std::string& directory) override;
   [[nodiscard]] Result<std::unique_ptr<DirectoryLock>> lock(const std::string& directory) override;
 
  private:

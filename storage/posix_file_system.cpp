@@ -230,30 +230,9 @@ Status PosixFileSystem::sync_directory(const std::string& directory) {
   return sync_path(directory);
 }
 
-Status PosixFileSystem::create_directories(const std::string& path) {
-  std::vector<std::string> missing;  // innermost first
-  fs::path place(path);
-  for (;;) {
-    struct ::stat about{};
-    if (::stat(place.c_str(), &about) == 0) {
-      if (S_ISDIR(about.st_mode)) break;
-      errno = ENOTDIR;
-    }
-    if (errno == ENOTDIR)
-      return error(Errc::io_error, path + ": cannot create the directory: a file is in the way");
-    if (errno != ENOENT) return failure(errno, path, "create the directory");
-    missing.push_back(place.string());
-    place = place.parent_path();
-    if (place.empty()) return error(Errc::invalid_argument, path + ": is not an absolute path");
-  }
-  while (!missing.empty()) {
-    const std::string& next = missing.back();
-    // Another thread or process may be making it as well.
-    if (::mkdirat(AT_FDCWD, next.c_str(), directory_mode) != 0 && errno != EEXIST)
-      return failure(errno, next, "create the directory");
-    WEIR_TRY(sync_path(fs::path(next).parent_path().string()));
-    missing.pop_back();
-  }
+Status PosixFileSystem::make_directory(const std::string& path) {
+  if (::mkdirat(AT_FDCWD, path.c_str(), directory_mode) != 0)
+    return failure(errno, path, "create the directory");
   return {};
 }
 

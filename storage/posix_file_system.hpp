@@ -15,7 +15,7 @@ class PosixFileSystem final : public FileSystem {
   [[nodiscard]] Result<std::unique_ptr<InputFile>> open(const std::string& path) override;
   [[nodiscard]] Status rename_no_replace(const std::string& from, const std::string& to) override;
   [[nodiscard]] Status sync_directory(const std::string& directory) override;
-  [[nodiscard]] Status create_directories(const std::string& path) override;
+  [[nodiscard]] Status make_directory(const std::string& path) override;
   [[nodiscard]] Result<std::vector<DirectoryEntry>> list(const std::string& directory) override;
   [[nodiscard]] Result<DirectoryEntry> stat(const std::string& path) override;
   [[nodiscard]] Status remove(const std::string& path) override;

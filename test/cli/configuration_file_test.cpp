@@ -49,7 +49,7 @@ class ReadableFiles : public FileSystem {
   Result<std::unique_ptr<OutputFile>> create(const std::string&) override { return refused(); }
   Status rename_no_replace(const std::string&, const std::string&) override { return refused(); }
   Status sync_directory(const std::string&) override { return refused(); }
-  Status create_directories(const std::string&) override { return refused(); }
+  Status make_directory(const std::string&) override { return refused(); }
   Result<std::vector<DirectoryEntry>> list(const std::string&) override { return refused(); }
   Status remove(const std::string&) override { return refused(); }
   Status link(const std::string&, const std::string&) override { return refused(); }

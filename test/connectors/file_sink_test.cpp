@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "test/connectors/crash_file_system.hpp"
+#include "simulation/simulated_file_system.hpp"
 #include "test/connectors/operator_harness.hpp"
 
 namespace weir {
@@ -18,23 +18,23 @@ struct Format {
 };
 
 /// The files under `directory` without a leading dot.
-std::map<std::string, std::string> committed_files(const CrashFileSystem& files) {
-  std::map<std::string, std::string> result = files.contents();
+std::map<std::string, std::string> committed_files(const SimulatedDisk& disk) {
+  std::map<std::string, std::string> result = disk.contents();
   std::erase_if(result, [](const auto& file) {
     return !file.first.starts_with(directory + "/") || file.first[directory.size() + 1] == '.';
   });
   return result;
 }
 
-std::size_t pending_count(const CrashFileSystem& files) {
+std::size_t pending_count(const SimulatedDisk& disk) {
   return static_cast<std::size_t>(std::ranges::count_if(
-      files.contents(), [](const auto& file) { return file.first.starts_with(directory + "/."); }));
+      disk.contents(), [](const auto& file) { return file.first.starts_with(directory + "/."); }));
 }
 
 /// The lines of all committed files, sorted as numbers.
-std::vector<int> committed(const CrashFileSystem& files) {
+std::vector<int> committed(const SimulatedDisk& disk) {
   std::vector<int> result;
-  for (const auto& [path, content] : committed_files(files)) {
+  for (const auto& [path, content] : committed_files(disk)) {
     CHECK_FALSE(content.empty());
     for (std::size_t begin = 0; begin < content.size();) {
       const std::size_t end = content.find('\n', begin);
@@ -68,7 +68,7 @@ struct Completed {
 /// call is one step, after which the process may stop.
 class SinkAttempt {
  public:
-  SinkAttempt(CrashFileSystem& files, Surroundings& around, std::uint32_t parallelism,
+  SinkAttempt(FileSystem& files, Surroundings& around, std::uint32_t parallelism,
               const std::optional<Completed>& from, std::string uid = "sink") {
     if (from) next_record_ = from->next_record;
     for (std::uint32_t i = 0; i < parallelism; ++i) {
@@ -185,26 +185,27 @@ void run_story(SinkAttempt& attempt, std::optional<Completed>& recovery, Step st
 
 SCENARIO("lines become visible when their checkpoint is complete", "[connectors]") {
   GIVEN("a sink with two subtasks that has written") {
-    CrashFileSystem files;
+    SimulatedFileSystem files;
+    SimulatedDisk& disk = files.disk();
     Surroundings around;
     SinkAttempt attempt(files, around, 2, std::nullopt);
     attempt.open_all();
     for (int i = 0; i < 4; ++i) attempt.write();
     THEN("nothing is visible") {
-      CHECK(committed_files(files).empty());
-      CHECK(pending_count(files) == 2);
+      CHECK(committed_files(disk).empty());
+      CHECK(pending_count(disk) == 2);
     }
     WHEN("the barrier has passed") {
       attempt.freeze_subtask(0, barrier(1));
       attempt.freeze_subtask(1, barrier(1));
-      THEN("nothing is visible yet") { CHECK(committed_files(files).empty()); }
+      THEN("nothing is visible yet") { CHECK(committed_files(disk).empty()); }
       AND_WHEN("more is written and one subtask hears that it is complete") {
         attempt.write();
         attempt.write();
         attempt.notify(1, 1);
         THEN("that one's lines before the barrier are visible") {
-          CHECK(committed(files) == std::vector<int>{1, 3});
-          CHECK(pending_count(files) == 3);
+          CHECK(committed(disk) == std::vector<int>{1, 3});
+          CHECK(pending_count(disk) == 3);
         }
       }
       AND_WHEN("it is told twice") {
@@ -213,31 +214,31 @@ SCENARIO("lines become visible when their checkpoint is complete", "[connectors]
           attempt.notify(0, 1);
           attempt.notify(1, 1);
         }
-        THEN("that changes nothing") { CHECK(committed(files) == records(0, 4)); }
+        THEN("that changes nothing") { CHECK(committed(disk) == records(0, 4)); }
       }
       AND_WHEN("it is aborted") {
         attempt.abort(0, 1);
         attempt.abort(1, 1);
         THEN("the lines go with the next one") {
-          CHECK(committed_files(files).empty());
+          CHECK(committed_files(disk).empty());
           attempt.write();
           attempt.checkpoint(2);
-          CHECK(committed(files) == records(0, 5));
-          CHECK(pending_count(files) == 0);
+          CHECK(committed(disk) == records(0, 5));
+          CHECK(pending_count(disk) == 0);
         }
       }
     }
     WHEN("an ordinary savepoint is complete") {
       attempt.checkpoint(1, SnapshotKind::savepoint);
       THEN("it commits nothing, the next checkpoint does") {
-        CHECK(committed_files(files).empty());
+        CHECK(committed_files(disk).empty());
         attempt.checkpoint(2);
-        CHECK(committed(files) == records(0, 4));
+        CHECK(committed(disk) == records(0, 4));
       }
     }
     WHEN("the savepoint that ends the job is complete") {
       attempt.checkpoint(1, SnapshotKind::terminal_savepoint);
-      THEN("it commits") { CHECK(committed(files) == records(0, 4)); }
+      THEN("it commits") { CHECK(committed(disk) == records(0, 4)); }
     }
     WHEN("two checkpoints were taken and the older is complete") {
       attempt.freeze_subtask(0, barrier(1));
@@ -247,7 +248,7 @@ SCENARIO("lines become visible when their checkpoint is complete", "[connectors]
       attempt.freeze_subtask(1, barrier(2));
       attempt.notify(0, 1);
       attempt.notify(1, 1);
-      THEN("what lies between them waits") { CHECK(committed(files) == records(0, 4)); }
+      THEN("what lies between them waits") { CHECK(committed(disk) == records(0, 4)); }
     }
     WHEN("an older checkpoint is complete when the barrier of the next is about to pass") {
       attempt.freeze_subtask(0, barrier(1));
@@ -255,15 +256,15 @@ SCENARIO("lines become visible when their checkpoint is complete", "[connectors]
       attempt.before_barrier(0, barrier(2));
       attempt.notify(0, 1);
       THEN("it commits nothing of the next one") {
-        CHECK(committed(files) == std::vector<int>{0, 2});
+        CHECK(committed(disk) == std::vector<int>{0, 2});
       }
     }
     WHEN("nothing is written between two checkpoints") {
       attempt.checkpoint(1);
-      const auto before = files.contents();
+      const auto before = disk.contents();
       const Completed second = attempt.checkpoint(2);
       THEN("there is no new file, and the state is empty") {
-        CHECK(files.contents() == before);
+        CHECK(disk.contents() == before);
         for (const auto& part : second.states.subtasks) CHECK(part.frozen.front().offsets.empty());
       }
     }
@@ -277,30 +278,33 @@ TEST_CASE("a file sink is exactly-once wherever its process or machine stops", "
         bool stopped = true;
         for (std::size_t stop_at = 1; stopped; ++stop_at) {
           CAPTURE(before, after, machine, stop_at);
-          CrashFileSystem files;
+          const auto disk = std::make_shared<SimulatedDisk>();
           Surroundings around;
           std::optional<Completed> recovery;
           stopped = false;
           {
+            SimulatedFileSystem files(disk);
             SinkAttempt attempt(files, around, before, recovery);
             run_story(attempt, recovery, [&, steps = std::size_t{0}]() mutable {
               stopped = ++steps == stop_at;
               return !stopped;
             });
           }
-          if (machine) files.lose_unsynced();
+          if (machine) disk->lose_unsynced();
           // What is visible belongs to a completed checkpoint, and stays.
           const int recovered = recovery ? recovery->next_record : 0;
-          for (const int record : committed(files)) CHECK(record < recovered);
-          const auto kept = committed_files(files);
+          for (const int record : committed(*disk)) CHECK(record < recovered);
+          const auto kept = committed_files(*disk);
+          SimulatedFileSystem files(disk);
           SinkAttempt attempt(files, around, after, recovery);
           attempt.open_all();
-          CHECK(committed(files) == records(0, recovered));
-          CHECK(pending_count(files) == 0);
+          CHECK(committed(*disk) == records(0, recovered));
+          CHECK(pending_count(*disk) == 0);
           attempt.finish(100);
-          REQUIRE(committed(files) == records(0, record_count));
-          CHECK(pending_count(files) == 0);
-          for (const auto& [path, content] : kept) CHECK(files.contents()[path] == content);
+          REQUIRE(committed(*disk) == records(0, record_count));
+          CHECK(pending_count(*disk) == 0);
+          const auto contents = disk->contents();
+          for (const auto& [path, content] : kept) CHECK(contents.at(path) == content);
         }
       }
     }
@@ -308,19 +312,20 @@ TEST_CASE("a file sink is exactly-once wherever its process or machine stops", "
 }
 
 TEST_CASE("a file sink is exactly-once whichever call of the file system fails", "[connectors]") {
-  using enum CrashFileSystem::Failure;
-  for (const auto failure : {without_effect, with_effect}) {
+  using enum Fault;
+  for (const auto fault : {io_error, no_space, short_write, reported_failed, half_renamed}) {
     for (const std::uint32_t parallelism : {1, 3}) {
       bool failed = true;
       for (std::size_t call = 1; failed; ++call) {
-        CAPTURE(failure, parallelism, call);
-        CrashFileSystem files;
+        CAPTURE(to_string(fault), parallelism, call);
+        const auto disk = std::make_shared<SimulatedDisk>();
         Surroundings around;
         std::optional<Completed> recovery;
         failed = false;
         // The same call fails in a new job and in each of two restarts.
         for (int round = 0; round < 3; ++round) {
-          files.fail_at(call, failure);
+          SimulatedFileSystem files(disk);
+          disk->inject({fault, call});
           SinkAttempt attempt(files, around, parallelism, recovery);
           try {
             if (round == 0) {
@@ -334,20 +339,22 @@ TEST_CASE("a file sink is exactly-once whichever call of the file system fails",
             CHECK(thrown.error().what.find(directory) != std::string::npos);
           }
         }
-        files.fail_at(0, failure);
-        files.lose_unsynced();
+        disk->heal();
+        disk->lose_unsynced();
+        SimulatedFileSystem files(disk);
         SinkAttempt attempt(files, around, parallelism, recovery);
         attempt.open_all();
         attempt.finish(100);
-        REQUIRE(committed(files) == records(0, record_count));
-        CHECK(pending_count(files) == 0);
+        REQUIRE(committed(*disk) == records(0, record_count));
+        CHECK(pending_count(*disk) == 0);
       }
     }
   }
 }
 
 SCENARIO("a file sink looks at its directory before it begins", "[connectors]") {
-  CrashFileSystem files;
+  SimulatedFileSystem files;
+  SimulatedDisk& disk = files.disk();
   Surroundings around;
   const auto opened = [&](const std::optional<Completed>& from, const std::string& uid = "sink") {
     SinkAttempt attempt(files, around, 2, from, uid);
@@ -378,14 +385,14 @@ SCENARIO("a file sink looks at its directory before it begins", "[connectors]") 
         CHECK(refusal.code == Errc::already_exists);
         CHECK(refusal.what.find(directory) != std::string::npos);
         CHECK(refusal.what.find("-s latest") != std::string::npos);
-        CHECK(committed(files) == records(0, 4));
+        CHECK(committed(disk) == records(0, 4));
       }
     }
     WHEN("the job goes on from its snapshot") {
       THEN("it is welcome") { CHECK(opened(from).what.empty()); }
     }
     WHEN("a file that the snapshot holds is gone") {
-      files.erase(committed_files(files).begin()->first);
+      disk.erase(committed_files(disk).begin()->first);
       const Error refusal = opened(from);
       THEN("the job does not go on without it") {
         CHECK(refusal.code == Errc::corruption);
@@ -393,7 +400,7 @@ SCENARIO("a file sink looks at its directory before it begins", "[connectors]") 
       }
     }
     WHEN("a file that the snapshot holds is shorter") {
-      files.put(committed_files(files).begin()->first, "0");
+      disk.put(committed_files(disk).begin()->first, "0");
       THEN("the job does not go on with it") { CHECK(opened(from).code == Errc::corruption); }
     }
   }
@@ -402,10 +409,10 @@ SCENARIO("a file sink looks at its directory before it begins", "[connectors]") 
     attempt.open_all();
     attempt.write();
     attempt.freeze_subtask(0, barrier(1));
-    files.put(files.contents().begin()->first, "0\n0\n");
+    disk.put(disk.contents().begin()->first, "0\n0\n");
     THEN("it is not committed") {
       CHECK(opened(attempt.taken()).code == Errc::corruption);
-      CHECK(committed_files(files).empty());
+      CHECK(committed_files(disk).empty());
     }
   }
   GIVEN("files that are none of its own") {
@@ -415,18 +422,18 @@ SCENARIO("a file sink looks at its directory before it begins", "[connectors]") 
         "/out/" + pending_file_name(output_file_name("sink-1", 0, 1, 7)),
         "/out/.weir-sink-0-1.pending",
     };
-    for (const auto& path : foreign) files.put(path, "1\n");
+    for (const auto& path : foreign) disk.put(path, "1\n");
     const std::string left = "/out/" + pending_file_name(output_file_name("sink", 5, 1, 7));
-    files.put(left, "1\n");
+    disk.put(left, "1\n");
     CHECK(opened({}).what.empty());
     THEN("only what an earlier attempt left is removed") {
-      const auto contents = files.contents();
+      const auto contents = disk.contents();
       for (const auto& path : foreign) CHECK(contents.contains(path));
       CHECK_FALSE(contents.contains(left));
     }
   }
   GIVEN("a directory in which nothing can be written") {
-    files.unwritable.insert(directory);
+    disk.refuse(directory);
     THEN("it says so before the first line") {
       const Error refusal = opened({});
       CHECK(refusal.code == Errc::io_error);
@@ -441,20 +448,21 @@ SCENARIO("a file sink looks at its directory before it begins", "[connectors]") 
       attempt.write();
       attempt.freeze_subtask(0, barrier(1));
       from = attempt.taken();
-      files.renames_by_linking = true;
-      attempt.notify(0, 1);
+      disk.inject({Fault::half_renamed});
+      CHECK_THROWS_AS(attempt.notify(0, 1), OperatorError);
     }
-    REQUIRE(pending_count(files) == 1);
+    REQUIRE(pending_count(disk) == 1);
     THEN("the restore takes it for committed and removes the other name") {
       CHECK(opened(from).what.empty());
-      CHECK(committed(files) == records(0, 1));
-      CHECK(pending_count(files) == 0);
+      CHECK(committed(disk) == records(0, 1));
+      CHECK(pending_count(disk) == 0);
     }
   }
 }
 
 TEST_CASE("two file sinks may share a directory", "[connectors]") {
-  CrashFileSystem files;
+  SimulatedFileSystem files;
+  SimulatedDisk& disk = files.disk();
   Surroundings around;
   SinkAttempt one(files, around, 2, std::nullopt, "sink");
   SinkAttempt other(files, around, 2, std::nullopt, "sink-0");
@@ -466,13 +474,14 @@ TEST_CASE("two file sinks may share a directory", "[connectors]") {
   other.freeze_subtask(0, barrier(1));
   SinkAttempt again(files, around, 2, from, "sink");
   again.open_all();
-  CHECK(pending_count(files) == 1);  // of the other
-  CHECK(committed(files) == records(0, 1));
+  CHECK(pending_count(disk) == 1);  // of the other
+  CHECK(committed(disk) == records(0, 1));
 }
 
 TEST_CASE("a restored sink commits where the files lie, and writes where it is told",
           "[connectors]") {
-  CrashFileSystem files;
+  SimulatedFileSystem files;
+  SimulatedDisk& disk = files.disk();
   Surroundings around;
   FakeContext context(files, around, "sink", 0, 1);
   FileSink<int, Format> before("/old/", Format{});
@@ -488,13 +497,14 @@ TEST_CASE("a restored sink commits where the files lie, and writes where it is t
   restored.operator_state().restore(deal({{freeze(context)}}, 0, 1));
   FileSink<int, Format> after("/new", Format{});
   REQUIRE(after.open(restored));
-  REQUIRE(files.contents().size() == 1);
-  CHECK(files.contents().begin()->first.starts_with("/old/sink-0-1-"));
-  CHECK(files.contents().begin()->second == "7\n");
+  REQUIRE(disk.contents().size() == 1);
+  CHECK(disk.contents().begin()->first.starts_with("/old/sink-0-1-"));
+  CHECK(disk.contents().begin()->second == "7\n");
 }
 
 TEST_CASE("long lines and large files reach the file whole", "[connectors]") {
-  CrashFileSystem files;
+  SimulatedFileSystem files;
+  SimulatedDisk& disk = files.disk();
   Surroundings around;
   FakeContext context(files, around, "sink", 0, 1);
   const auto format = [](const std::string& line) -> const std::string& { return line; };
@@ -511,7 +521,7 @@ TEST_CASE("long lines and large files reach the file whole", "[connectors]") {
   (void)sink.before_barrier(barrier(1));
   REQUIRE(sink.snapshot_state(barrier(1)));
   REQUIRE(sink.notify_checkpoint_complete({1}, SnapshotKind::checkpoint));
-  CHECK(committed_files(files).begin()->second == expected);
+  CHECK(committed_files(disk).begin()->second == expected);
 }
 
 TEST_CASE("output files are named after their operator, whatever its uid", "[connectors]") {

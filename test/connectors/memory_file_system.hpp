@@ -63,7 +63,7 @@ class MemoryFileSystem : public FileSystem {
   Result<std::unique_ptr<OutputFile>> create(const std::string&) override { return refuse(); }
   Status rename_no_replace(const std::string&, const std::string&) override { return refuse(); }
   Status sync_directory(const std::string&) override { return refuse(); }
-  Status create_directories(const std::string&) override { return refuse(); }
+  Status make_directory(const std::string&) override { return refuse(); }
   Status remove(const std::string&) override { return refuse(); }
   Status link(const std::string&, const std::string&) override { return refuse(); }
   Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string&) override {

@@ -314,6 +314,17 @@ SCENARIO("orphans of crashes are deleted and nothing else", "[state]") {
       CHECK(verify_snapshot(world.storage, chk7));
     }
   }
+  WHEN("a process was killed before what it had completed was durable") {
+    THEN("what is left is made durable before anybody relies on it") {
+      world.storage.operations.clear();
+      CHECK(swept().empty());
+      const auto& done = world.storage.operations;
+      CHECK(std::ranges::count(done, "make_durable " + chk7) == 1);
+      CHECK(std::ranges::count(done, "make_durable " + job_directory(root, job)) == 1);
+      world.storage.failing = "make_durable " + chk7;
+      CHECK(delete_orphans(world.storage, root, job).error() == world.storage.failure);
+    }
+  }
   WHEN("a checkpoint is incomplete") {
     world.incomplete(job, 8, 1);
     world.storage.put(checkpoint_directory(root, job, {8}) + "/._metadata.12ab", "half");

@@ -57,6 +57,7 @@ class MemoryStorage final : public CheckpointStorage {
   std::string failing;                  ///< the operation that fails with `failure`
   std::string failing_prefix;  ///< operations that begin like this fail as well; empty: none
   Error failure{Errc::io_error, "injected"};
+  bool needs_directories = false;  ///< as file systems do, and object stores do not
 
   void put(const std::string& path, std::string bytes) {
     files[path] = std::make_shared<std::string>(std::move(bytes));
@@ -66,6 +67,9 @@ class MemoryStorage final : public CheckpointStorage {
 
   Result<std::unique_ptr<StorageOutput>> create(const std::string& path) override {
     WEIR_TRY(note("create " + path));
+    if (needs_directories && !directories.contains(path.substr(0, path.rfind('/'))))
+      return error(Errc::not_found, path + ": cannot create: no such directory");
+    make_parents(path);
     temporaries.insert(path);
     return std::make_unique<Output>(*this, path);
   }
@@ -77,10 +81,7 @@ class MemoryStorage final : public CheckpointStorage {
   }
   Status create_directories(const std::string& path) override {
     WEIR_TRY(note("create_directories " + path));
-    for (std::size_t end = path.find('/', 1); end != std::string::npos;
-         end = path.find('/', end + 1))
-      directories.insert(path.substr(0, end));
-    directories.insert(path);
+    make_parents(path + "/");
     return {};
   }
   Result<std::vector<DirectoryEntry>> list(const std::string& directory) override {
@@ -107,11 +108,19 @@ class MemoryStorage final : public CheckpointStorage {
     directories.erase(path);
     return {};
   }
+  Status make_durable(const std::string& directory) override {
+    return note("make_durable " + directory);
+  }
   Result<std::unique_ptr<DirectoryLock>> lock(const std::string&) override {
     return std::make_unique<DirectoryLock>();
   }
 
  private:
+  void make_parents(const std::string& path) {
+    for (std::size_t end = path.find('/', 1); end != std::string::npos;
+         end = path.find('/', end + 1))
+      directories.insert(path.substr(0, end));
+  }
   Status note(const std::string& operation) {
     operations.push_back(operation);
     if (operation == failing) return std::unexpected(failure);

@@ -180,6 +180,7 @@ TEST_CASE("a file that cannot be made fails the snapshot with its reason", "[sta
        {"create_directories " + directory, "create " + directory + "/data-x",
         "append " + directory + "/data-x"}) {
     MemoryStorage storage;
+    storage.needs_directories = true;
     CountedRandom random;
     storage.failing = operation;
     TaskSnapshotWriter writer(&storage, directory, "data-x", SnapshotPlacement(), random);

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "simulation/simulated_file_system.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
 #include "storage/posix_file_system.hpp"
@@ -14,83 +15,23 @@ namespace {
 using test::CountedRandom;
 using test::TemporaryDirectory;
 
-/// The files of this machine, but the n-th operation fails, and all are written down.
-class FaultyFileSystem final : public FileSystem {
- public:
-  std::vector<std::string> operations;    ///< such as "sync .a.1f", with the last part of the path
-  std::size_t failing = ~std::size_t{0};  ///< index of the operation that fails
-  bool fails_on = false;                  ///< and all after it
-
-  Result<std::unique_ptr<OutputFile>> create(const std::string& path) override {
-    WEIR_TRY(note("create", path));
-    WEIR_TRY_ASSIGN(file, files_.create(path));
-    return std::make_unique<Output>(*this, std::move(file), path);
-  }
-  Result<std::unique_ptr<InputFile>> open(const std::string& path) override {
-    return files_.open(path);
-  }
-  Status rename_no_replace(const std::string& from, const std::string& to) override {
-    WEIR_TRY(note("rename", to));
-    return files_.rename_no_replace(from, to);
-  }
-  Status sync_directory(const std::string& directory) override {
-    WEIR_TRY(note("sync_directory", directory));
-    return files_.sync_directory(directory);
-  }
-  Status create_directories(const std::string& path) override {
-    WEIR_TRY(note("create_directories", path));
-    return files_.create_directories(path);
-  }
-  Result<std::vector<DirectoryEntry>> list(const std::string& directory) override {
-    return files_.list(directory);
-  }
-  Result<DirectoryEntry> stat(const std::string& path) override { return files_.stat(path); }
-  Status remove(const std::string& path) override {
-    WEIR_TRY(note("remove", path));
-    return files_.remove(path);
-  }
-  Status link(const std::string& from, const std::string& to) override {
-    return files_.link(from, to);
-  }
-  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& directory) override {
-    return files_.lock_directory(directory);
+/// A simulated disk, with what was done to it written down.
+struct RecordedDisk {
+  RecordedDisk() {
+    disk.put_directory("/d");
+    disk.observe([this](const FileEvent& event) {
+      const std::string path = event.to.empty() ? event.path : event.to;
+      const std::string name = path.substr(path.rfind('/') + 1);
+      operations.push_back(std::string(to_string(event.operation)) + " " +
+                           (name.starts_with(".") ? name.substr(0, name.rfind('.')) : name));
+    });
   }
 
- private:
-  Status note(const std::string& operation, const std::string& path) {
-    const std::size_t index = operations.size();
-    const std::string name = path.substr(path.rfind('/') + 1);
-    operations.push_back(operation + " " +
-                         (name.starts_with(".") ? name.substr(0, name.rfind('.')) : name));
-    if (index == failing || (fails_on && index > failing))
-      return error(Errc::io_error, path + ": cannot " + operation + ": injected");
-    return {};
-  }
-
-  class Output final : public OutputFile {
-   public:
-    Output(FaultyFileSystem& owner, std::unique_ptr<OutputFile> file, std::string path)
-        : owner_(owner), file_(std::move(file)), path_(std::move(path)) {}
-    Status append(std::string_view bytes) override {
-      WEIR_TRY(owner_.note("append", path_));
-      return file_->append(bytes);
-    }
-    Status sync() override {
-      WEIR_TRY(owner_.note("sync", path_));
-      return file_->sync();
-    }
-    Status close() override {
-      WEIR_TRY(owner_.note("close", path_));
-      return file_->close();
-    }
-
-   private:
-    FaultyFileSystem& owner_;
-    const std::unique_ptr<OutputFile> file_;
-    const std::string path_;
-  };
-
-  PosixFileSystem files_;
+  SimulatedFileSystem files;
+  SimulatedDisk& disk = files.disk();
+  CountedRandom random;
+  FileCheckpointStorage storage{files, random};
+  std::vector<std::string> operations;  ///< such as "sync .a", with the last part of the path
 };
 
 std::size_t entry_count(CheckpointStorage& storage, const std::string& directory) {
@@ -100,11 +41,9 @@ std::size_t entry_count(CheckpointStorage& storage, const std::string& directory
 }
 
 SCENARIO("a file appears whole or not at all", "[storage]") {
-  TemporaryDirectory directory;
-  FaultyFileSystem files;
-  CountedRandom random;
-  FileCheckpointStorage storage(files, random);
-  const std::string path = directory.path() + "/a";
+  RecordedDisk recorded;
+  FileCheckpointStorage& storage = recorded.storage;
+  const std::string path = "/d/a";
   auto output = storage.create(path);
   REQUIRE(output);
   REQUIRE((*output)->append("whole"));
@@ -112,7 +51,7 @@ SCENARIO("a file appears whole or not at all", "[storage]") {
   WHEN("it is being written") {
     THEN("only a temporary name, which begins with a dot, is there") {
       CHECK(storage.open(path).error().code == Errc::not_found);
-      const auto entries = storage.list(directory.path());
+      const auto entries = storage.list("/d");
       REQUIRE(entries);
       REQUIRE(entries->size() == 1);
       CHECK_THAT(entries->front().name, Catch::StartsWith(".a."));
@@ -121,12 +60,12 @@ SCENARIO("a file appears whole or not at all", "[storage]") {
   WHEN("it is published") {
     REQUIRE((*output)->publish());
     THEN("it is there alone, synced before its name and its name after that") {
+      CHECK(recorded.operations == std::vector<std::string>{"create .a", "append .a", "sync .a",
+                                                            "close .a", "rename a",
+                                                            "sync_directory d"});
+      CHECK(recorded.disk.image().is_certain());
       CHECK(read_stored_file(storage, path, 100) == "whole");
-      CHECK(entry_count(storage, directory.path()) == 1);
-      const std::string name = directory.path().substr(directory.path().rfind('/') + 1);
-      CHECK(files.operations == std::vector<std::string>{"create .a", "append .a", "sync .a",
-                                                         "close .a", "rename a",
-                                                         "sync_directory " + name});
+      CHECK(entry_count(storage, "/d") == 1);
     }
     THEN("neither append nor publish works again") {
       CHECK_FALSE((*output)->append("more"));
@@ -136,7 +75,7 @@ SCENARIO("a file appears whole or not at all", "[storage]") {
     THEN("discard removes it") {
       (*output)->discard();
       (*output)->discard();
-      CHECK(entry_count(storage, directory.path()) == 0);
+      CHECK(entry_count(storage, "/d") == 0);
     }
     THEN("another file of that name is refused, and discarding that one does not touch the first") {
       auto second = storage.create(path);
@@ -145,75 +84,87 @@ SCENARIO("a file appears whole or not at all", "[storage]") {
       CHECK((*second)->publish().error().code == Errc::already_exists);
       (*second)->discard();
       CHECK(read_stored_file(storage, path, 100) == "whole");
-      CHECK(entry_count(storage, directory.path()) == 1);
+      CHECK(entry_count(storage, "/d") == 1);
     }
   }
   WHEN("it is discarded") {
     (*output)->discard();
-    THEN("nothing is left") { CHECK(entry_count(storage, directory.path()) == 0); }
+    THEN("nothing is left") { CHECK(entry_count(storage, "/d") == 0); }
   }
   WHEN("its owner goes away") {
     output->reset();
     THEN("nothing is deleted and nothing has appeared") {
-      CHECK(entry_count(storage, directory.path()) == 1);
+      CHECK(entry_count(storage, "/d") == 1);
       CHECK_FALSE(storage.open(path));
     }
   }
 }
 
 SCENARIO("whichever operation fails, a failed file is not there", "[storage]") {
-  for (std::size_t failing = 0; failing < 6; ++failing) {
-    for (const bool fails_on : {false, true}) {
-      TemporaryDirectory directory;
-      FaultyFileSystem files;
-      files.failing = failing;
-      files.fails_on = fails_on;
-      CountedRandom random;
-      FileCheckpointStorage storage(files, random);
-      const std::string path = directory.path() + "/a";
-      const Status status = publish_file(storage, path, "whole");
-      INFO("operation " << failing << (fails_on ? " and all after it" : ""));
+  for (std::size_t failing = 1; failing <= 6; ++failing) {
+    for (const std::size_t times : {std::size_t{1}, InjectedFault::always}) {
+      RecordedDisk recorded;
+      recorded.disk.inject({Fault::io_error, failing, times});
+      const Status status = publish_file(recorded.storage, "/d/a", "whole");
+      recorded.disk.heal();
+      CAPTURE(failing, times);
       REQUIRE_FALSE(status);
-      CHECK_THAT(status.error().what, Catch::Contains("injected"));
+      CHECK_THAT(status.error().what, Catch::StartsWith("/d"));
+      CHECK_THAT(status.error().what, Catch::Contains("Input/output error"));
       // A sync is tried once: the system may have forgotten by then what it could not write.
-      CHECK(std::ranges::count(files.operations, "sync .a") <= 1);
-      if (failing == 5 && fails_on) {
-        CHECK(status.error().code == Errc::unavailable);  // neither durable nor removed
+      CHECK(std::ranges::count(recorded.operations, "sync .a") <= 1);
+      if (failing > 1 && times > 1) {
+        CHECK(status.error().code == Errc::unavailable);  // it cannot even be looked for
       } else {
         CHECK(status.error().code == Errc::io_error);
-        CHECK(storage.open(path).error().code == Errc::not_found);
-        if (!fails_on) CHECK(entry_count(storage, directory.path()) == 0);
+        CHECK(recorded.storage.open("/d/a").error().code == Errc::not_found);
+        CHECK(entry_count(recorded.storage, "/d") == 0);
       }
     }
   }
 }
 
 TEST_CASE("a file that failed once cannot be published", "[storage]") {
-  TemporaryDirectory directory;
-  FaultyFileSystem files;
-  CountedRandom random;
-  FileCheckpointStorage storage(files, random);
-  auto output = storage.create(directory.path() + "/a");
+  RecordedDisk recorded;
+  auto output = recorded.storage.create("/d/a");
   REQUIRE(output);
-  files.failing = files.operations.size();
+  recorded.disk.inject({});
   CHECK_FALSE((*output)->append("lost"));
   CHECK_FALSE((*output)->append("more"));
   CHECK_FALSE((*output)->publish());
-  CHECK_FALSE(storage.open(directory.path() + "/a"));
+  CHECK_FALSE(recorded.storage.open("/d/a"));
 }
 
 TEST_CASE("removing is durable, and success when there is nothing", "[storage]") {
-  TemporaryDirectory directory;
-  FaultyFileSystem files;
-  CountedRandom random;
-  FileCheckpointStorage storage(files, random);
-  REQUIRE(publish_file(storage, directory.path() + "/a", "x"));
-  files.operations.clear();
-  REQUIRE(storage.remove(directory.path() + "/a"));
-  CHECK(files.operations.size() == 2);
-  CHECK_THAT(files.operations.back(), Catch::StartsWith("sync_directory "));
-  CHECK(storage.remove(directory.path() + "/a"));
-  CHECK(storage.remove(directory.path() + "/b/c"));
+  RecordedDisk recorded;
+  REQUIRE(publish_file(recorded.storage, "/d/a", "x"));
+  recorded.operations.clear();
+  REQUIRE(recorded.storage.remove("/d/a"));
+  CHECK(recorded.operations == std::vector<std::string>{"remove a", "sync_directory d"});
+  CHECK(recorded.storage.remove("/d/a"));
+  CHECK(recorded.storage.remove("/d/b/c"));
+}
+
+TEST_CASE("what was removed when its directory could not be synced does not come back later",
+          "[storage]") {
+  RecordedDisk recorded;
+  REQUIRE(publish_file(recorded.storage, "/d/a", "x"));
+  recorded.disk.inject({Fault::io_error, 1, 1, FileOperation::sync_directory});
+  CHECK_FALSE(recorded.storage.remove("/d/a"));
+  REQUIRE(recorded.storage.remove("/d/a"));  // it is not there any more, but only now for good
+  recorded.disk.lose_unsynced();
+  CHECK(recorded.disk.contents().empty());
+}
+
+TEST_CASE("what another process has left in a directory is made durable when asked for",
+          "[storage]") {
+  RecordedDisk recorded;
+  const auto left = recorded.files.create("/d/a");
+  REQUIRE(left);
+  REQUIRE(recorded.storage.make_durable("/d"));
+  CHECK(recorded.storage.make_durable("/e").error().code == Errc::not_found);
+  recorded.disk.lose_unsynced();
+  CHECK(recorded.disk.contents().contains("/d/a"));
 }
 
 SCENARIO("a checkpoint lives in real directories", "[storage]") {
