@@ -1,0 +1,350 @@
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "connectors/file_committer.hpp"
+#include "state/checkpoint_directory.hpp"
+#include "state/snapshot_io.hpp"
+#include "test/connectors/operator_harness.hpp"
+#include "test/state/snapshot_samples.hpp"
+
+namespace weir::test {
+
+/// What people outside have seen of a job: what it has begun and what it has reported. Survives every
+/// crash, because what has been said cannot be taken back.
+struct Ledger {
+  std::uint64_t begun = 0;                ///< the highest id
+  std::uint64_t completed = 0;            ///< the newest recovery point that was reported complete
+  std::map<std::uint64_t, int> records;   ///< before the barrier of each possible recovery point
+  std::set<std::uint64_t> failed;         ///< reported as failed: must not come back
+  std::map<std::string, int> savepoints;  ///< reported complete: records by directory
+};
+
+/// A job with one source and one file sink, as far as its files go: it does with the real storage code
+/// what `prepare_job`, the tasks, the CheckpointCoordinator and its actor do, in their order, on one
+/// thread. Record `i` is the line `i` of the output.
+class SmallJob {
+ public:
+  inline static const std::string root = "/ckpt";
+  inline static const std::string savepoints = "/sp";
+  inline static const std::string output = "/out";
+  inline static const JobId id{0x0123456789abcdefU, 0xfedcba9876543210U};
+  static constexpr std::size_t retained_count = 2;
+  static constexpr int metadata_removals = 60;  ///< tries, as the CheckpointCoordinator's
+
+  /// `generation` keeps the random numbers of different processes apart. `filler_bytes` is about the
+  /// size of a checkpoint.
+  SmallJob(FileSystem& files, CheckpointStorage& storage, Ledger& ledger, std::uint64_t generation,
+           std::size_t filler_bytes = 66'000)
+      : storage_(storage), ledger_(ledger), filler_bytes_(filler_bytes), sink_(output) {
+    for (std::uint64_t i = 0; i < generation * 1000; ++i) (void)around_.random.next();
+    context_ = std::make_unique<FakeContext>(files, around_, "sink", 0, 1);
+  }
+
+  /// Called with the directory of every snapshot before it is reported complete.
+  std::function<void(const std::string&)> on_complete = [](const std::string&) {};
+  /// How a complete snapshot is deleted.
+  std::function<Status(CheckpointStorage&, const std::string&, const SnapshotMetadata&)> deletion =
+      [](CheckpointStorage& storage, const std::string& directory, const SnapshotMetadata& what) {
+        return delete_snapshot(storage, directory, what);
+      };
+
+  /// The id that it was restored from; 0: none.
+  [[nodiscard]] std::uint64_t restored_from() const { return restored_from_; }
+  [[nodiscard]] int records() const { return next_record_; }
+  /// A task has failed, or the outcome of a checkpoint could not be resolved: only a restart helps.
+  [[nodiscard]] bool is_broken() const { return broken_; }
+
+  /// Locks, cleans up and restores from the newest recovery point, if there is one.
+  Status start() {
+    const std::string directory = job_directory(root, id);
+    WEIR_TRY(storage_.create_directories(directory));
+    WEIR_TRY_ASSIGN(lock, storage_.lock(directory));
+    lock_ = std::move(lock);
+    WEIR_TRY(delete_orphans(storage_, root, id));
+    const std::vector<std::string> places{root, savepoints};
+    WEIR_TRY_ASSIGN(highest, find_highest(storage_, places, id));
+    next_id_ = std::max(highest.checkpoint.value, ledger_.begun) + 1;
+    epoch_ = {highest.epoch.value + 1};
+    WEIR_TRY(find_own());
+    WEIR_TRY_ASSIGN(found, find_recovery_points(storage_, std::vector<std::string>{root}, name));
+    if (!found.nameless.empty()) return std::unexpected(*found.nameless.front().damage);
+    if (!found.points.empty()) {
+      const RecoveryPoint& newest = found.points.front();
+      if (newest.damage) return std::unexpected(*newest.damage);
+      WEIR_TRY(restore(newest.directory));
+      restored_from_ = newest.checkpoint.value;
+    }
+    return sink_.open(*context_);
+  }
+
+  Status write(int count) {
+    for (int i = 0; i < count; ++i, ++next_record_)
+      WEIR_TRY(of_task(sink_.append_line(std::to_string(next_record_))));
+    return {};
+  }
+
+  /// A periodic checkpoint: taken, completed, committed, and the oldest retained one deleted.
+  Status checkpoint() {
+    WEIR_TRY_ASSIGN(taken, take(SnapshotKind::checkpoint));
+    WEIR_TRY(of_task(sink_.complete(taken)));
+    return delete_subsumed();
+  }
+
+  /// An ordinary savepoint; returns its directory.
+  Result<std::string> savepoint() {
+    WEIR_TRY(take(SnapshotKind::savepoint));
+    return savepoint_directory_;
+  }
+
+  /// The savepoint of `stop`.
+  Status stop() {
+    WEIR_TRY_ASSIGN(taken, take(SnapshotKind::terminal_savepoint));
+    return of_task(sink_.complete(taken));
+  }
+
+  /// A snapshot up to its report; nothing is committed.
+  Result<CheckpointId> take(SnapshotKind kind) {
+    const CheckpointId taken{next_id_++};
+    ledger_.begun = taken.value;
+    if (kind != SnapshotKind::savepoint) ledger_.records[taken.value] = next_record_;
+    std::string directory = checkpoint_directory(root, id, taken);
+    if (kind != SnapshotKind::checkpoint) {
+      auto made = create_savepoint_directory(storage_, savepoints, id, around_.random);
+      if (!made) return fail(taken, made.error());
+      directory = savepoint_directory_ = *made;
+    } else if (const Status made = storage_.create_directories(directory); !made) {
+      return fail(taken, directory, made.error());
+    }
+    if (const Status closed = sink_.close_file(); !closed) {
+      broken_ = true;
+      return fail(taken, directory, closed.error());
+    }
+    sink_.snapshot(taken);
+    SnapshotMetadata metadata;
+    if (const Status written = write_tasks(kind, taken, directory, metadata); !written)
+      return fail(taken, directory, written.error());
+    WEIR_TRY(write_all(kind, directory, metadata));
+    on_complete(directory);
+    if (kind == SnapshotKind::checkpoint) retained_.push_back({directory, metadata});
+    if (kind == SnapshotKind::terminal_savepoint) pointers_.push_back(taken);
+    if (kind != SnapshotKind::checkpoint) ledger_.savepoints[directory] = next_record_;
+    if (kind != SnapshotKind::savepoint) ledger_.completed = taken.value;
+    return taken;
+  }
+
+  /// Commits what checkpoint `taken` covers.
+  Status commit(CheckpointId taken) { return of_task(sink_.complete(taken)); }
+
+  /// Deletes what the newest checkpoint has replaced.
+  Status delete_subsumed() {
+    for (; !pointers_.empty(); pointers_.erase(pointers_.begin()))
+      WEIR_TRY(delete_savepoint_pointer(storage_, root, id, pointers_.front()));
+    for (; retained_.size() > retained_count; retained_.erase(retained_.begin()))
+      WEIR_TRY(deletion(storage_, retained_.front().first, retained_.front().second));
+    return {};
+  }
+
+  /// What a snapshot says of the records before it, after verifying all of it.
+  static Result<int> records_in(CheckpointStorage& storage, const std::string& directory) {
+    WEIR_TRY_ASSIGN(metadata, verify_snapshot(storage, directory));
+    WEIR_TRY_ASSIGN(elements, read_elements(storage, directory, metadata, "source", "position"));
+    WEIR_TRY_ASSIGN(position, decode_value<std::int64_t>(elements.at(0), directory));
+    return static_cast<int>(position);
+  }
+
+ private:
+  inline static const std::string name = "small-job";
+
+  static Result<std::vector<std::string>> read_elements(CheckpointStorage& storage,
+                                                        const std::string& directory,
+                                                        const SnapshotMetadata& metadata,
+                                                        std::string_view uid,
+                                                        std::string_view state) {
+    std::vector<std::string> elements;
+    for (const auto& handle : metadata.find(uid)->subtasks.front().operator_states) {
+      if (handle.state != state) continue;
+      WEIR_TRY_ASSIGN(source,
+                      make_source(storage, directory, metadata.locations.at(handle.location)));
+      WEIR_TRY_ASSIGN(bytes, source->read(handle.offset, handle.length));
+      for (std::size_t i = 0; i < handle.elements.size(); ++i) {
+        const bool last = i + 1 == handle.elements.size();
+        const std::uint64_t end = last ? handle.length : handle.elements[i + 1];
+        elements.push_back(bytes.substr(handle.elements[i], end - handle.elements[i]));
+      }
+    }
+    return elements;
+  }
+
+  Status of_task(Status status) {
+    broken_ = broken_ || !status;
+    return status;
+  }
+  /// Reports snapshot `taken` as failed.
+  std::unexpected<Error> fail(CheckpointId taken, const Error& cause) {
+    ledger_.failed.insert(taken.value);
+    return std::unexpected(cause);
+  }
+  /// The same after removing what there is of it; what cannot be removed waits for the orphan scan.
+  std::unexpected<Error> fail(CheckpointId taken, const std::string& directory,
+                              const Error& cause) {
+    if (const auto entries = storage_.list(directory)) {
+      bool removed = true;
+      for (const auto& entry : *entries)
+        removed = removed && storage_.remove(directory + "/" + entry.name);
+      if (removed) (void)storage_.remove(directory);
+    }
+    return fail(taken, cause);
+  }
+
+  Status find_own() {
+    WEIR_TRY_ASSIGN(found, scan_job(storage_, root, id));
+    for (const FoundSnapshot& one : found) {
+      if (one.kind == FoundSnapshot::Kind::savepoint_pointer) pointers_.push_back(one.checkpoint);
+      if (one.kind != FoundSnapshot::Kind::complete) continue;
+      WEIR_TRY_ASSIGN(metadata, read_metadata(storage_, one.path));
+      retained_.push_back({one.path, metadata});
+    }
+    return {};
+  }
+
+  Status restore(const std::string& directory) {
+    WEIR_TRY_ASSIGN(position, records_in(storage_, directory));
+    next_record_ = position;
+    WEIR_TRY_ASSIGN(metadata, read_metadata(storage_, directory));
+    WEIR_TRY_ASSIGN(elements, read_elements(storage_, directory, metadata, "sink", "files"));
+    context_->restored = true;
+    context_->operator_state().restore(
+        {{metadata.find("sink")->states.front(), std::move(elements), false}});
+    return {};
+  }
+
+  Status write_tasks(SnapshotKind kind, CheckpointId taken, const std::string& directory,
+                     SnapshotMetadata& metadata) {
+    metadata.kind = kind;
+    metadata.job = id;
+    metadata.job_name = name;
+    metadata.checkpoint = taken;
+    metadata.epoch = epoch_;
+    metadata.completed_at_ms = static_cast<std::int64_t>(taken.value);
+    const std::string position = encode_value(std::int64_t{next_record_});
+    WEIR_TRY(
+        write_task({"position", StateKind::operator_list, std::nullopt, schema_of<std::int64_t>()},
+                   {"position", position, {0}}, "source", directory, metadata));
+    return write_task(context_->operator_state().declarations().front(),
+                      context_->operator_state().freeze().front(), "sink", directory, metadata);
+  }
+
+  /// The source's snapshot goes into a file, the sink's inline.
+  Status write_task(const StateDeclaration& declaration, const OperatorStateStore::Frozen& frozen,
+                    const std::string& uid, const std::string& directory,
+                    SnapshotMetadata& metadata) {
+    const auto location = static_cast<std::uint32_t>(metadata.locations.size());
+    SnapshotPlacement placement;
+    placement.inline_threshold_bytes = location == 0 ? 0 : std::size_t{1} << 20;
+    TaskSnapshotWriter writer(
+        &storage_, directory,
+        data_file_name(epoch_, metadata.checkpoint, {location, 0, 0}, around_.random), placement,
+        around_.random);
+    writer.begin_state(declaration.name);
+    Status written = writer.append(frozen.payload);
+    if (written && location == 0) written = writer.append(std::string(filler_bytes_, 'f'));
+    auto finished = written ? writer.finish() : std::unexpected(written.error());
+    if (!finished) {
+      writer.discard();
+      return std::unexpected(finished.error());
+    }
+    metadata.locations.push_back(*finished);
+    OperatorSnapshot snapshot;
+    snapshot.uid = snapshot.name = uid;
+    snapshot.parallelism = 1;
+    snapshot.max_parallelism = 128;
+    snapshot.states = {declaration};
+    OperatorSubtaskSnapshot share;
+    if (!frozen.offsets.empty())
+      share.operator_states = {{frozen.state, location, 0, frozen.payload.size(),
+                                checksum(frozen.payload), frozen.offsets}};
+    snapshot.subtasks = {share};
+    metadata.operators.push_back(snapshot);
+    return {};
+  }
+
+  /// Metadata and pointer, and what the coordinator does about an unknown outcome (design 006).
+  Status write_all(SnapshotKind kind, const std::string& directory,
+                   const SnapshotMetadata& metadata) {
+    Status written = write_metadata(storage_, directory, metadata, around_.random);
+    const bool has_pointer = written && kind == SnapshotKind::terminal_savepoint;
+    if (has_pointer) {
+      written = write_savepoint_pointer(
+          storage_, root,
+          {id, name, metadata.checkpoint, epoch_, metadata.completed_at_ms, directory},
+          around_.random);
+    }
+    if (written) return {};
+    const std::string path = directory + "/" + std::string(metadata_file_name);
+    if (written.error().code == Errc::unavailable || has_pointer) {
+      const auto removed = [&] {
+        if (kind == SnapshotKind::terminal_savepoint &&
+            !delete_savepoint_pointer(storage_, root, id, metadata.checkpoint))
+          return false;
+        return storage_.remove(path).has_value();
+      };
+      int tries = 1;
+      while (tries <= metadata_removals && !removed()) ++tries;
+      if (tries > metadata_removals) {
+        broken_ = true;  // nobody is told that it has failed
+        return written;
+      }
+    }
+    return fail(metadata.checkpoint, directory, written.error());
+  }
+
+  CheckpointStorage& storage_;
+  Ledger& ledger_;
+  const std::size_t filler_bytes_;
+  Surroundings around_;
+  std::unique_ptr<FakeContext> context_;
+  FileCommitter sink_;
+  std::unique_ptr<DirectoryLock> lock_;
+  std::uint64_t next_id_ = 1;
+  LeaderEpoch epoch_{1};
+  std::uint64_t restored_from_ = 0;
+  int next_record_ = 0;
+  bool broken_ = false;
+  std::string savepoint_directory_;
+  std::vector<std::pair<std::string, SnapshotMetadata>> retained_;  ///< oldest first
+  std::vector<CheckpointId> pointers_;
+};
+
+/// The committed lines below `SmallJob::output`, sorted as numbers; -1 for one that is no number.
+inline std::vector<int> committed_lines(const std::map<std::string, std::string>& contents) {
+  std::vector<int> lines;
+  for (const auto& [path, content] : contents) {
+    const std::string prefix = SmallJob::output + "/";
+    if (!path.starts_with(prefix) || path[prefix.size()] == '.') continue;
+    for (std::size_t begin = 0; begin < content.size();) {
+      const std::size_t end = content.find('\n', begin);
+      const std::string line = content.substr(begin, end - begin);
+      const bool number = end != std::string::npos && !line.empty() &&
+                          line.find_first_not_of("0123456789") == std::string::npos;
+      lines.push_back(number ? std::stoi(line) : -1);
+      begin = end == std::string::npos ? content.size() : end + 1;
+    }
+  }
+  std::ranges::sort(lines);
+  return lines;
+}
+
+inline std::vector<int> numbers_below(int end) {
+  std::vector<int> result;
+  for (int i = 0; i < end; ++i) result.push_back(i);
+  return result;
+}
+
+}  // namespace weir::test
