@@ -82,6 +82,28 @@ void deletion_done(Self self, const Status& status, const std::string& what) {
   say_settled(self);
 }
 
+/// Deletes the first of the checkpoints that are to be deleted, and when it is gone the next: were a
+/// newer one gone before an older one, whoever goes on after a crash would go on from the older one.
+void delete_next(Self self) {
+  run_io(
+      self, *self->state.setup.seams->io,
+      [storage = self->state.setup.seams->storage, directory = self->state.to_delete.front()] {
+        return delete_directory(*storage, directory);
+      },
+      [self](const Status& deleted) {
+        auto& to_delete = self->state.to_delete;
+        const std::string what = "deleting the checkpoint " + to_delete.front();
+        to_delete.pop_front();
+        if (!deleted) {
+          // The newer ones stay, so that this one is never the newest.
+          self->state.deletions -= to_delete.size();
+          to_delete.clear();
+        }
+        if (!to_delete.empty()) delete_next(self);
+        deletion_done(self, deleted, what);
+      });
+}
+
 // ---- effects --------------------------------------------------------------------------------------
 
 struct Performer {
@@ -161,15 +183,9 @@ struct Performer {
         });
   }
   void operator()(DeleteSnapshot& effect) const {
-    run_io(
-        self, io(),
-        [storage = storage(), directory = effect.directory] {
-          return delete_directory(*storage, directory);
-        },
-        [self = self, directory = effect.directory](const Status& deleted) {
-          deletion_done(self, deleted, "deleting the checkpoint " + directory);
-        });
     ++self->state.deletions;
+    self->state.to_delete.push_back(effect.directory);
+    if (self->state.to_delete.size() == 1) delete_next(self);
   }
   void operator()(DiscardFiles& effect) const {
     run_io(

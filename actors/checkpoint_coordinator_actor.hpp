@@ -31,6 +31,7 @@ struct CoordinatorState {
   std::optional<CheckpointCoordinator> coordinator;
   std::map<ExecutionId, Execution> executions;  ///< of the current attempt
   std::size_t deletions = 0;                    ///< under way on the I/O pool
+  std::deque<std::string> to_delete;            ///< directories of checkpoints, oldest first
   bool settled = false;                         ///< to be told once they are done
   RequestId next_request = 1;
   std::map<RequestId, std::function<void(const decltype(AnswerRequest::answer)&)>> requests;

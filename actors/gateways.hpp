@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -79,12 +80,16 @@ class JobManagerGateway {
       : job_manager_(std::move(job_manager)) {}
   template <class M>
   void send(Endpoint from, M message) const {
+    if (cut_.load(std::memory_order_relaxed)) return;
     caf::anon_send(job_manager_, Envelope<M>{from, job_manager_endpoint(), std::move(message)});
   }
+  /// From here nothing leaves this process any more: it has crashed, whatever its actors may still do.
+  void cut() { cut_.store(true, std::memory_order_relaxed); }
   /// Sends a request of the actor `self`; what follows is as in `bounded_request`.
   template <class R, class Self, class M, class OnAnswer, class OnFailure>
   void request(Self* self, std::chrono::milliseconds timeout, Endpoint from, M message,
                OnAnswer on_answer, OnFailure on_failure) const {
+    if (cut_.load(std::memory_order_relaxed)) return;
     bounded_request<R>(requests_, self, job_manager_, "the JobManager", timeout,
                        Envelope<M>{from, job_manager_endpoint(), std::move(message)},
                        std::move(on_answer), std::move(on_failure));
@@ -93,6 +98,7 @@ class JobManagerGateway {
  private:
   JobManagerInterface job_manager_;
   RequestBound requests_;
+  std::atomic<bool> cut_ = false;
 };
 
 /// The TaskManagers that this process can reach, by id: messages carry ids, the handle is found here.

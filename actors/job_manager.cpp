@@ -75,7 +75,8 @@ std::optional<std::string> staleness(Self self, const ManagedJob& job, const M& 
 // ---- deploying ------------------------------------------------------------------------------------
 
 /// Slots for a job of `parallelism`, by slot number, or none if there are not enough free ones. A slot
-/// takes one subtask of each vertex. Spreads over TaskManagers.
+/// takes one subtask of each vertex. All in one TaskManager if one has room for the whole job, so that
+/// no record leaves its process; else spread over them.
 std::optional<std::vector<TaskManagerId>> place(Self self, std::uint32_t parallelism) {
   std::map<TaskManagerId, std::uint32_t> free;
   for (const auto& [id, known] : self->state.task_managers) free[id] = known.slots;
@@ -88,6 +89,8 @@ std::optional<std::vector<TaskManagerId>> place(Self self, std::uint32_t paralle
       free[task_manager] -=
           std::min<std::uint32_t>(free[task_manager], static_cast<std::uint32_t>(slots.size()));
   }
+  for (const auto& [id, count] : free)
+    if (count >= parallelism) return std::vector(parallelism, id);
   std::vector<TaskManagerId> slots;
   for (bool progress = true; slots.size() < parallelism && progress;) {
     progress = false;
@@ -320,9 +323,13 @@ void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::si
     return;
   }
   const JobId id = (*prepared)->submission.id;
-  if (find(self, id) != nullptr) {
-    answer(Error{Errc::already_exists, "job " + to_string(id) + " is here already"});
-    return;
+  if (const ManagedJob* known = find(self, id); known != nullptr) {
+    // One that has ended may go on under its id; what was known of its end is then forgotten.
+    if (!is_terminal(known->graph->state()) || !(*prepared)->submission.continues) {
+      answer(Error{Errc::already_exists, "job " + to_string(id) + " is here already"});
+      return;
+    }
+    self->state.jobs.erase(id);
   }
   if (!place(self, slots_needed((*prepared)->graph))) {
     if (slot_attempts > 1) {

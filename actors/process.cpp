@@ -13,6 +13,7 @@ namespace weir {
 struct Process::Actors {
   JobManagerActor job_manager;
   TaskManagerActor task_manager;
+  std::shared_ptr<JobManagerGateway> to_job_manager;  ///< of `task_manager`
 };
 
 Process::Process(caf::actor_system& system, ProcessSeams seams, ProcessSettings settings)
@@ -24,6 +25,7 @@ Process::Process(caf::actor_system& system, ProcessSeams seams, ProcessSettings 
 
 Process::~Process() {
   gateways_->clear();
+  if (actors_->to_job_manager) actors_->to_job_manager->cut();
   if (actors_->task_manager) caf::anon_send_exit(actors_->task_manager, caf::exit_reason::kill);
   if (actors_->job_manager) caf::anon_send_exit(actors_->job_manager, caf::exit_reason::kill);
 }
@@ -33,12 +35,23 @@ void Process::start_job_manager() {
 }
 
 void Process::start_task_manager(TaskManagerId id, std::uint32_t slots) {
-  auto gateway = std::make_shared<const JobManagerGateway>(job_manager());
-  actors_->task_manager =
-      system_.spawn(weir::task_manager, seams_, settings_, std::move(gateway), id, slots);
-  gateways_->add(std::make_shared<const TaskManagerGateway>(
-      id, caf::actor_cast<TaskManagerInterface>(actors_->task_manager)));
+  start_task_manager(id, slots, job_manager());
+  add_task_manager(id, task_manager());
 }
+
+void Process::start_task_manager(TaskManagerId id, std::uint32_t slots,
+                                 const JobManagerInterface& job_manager) {
+  actors_->to_job_manager = std::make_shared<JobManagerGateway>(job_manager);
+  actors_->task_manager =
+      system_.spawn(weir::task_manager, seams_, settings_,
+                    std::shared_ptr<const JobManagerGateway>(actors_->to_job_manager), id, slots);
+}
+
+void Process::add_task_manager(TaskManagerId id, const TaskManagerInterface& task_manager) {
+  gateways_->add(std::make_shared<const TaskManagerGateway>(id, task_manager));
+}
+
+void Process::remove_task_manager(TaskManagerId id) { gateways_->remove(id); }
 
 JobManagerInterface Process::job_manager() const {
   return caf::actor_cast<JobManagerInterface>(actors_->job_manager);

@@ -64,6 +64,12 @@ class Process {
   void start_job_manager();
   /// Registers with the JobManager of this process. `slots` is how many subtasks of one vertex it runs.
   void start_task_manager(TaskManagerId id, std::uint32_t slots);
+  /// Registers with the JobManager of another process, which reaches it once told (`add_task_manager`).
+  void start_task_manager(TaskManagerId id, std::uint32_t slots,
+                          const JobManagerInterface& job_manager);
+  /// Lets the JobManager of this process reach a TaskManager of another one, and no longer.
+  void add_task_manager(TaskManagerId id, const TaskManagerInterface& task_manager);
+  void remove_task_manager(TaskManagerId id);
   /// Requires `start_job_manager`.
   [[nodiscard]] JobManagerInterface job_manager() const;
   /// Requires `start_task_manager`.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::string_view pending_prefix = ".weir-";
 constexpr std::string_view pending_suffix = ".pending";
+constexpr std::string_view saved_suffix = ".saved";
 constexpr std::string_view digits = "0123456789";
 constexpr std::string_view hex_digits = "0123456789abcdef";
 constexpr std::size_t random_digits = 16;
@@ -74,6 +76,10 @@ std::string output_file_name(std::string_view uid, std::uint32_t subtask, std::u
 
 std::string pending_file_name(std::string_view name) {
   return std::string(pending_prefix) + std::string(name) + std::string(pending_suffix);
+}
+
+std::string saved_file_name(std::string_view name) {
+  return std::string(pending_prefix) + std::string(name) + std::string(saved_suffix);
 }
 
 bool is_pending_file_of(std::string_view name, std::string_view uid) {
@@ -172,6 +178,19 @@ Status FileCommitter::close_file() {
   return {};
 }
 
+Status FileCommitter::save_files() {
+  bool renamed = false;
+  for (const PreCommittedFile& file : closed_) {
+    auto saved =
+        context_->files().rename_no_replace(file.directory + "/" + pending_file_name(file.name),
+                                            file.directory + "/" + saved_file_name(file.name));
+    // One that an earlier savepoint holds has that name already.
+    if (!saved && saved.error().code != Errc::not_found) return saved;
+    renamed = renamed || saved;
+  }
+  return renamed ? context_->files().sync_directory(directory_) : Status{};
+}
+
 void FileCommitter::snapshot(CheckpointId id) {
   WEIR_ASSERT(!file_);
   for (PreCommittedFile& file : closed_)
@@ -205,14 +224,17 @@ Status FileCommitter::commit(const std::vector<PreCommittedFile>& files) {
 
 Status FileCommitter::commit(const PreCommittedFile& file) {
   FileSystem& files = context_->files();
-  const std::string from = file.directory + "/" + pending_file_name(file.name);
   const std::string to = file.directory + "/" + file.name;
-  const auto pending = files.stat(from);
-  if (!pending && pending.error().code != Errc::not_found) return std::unexpected(pending.error());
-  if (pending) {
-    WEIR_TRY(check_size(from, pending->size_bytes, file));
+  std::optional<std::string> left;
+  for (const std::string& name : {pending_file_name(file.name), saved_file_name(file.name)}) {
+    const std::string from = file.directory + "/" + name;
+    const auto hidden = files.stat(from);
+    if (!hidden && hidden.error().code == Errc::not_found) continue;
+    if (!hidden) return std::unexpected(hidden.error());
+    WEIR_TRY(check_size(from, hidden->size_bytes, file));
     auto renamed = files.rename_no_replace(from, to);
     if (renamed || renamed.error().code != Errc::already_exists) return renamed;
+    left = from;
   }
   const auto committed = files.stat(to);
   if (!committed && committed.error().code == Errc::not_found)
@@ -224,7 +246,7 @@ Status FileCommitter::commit(const PreCommittedFile& file) {
   WEIR_TRY(check_size(to, committed->size_bytes, file));
   // Both names: a file system that renames by linking crashed before it removed the first. The
   // random part makes sure that it is the same file.
-  return pending ? files.remove(from) : Status{};
+  return left ? files.remove(*left) : Status{};
 }
 
 }  // namespace weir

@@ -27,7 +27,9 @@ WEIR_FIELDS(PreCommittedFile, directory, name, size_bytes, covered_by)
                                            std::uint64_t counter, std::uint64_t random);
 /// Its name until it is committed; begins with a dot.
 [[nodiscard]] std::string pending_file_name(std::string_view name);
-/// Whether `name` is one of an uncommitted output file of operator `uid`.
+/// The same once an ordinary savepoint holds it.
+[[nodiscard]] std::string saved_file_name(std::string_view name);
+/// Whether `name` is one of an uncommitted output file of operator `uid` that no savepoint holds.
 [[nodiscard]] bool is_pending_file_of(std::string_view name, std::string_view uid);
 
 /// Makes the lines of one subtask of a file sink visible exactly once.
@@ -40,6 +42,10 @@ WEIR_FIELDS(PreCommittedFile, directory, name, size_bytes, covered_by)
 /// complete, the files entered up to it are committed: renamed, never replacing, and the directory
 /// synced. A file whose checkpoint is aborted, or which only an ordinary savepoint covers, goes
 /// with the next one that completes.
+///
+/// An ordinary savepoint may be restored long after the job has gone back to an older checkpoint, or has
+/// begun anew, and knows nothing of it. The files that it holds get a name of their own, which only
+/// their commit takes away.
 ///
 /// Restore, at any parallelism: subtask 0 sees the files of all and commits them, where they lie,
 /// in `open`; what a failed attempt had committed already is success. Then it removes the pending
@@ -68,6 +74,9 @@ class FileCommitter {
   /// Closes the file being written, if there is one, so that it survives a crash of the machine.
   /// Before every `snapshot` and at the end of the input. Errors: as `append_line`.
   [[nodiscard]] Status close_file();
+  /// Before the barrier of an ordinary savepoint, after `close_file`: gives what is not committed its
+  /// lasting name. Errors: `io_error`.
+  [[nodiscard]] Status save_files();
   /// Enters the closed files in the state, for checkpoint or savepoint `id`.
   void snapshot(CheckpointId id);
   /// Commits what checkpoint `id` covers. Repeating it does nothing. Errors: as `open`.

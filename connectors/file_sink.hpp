@@ -29,7 +29,11 @@ class FileSink final : public Operator {
     }
   }
   Progress on_end(std::uint32_t) override { return close_file(); }
-  Progress before_barrier(const CheckpointBarrier&) override { return close_file(); }
+  Progress before_barrier(const CheckpointBarrier& barrier) override {
+    const Progress closed = close_file();
+    if (barrier.options.kind == SnapshotKind::savepoint) value_or_throw(committer_.save_files());
+    return closed;
+  }
   [[nodiscard]] Status snapshot_state(const CheckpointBarrier& barrier) override {
     committer_.snapshot(barrier.id);
     return {};

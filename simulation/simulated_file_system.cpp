@@ -422,7 +422,9 @@ SimulatedFileSystem::SimulatedFileSystem(std::shared_ptr<SimulatedDisk> disk, st
   disk_->processes_.push_back(process_);
 }
 
-SimulatedFileSystem::~SimulatedFileSystem() {
+SimulatedFileSystem::~SimulatedFileSystem() { end_process(); }
+
+void SimulatedFileSystem::end_process() {
   const std::lock_guard guard(disk_->mutex_);
   process_->ended = true;
   disk_->end(process_.get());

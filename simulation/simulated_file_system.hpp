@@ -180,6 +180,8 @@ class SimulatedFileSystem final : public FileSystem {
   SimulatedFileSystem& operator=(const SimulatedFileSystem&) = delete;
 
   [[nodiscard]] SimulatedDisk& disk() const { return *disk_; }
+  /// The process has ended, as when this is destroyed, but what is left of it in memory may still ask.
+  void end_process();
 
   [[nodiscard]] Result<std::unique_ptr<OutputFile>> create(const std::string& path) override;
   [[nodiscard]] Result<std::unique_ptr<InputFile>> open(const std::string& path) override;

@@ -108,7 +108,8 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
   writer.number(header.slot_mask + 1);
   writer.number(static_cast<std::uint8_t>(table::depth_of(header)));
   writer.number(static_cast<std::uint8_t>(header.zero != nullptr));
-  if (header.zero != nullptr) write_value(layout, table::value_of(shape, header.zero), writer, scratch);
+  if (header.zero != nullptr)
+    write_value(layout, table::value_of(shape, header.zero), writer, scratch);
   writer.number(static_cast<std::uint32_t>(segments.size()));
   WEIR_TRY(extent.add_raw(bytes, header.zero != nullptr ? 1 : 0));
 
@@ -220,7 +221,8 @@ class TableBase::ImageLoader {
     const auto present = reader_.number<std::uint8_t>();
     if (reader_.failed()) return damaged("it is cut off");
     if (present == 0) {
-      if (group_.zero != nullptr) table_.storage_->release_node(std::exchange(group_.zero, nullptr));
+      if (group_.zero != nullptr)
+        table_.storage_->release_node(std::exchange(group_.zero, nullptr));
       return {};
     }
     if (!shape_.inline_values) return damaged("it has a key apart, which this table has not");
@@ -235,14 +237,15 @@ class TableBase::ImageLoader {
     if (!empty && depth == table::depth_of(group_)) return {};
     Group grown = group_;
     grown.shift = 32 - depth;
-    const std::uint64_t segments = count + (empty ? 0 : std::uint64_t{1} << table::depth_of(group_));
+    const std::uint64_t segments =
+        count + (empty ? 0 : std::uint64_t{1} << table::depth_of(group_));
     if ((std::uint64_t{1} << depth) > most_entries_a_segment * (segments + 1))
       return damaged("its directory is too large for its segments");
-    grown.directory = static_cast<Segment*>(
-        table_.storage_->arena.allocate(table::directory_bytes(grown)));
+    grown.directory =
+        static_cast<Segment*>(table_.storage_->arena.allocate(table::directory_bytes(grown)));
     for (std::uint32_t i = 0; i < std::uint32_t{1} << depth; ++i)
-      grown.directory[i] = empty ? Segment{nullptr, 0, 0}
-                                 : group_.directory[i >> (depth - table::depth_of(group_))];
+      grown.directory[i] =
+          empty ? Segment{nullptr, 0, 0} : group_.directory[i >> (depth - table::depth_of(group_))];
     if (!empty)
       table_.storage_->release(group_.directory, table::directory_bytes(group_),
                                group_.directory_epoch);
@@ -263,8 +266,7 @@ class TableBase::ImageLoader {
       return damaged("a segment lies outside its group");
     const std::uint32_t copies = table::copies_in(group_, depth);
     Segment* entries = group_.directory + std::size_t{prefix} * copies;
-    const bool known =
-        entries->slots != nullptr && table::header_of(entries->slots).depth == depth;
+    const bool known = entries->slots != nullptr && table::header_of(entries->slots).depth == depth;
     if (!known) {
       // A new segment, perhaps one half of another, whose contents the two halves replace.
       if (granules != all) return damaged("a part of a segment comes before the whole");
@@ -280,9 +282,8 @@ class TableBase::ImageLoader {
     char* slots = entries->slots;
     SegmentHeader& header = table::header_of(slots);
 
-    const std::uint32_t included =
-        static_cast<std::uint32_t>(std::popcount(granules)) *
-        slots_of(shape_, group_.slot_mask, 0).end;
+    const std::uint32_t included = static_cast<std::uint32_t>(std::popcount(granules)) *
+                                   slots_of(shape_, group_.slot_mask, 0).end;
     const std::string_view occupied = reader_.raw((included + 7) / 8);
     if (reader_.failed()) return damaged("it is cut off");
     const bool blocks = slots_are_entries(shape_);
@@ -355,12 +356,10 @@ class TableBase::ImageLoader {
     for (std::uint32_t i = 0; i < std::uint32_t{1} << table::depth_of(group_);) {
       const Segment& first = group_.directory[i];
       if (first.slots == nullptr) return damaged("a segment is missing");
-      const std::uint32_t copies =
-          table::copies_in(group_, table::header_of(first.slots).depth);
+      const std::uint32_t copies = table::copies_in(group_, table::header_of(first.slots).depth);
       if (i % copies != 0) return damaged("a segment is missing");
       for (std::uint32_t copy = 1; copy < copies; ++copy)
-        if (group_.directory[i + copy].slots != first.slots)
-          return damaged("a segment is missing");
+        if (group_.directory[i + copy].slots != first.slots) return damaged("a segment is missing");
       i += copies;
     }
     std::ranges::sort(replaced_);

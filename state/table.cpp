@@ -216,10 +216,10 @@ void TableBase::make_room(Group& group, std::uint64_t home) {
     return;
   }
   if (depth == table::max_depth)
-    throw StateAccessFailed({Errc::limit_exceeded,
-                             "state '" + declaration_->name +
-                                 "': hundreds of keys have the same hash; keys of such a kind "
-                                 "cannot be kept apart"});
+    throw StateAccessFailed(
+        {Errc::limit_exceeded, "state '" + declaration_->name +
+                                   "': hundreds of keys have the same hash; keys of such a kind "
+                                   "cannot be kept apart"});
   if (depth == table::depth_of(group)) {
     Group grown = group;
     --grown.shift;
@@ -357,8 +357,7 @@ bool TableBase::remove(const KeyContext& key) {
 }
 
 void TableBase::link(Node* node) {
-  Node*& first =
-      first_of_key_[hash_bytes(key_in(table::key_of(shape_, node)))];
+  Node*& first = first_of_key_[hash_bytes(key_in(table::key_of(shape_, node)))];
   table::links_of(node) = {first, nullptr};
   if (first != nullptr) table::links_of(first).previous = node;
   first = node;

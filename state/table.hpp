@@ -213,7 +213,10 @@ constexpr bool is_numbers() {
     return []<class Owner, class... Members>(std::type_identity<FieldList<Owner, Members...>>) {
       return (is_numbers<Members>() && ...);
     }(std::type_identity<detail::FieldsOf<T>>{});
-  else if constexpr (requires { std::tuple_size<T>::value; typename T::value_type; })
+  else if constexpr (requires {
+                       std::tuple_size<T>::value;
+                       typename T::value_type;
+                     })
     return is_numbers<typename T::value_type>();  // std::array
   else
     return false;
@@ -425,7 +428,8 @@ class TableBase {
 
   std::shared_ptr<const StateDeclaration> declaration_;
   std::shared_ptr<table::Storage> storage_;
-  std::unordered_map<KeyHash, table::Node*> first_of_key_;  // of a composite table, by the key's hash
+  std::unordered_map<KeyHash, table::Node*>
+      first_of_key_;  // of a composite table, by the key's hash
   TableCounters counters_;
   // Of a cache only:
   std::vector<bool> complete_;               // by group: every entry of the database is in memory
@@ -501,7 +505,8 @@ class Table final : public TableBase {
           return locate_zero<for_write>(group);
         using Slot = table::InlineSlot<V>;
         Slot* const slots = reinterpret_cast<Slot*>(segment.slots);
-        for (std::uint32_t i = table::first_slot(home, group.slot_mask);; i = (i + 1) & group.slot_mask) {
+        for (std::uint32_t i = table::first_slot(home, group.slot_mask);;
+             i = (i + 1) & group.slot_mask) {
           Slot* slot = slots + i;
           if (slot->word == key.word) [[likely]] {
             if constexpr (for_write) {
@@ -517,13 +522,13 @@ class Table final : public TableBase {
       }
     }
     table::NodeSlot* const slots = reinterpret_cast<table::NodeSlot*>(segment.slots);
-    for (std::uint32_t i = table::first_slot(home, group.slot_mask);; i = (i + 1) & group.slot_mask) {
+    for (std::uint32_t i = table::first_slot(home, group.slot_mask);;
+         i = (i + 1) & group.slot_mask) {
       const table::NodeSlot& slot = slots[i];
       table::Node* node = slot.node;
       if (node == nullptr) return nullptr;
-      const bool matches = shape_.compact
-                               ? slot.word == key.word
-                               : slot.word == key.hash && node_key_of(node) == key.bytes;
+      const bool matches = shape_.compact ? slot.word == key.word
+                                          : slot.word == key.hash && node_key_of(node) == key.bytes;
       if (matches) {
         if constexpr (for_write)
           if (node->epoch != epoch_) [[unlikely]]

@@ -62,7 +62,9 @@ inline char* slot_value(const Shape& shape, char* slot) {
 
 inline SegmentHeader& header_of(char* slots) { return reinterpret_cast<SegmentHeader*>(slots)[-1]; }
 inline std::uint32_t depth_of(const Group& group) { return 32 - group.shift; }
-inline std::size_t directory_bytes(const Group& group) { return sizeof(Segment) << depth_of(group); }
+inline std::size_t directory_bytes(const Group& group) {
+  return sizeof(Segment) << depth_of(group);
+}
 /// Of a segment with its header.
 inline std::size_t segment_bytes(const Shape& shape, std::uint32_t slot_mask) {
   return sizeof(SegmentHeader) + (std::size_t{slot_mask} + 1) * shape.slot_bytes;
@@ -76,8 +78,7 @@ inline std::uint32_t copies_in(const Group& group, std::uint32_t depth) {
 /// The first of the entries that lead to the same segment as that of `home`.
 inline Segment* entries_of(const Group& group, std::uint64_t home) {
   const std::uint64_t index = home >> group.shift;
-  const std::uint32_t copies =
-      copies_in(group, header_of(group.directory[index].slots).depth);
+  const std::uint32_t copies = copies_in(group, header_of(group.directory[index].slots).depth);
   return group.directory + (index & ~std::uint64_t{copies - 1});
 }
 
@@ -101,8 +102,7 @@ void for_each_slot(const Shape& shape, const Group& group, const Segment& segmen
 }
 template <class F>
 void for_each_slot(const Shape& shape, const Group& group, F&& f) {
-  for_each_segment(group,
-                   [&](const Segment& segment) { for_each_slot(shape, group, segment, f); });
+  for_each_segment(group, [&](const Segment& segment) { for_each_slot(shape, group, segment, f); });
 }
 
 /// The memory of a table. The owner changes it; frozen tables keep it alive and read what they saw.
@@ -140,7 +140,8 @@ class Storage {
   const Shape shape;
   Arena arena;
   std::vector<Group> groups;
-  std::uint32_t confirmed_epoch = 0;  // what was written up to here is where the next snapshot builds on
+  std::uint32_t confirmed_epoch =
+      0;  // what was written up to here is where the next snapshot builds on
 
  private:
   /// A block, or a node if `bytes` is 0, that the owner has replaced.

@@ -27,8 +27,10 @@ std::map<std::string, std::string> committed_files(const SimulatedDisk& disk) {
 }
 
 std::size_t pending_count(const SimulatedDisk& disk) {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      disk.contents(), [](const auto& file) { return file.first.starts_with(directory + "/."); }));
+  return static_cast<std::size_t>(std::ranges::count_if(disk.contents(), [](const auto& file) {
+    // What a savepoint holds stays for whoever restores it.
+    return file.first.starts_with(directory + "/.") && !file.first.ends_with(".saved");
+  }));
 }
 
 /// The lines of all committed files, sorted as numbers.

@@ -185,7 +185,8 @@ TEST_CASE("a table restored from whole and changed segments is what was frozen",
 
 TEST_CASE("changed segments are a small part of a large table", "[state]") {
   const auto table = make<Wide>(Keys::compact8);
-  for (std::uint64_t i = 0; i < 20'000; ++i) table->find_or_insert(Key(Keys::compact8, i).context) = {};
+  for (std::uint64_t i = 0; i < 20'000; ++i)
+    table->find_or_insert(Key(Keys::compact8, i).context) = {};
   const auto before = table->freeze();
   table->confirm(before->epoch());
   for (std::uint64_t i = 0; i < 20'000; i += 10)
@@ -237,7 +238,8 @@ TEST_CASE("a damaged segment image is refused", "[state]") {
   SECTION("with map keys") { check_damage<Pair>(Keys::composite); }
   SECTION("without what it builds on") {
     const auto table = make<std::uint64_t>(Keys::compact8);
-    for (std::uint64_t i = 0; i < 4000; ++i) table->find_or_insert(Key(Keys::compact8, i).context) = i;
+    for (std::uint64_t i = 0; i < 4000; ++i)
+      table->find_or_insert(Key(Keys::compact8, i).context) = i;
     const auto base = table->freeze();
     table->confirm(base->epoch());
     ++table->find_or_insert(Key(Keys::compact8, 1).context);

@@ -330,13 +330,15 @@ SCENARIO("the entries of one key of a composite table are walked", "[state]") {
       }
     const auto frozen = table.freeze();
     WHEN("some are changed, removed and added") {
-      for (int i = 0; i < 10; i += 3) table.find_or_insert(MapKey(1, std::to_string(i)).context) = 7;
+      for (int i = 0; i < 10; i += 3)
+        table.find_or_insert(MapKey(1, std::to_string(i)).context) = 7;
       for (const char* gone : {"9", "8", "0"}) REQUIRE(table.erase(MapKey(1, gone).context));
       table.find_or_insert(MapKey(1, "new").context) = 11;
       THEN("the walk sees them, and the other keys are as they were") {
-        CHECK(entries_of(table, 1) ==
-              std::map<std::string, int>{
-                  {"1", 1}, {"2", 2}, {"3", 7}, {"4", 4}, {"5", 5}, {"6", 7}, {"7", 7}, {"new", 11}});
+        CHECK(
+            entries_of(table, 1) ==
+            std::map<std::string, int>{
+                {"1", 1}, {"2", 2}, {"3", 7}, {"4", 4}, {"5", 5}, {"6", 7}, {"7", 7}, {"new", 11}});
         CHECK(entries_of(table, 0).size() == 10);
         CHECK(entries_of(table, 3).empty());
       }
@@ -347,9 +349,8 @@ SCENARIO("the entries of one key of a composite table are walked", "[state]") {
         BytesSource source(sink.bytes);
         Table<int> restored(declaration(), {all_groups, 4, 8, true});
         for (const KeyGroupExtent& extent : handle->groups)
-          REQUIRE(read_extent(source, extent, 8, [&](auto key, auto value) {
-            return restored.insert(key, value);
-          }));
+          REQUIRE(read_extent(source, extent, 8,
+                              [&](auto key, auto value) { return restored.insert(key, value); }));
         CHECK(restored.entries() == 30);
         CHECK(entries_of(restored, 1).at("9") == 9);
         std::vector<std::string> keys;

@@ -1,0 +1,162 @@
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+
+#include "actors/process.hpp"
+#include "simulation/seeded_random.hpp"
+#include "simulation/simulated_file_system.hpp"
+#include "storage/file_checkpoint_storage.hpp"
+
+namespace weir {
+
+/// Processes of a cluster in one thread: the production actors, tasks and I/O work, under one scheduler
+/// that a seed drives and a virtual clock that moves on only when nothing else can. All processes see
+/// one disk. What happens next is drawn: which actor takes its next message, which task makes a step,
+/// which piece of I/O work is done. So the same seed gives the same history, of which `trace_hash` is
+/// the hash.
+///
+/// A process that crashes is dropped as it is: its tasks make no further step, its I/O work is not
+/// done or stops between two file operations, what it has not synced is lost if the host goes down with
+/// it. What its actors had already sent arrives.
+/// Threads: one.
+class SimulatedCluster {
+ public:
+  struct Settings {
+    std::uint64_t seed = 0;
+    Configuration configuration;        ///< of every process
+    JobLibraries* libraries = nullptr;  ///< outlives the cluster
+    std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
+  };
+  explicit SimulatedCluster(Settings settings);
+  ~SimulatedCluster();
+  SimulatedCluster(const SimulatedCluster&) = delete;
+  SimulatedCluster& operator=(const SimulatedCluster&) = delete;
+
+  // ---- processes
+
+  /// Requires that none runs.
+  void start_job_manager();
+  /// A new TaskManager, which registers with the running JobManager. Returns its id, never used before.
+  TaskManagerId start_task_manager(std::uint32_t slots);
+  [[nodiscard]] bool has_job_manager() const { return job_manager_ != nullptr; }
+  [[nodiscard]] std::vector<TaskManagerId> task_managers() const;
+  /// Ends a process between two steps.
+  void crash_job_manager();
+  void crash_task_manager(TaskManagerId id);
+  /// Ends the process in which the `operations`-th file operation from now happens, right after it:
+  /// also in the middle of a checkpoint's files. Nothing happens if there are fewer.
+  void crash_at_file_operation(std::uint64_t operations);
+  /// The host goes down: all processes end, and what was not synced is lost or not, as drawn.
+  void crash_host();
+
+  // ---- clients
+
+  /// An answer, once it is there.
+  template <class R>
+  using Awaited = std::shared_ptr<std::optional<Result<R>>>;
+  /// Sends a request to the JobManager; `timed_out` after `limit` of virtual time. Requires
+  /// `has_job_manager()`.
+  template <class R, class M>
+  Awaited<R> ask(M message, std::chrono::milliseconds limit) {
+    auto answer = std::make_shared<std::optional<Result<R>>>();
+    // The handle is an argument because CAF 0.17 dereferences a null tuple for actors that have none.
+    const auto client = [answer, limit, message = std::move(message)](
+                            caf::event_based_actor* self, const JobManagerInterface& to) {
+      self->request(to, limit, Envelope<M>{client_endpoint(), job_manager_endpoint(), message})
+          .then(
+              [answer](const Envelope<Reply<R>>& reply) {
+                if (reply.message.value)
+                  *answer = *reply.message.value;
+                else
+                  *answer = std::unexpected(reply.message.error);
+              },
+              [answer](const caf::error&) { *answer = error(Errc::timed_out, "no answer came"); });
+    };
+    clients_.push_back(caf::actor_cast<caf::actor>(system_->spawn(client, job_manager())));
+    return answer;
+  }
+
+  // ---- time
+
+  /// Does one thing that can be done, or moves time on. False if nothing will ever happen again.
+  bool step();
+  [[nodiscard]] MonotonicTime now() const { return clock_.now(); }
+
+  [[nodiscard]] SimulatedDisk& disk() { return *disk_; }
+  /// Of the delivered messages, steps and crashes so far.
+  [[nodiscard]] std::uint64_t trace_hash() const { return trace_hash_; }
+  /// The last lines of what the hash is of, and of the logs, for people who look for a failure.
+  [[nodiscard]] const std::deque<std::string>& recent() const { return recent_; }
+  /// A file system of a process of its own, for whoever looks from outside.
+  [[nodiscard]] std::unique_ptr<SimulatedFileSystem> outside() const;
+
+ private:
+  class VirtualClock final : public Clock {
+   public:
+    [[nodiscard]] MonotonicTime now() const override;
+    [[nodiscard]] WallTime wall_now() const override;
+    caf::scheduler::test_coordinator* scheduler = nullptr;
+  };
+  /// Work of a process that waits for the seed to choose it.
+  class Queue final : public IoExecutor {
+   public:
+    void submit(std::function<void()> one) override { work.push_back(std::move(one)); }
+    std::deque<std::function<void()>> work;
+  };
+  class Stepper final : public TaskExecutor {
+   public:
+    void start(std::shared_ptr<StreamTask> task) override {
+      tasks.push_back({std::move(task), true});
+    }
+    struct Running {
+      std::shared_ptr<StreamTask> task;
+      bool may_move;  ///< it was not idle the last time, or something has happened since
+    };
+    std::vector<Running> tasks;
+  };
+  struct SimulatedProcess;
+
+  [[nodiscard]] JobManagerInterface job_manager() const;
+  std::unique_ptr<SimulatedProcess> make_process(const std::string& name);
+  void crash(std::unique_ptr<SimulatedProcess> process);
+  /// The processes that run, in the order of their start.
+  [[nodiscard]] std::vector<SimulatedProcess*> running();
+  void note(const std::string& line);
+  bool run_actor();
+  bool run_io();
+  bool run_task();
+  bool move_time();
+  /// Something has happened that any task may have waited for.
+  void wake_tasks();
+  /// Ends what crashed in the middle of a step.
+  void bury();
+
+  Settings settings_;
+  SeededRandom random_;
+  std::shared_ptr<SimulatedDisk> disk_ = std::make_shared<SimulatedDisk>();
+  caf::actor_system_config config_;
+  std::unique_ptr<caf::actor_system> system_;
+  VirtualClock clock_;
+  std::unique_ptr<SimulatedProcess> job_manager_;
+  std::map<TaskManagerId, std::unique_ptr<SimulatedProcess>> task_managers_;
+  std::uint32_t next_task_manager_ = 1;
+  std::vector<std::unique_ptr<SimulatedProcess>> dead_;  ///< their actors may not have noticed yet
+  std::vector<caf::actor> clients_;
+  std::optional<std::uint64_t> operations_to_crash_;
+  std::string crashed_in_step_;  ///< name of the process that ended in the middle of one
+  std::uint64_t trace_hash_ = 0;
+  std::deque<std::string> recent_;
+};
+
+}  // namespace weir

@@ -1,0 +1,58 @@
+#include "test/simulation/seeded_run.hpp"
+
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include <catch2/catch.hpp>
+
+namespace weir::test {
+namespace {
+
+constexpr std::uint64_t seeds = 200;
+
+std::string told(std::uint64_t seed, const SeededRunReport& report) {
+  std::string text = "seed " + std::to_string(seed) + ": " + report.story + "\n";
+  for (const std::string& violation : report.violations) text += "violated: " + violation + "\n";
+  for (const std::string& line : report.last_lines) text += "  " + line + "\n";
+  return text + "replay: WEIR_SEED=" + std::to_string(seed) +
+         " build/test/simulation/seeded_run_test \"one seed*\"";
+}
+
+TEST_CASE("200 seeds keep every promise", "[simulation]") {
+  std::map<std::string, std::uint64_t> counts;
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+    const SeededRunReport report = run_seed(seed);
+    for (const auto& [what, count] : report.counts) counts[what] += count;
+    INFO(told(seed, report));
+    CHECK(report.violations.empty());
+  }
+  // What the seeds are to try has happened.
+  for (const char* what :
+       {"crash of a TaskManager", "crash of the JobManager", "crash of the host",
+        "crash between two file operations", "user function throws", "savepoint completed",
+        "ended with a savepoint", "continued from the latest snapshot", "restarts"}) {
+    INFO(what);
+    CHECK(counts[what] >= 20);
+  }
+}
+
+TEST_CASE("a seed always gives the same trace", "[simulation]") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    INFO(seed);
+    CHECK(run_seed(seed).trace_hash == run_seed(seed).trace_hash);
+  }
+}
+
+TEST_CASE("one seed, named by WEIR_SEED", "[.][simulation]") {
+  const char* const seed = std::getenv("WEIR_SEED");
+  REQUIRE(seed != nullptr);
+  const SeededRunReport report = run_seed(std::strtoull(seed, nullptr, 10));
+  std::cout << told(std::strtoull(seed, nullptr, 10), report) << "\n";
+  for (const auto& [what, count] : report.counts) std::cout << count << " x " << what << "\n";
+  CHECK(report.violations.empty());
+}
+
+}  // namespace
+}  // namespace weir::test
