@@ -57,7 +57,7 @@ class RestoredStates {
   [[nodiscard]] std::vector<std::string> names() const;
 
   /// Takes the state that `declaration` names: its entries within `groups`; none if it was not restored.
-  /// Errors: `state_incompatible` if kind, key or value differ, naming operator, state and the first
+  /// Errors: `state_incompatible` if kind, key, value or having a time to live differ, naming operator, state and the first
   /// field that does; `corruption` if a key group comes twice.
   [[nodiscard]] Result<RestoredEntries> claim(const StateDeclaration& declaration,
                                               KeyGroupRange groups);

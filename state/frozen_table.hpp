@@ -23,9 +23,9 @@ class FrozenTable {
 
   [[nodiscard]] const StateDeclaration& declaration() const { return *declaration_; }
   [[nodiscard]] KeyGroupRange groups() const { return range_; }
-  /// Entries of `group`, which is one of `groups()`.
+  /// Entries of `group`, which is one of `groups()`; those that had expired are among them.
   [[nodiscard]] std::uint64_t entries(std::uint32_t group) const;
-  /// Sorts and encodes the entries of `group` and appends them to `sink`. Errors: those of `sink`.
+  /// Sorts and encodes the entries of `group` that had not expired and appends them to `sink`. Errors: those of `sink`.
   [[nodiscard]] Result<KeyGroupExtent> write_group(std::uint32_t group, SnapshotSink& sink) const;
   /// Writes all groups, ascending. Errors: those of `sink`.
   [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink) const;
@@ -44,7 +44,7 @@ class FrozenTable {
   friend class TableBase;
   FrozenTable(std::shared_ptr<const table::Storage> storage,
               std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
-              std::uint32_t epoch, std::shared_ptr<std::atomic<bool>> ended);
+              std::uint32_t epoch, LiveFilter filter, std::shared_ptr<std::atomic<bool>> ended);
   [[nodiscard]] Status write_compact(const table::Group& group, ExtentWriter& writer,
                                      std::uint32_t number) const;
   [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,
@@ -55,6 +55,7 @@ class FrozenTable {
   std::shared_ptr<const StateDeclaration> declaration_;
   KeyGroupRange range_;
   std::uint32_t epoch_;
+  LiveFilter filter_;                         // what had expired
   std::shared_ptr<std::atomic<bool>> ended_;  // tells the owner
   std::vector<table::Group> groups_;
 };
