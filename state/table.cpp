@@ -19,11 +19,19 @@ constexpr std::size_t reclaimed_at_once = 4096;
 /// Entries whose heap use is looked at to estimate that of all.
 constexpr std::uint64_t sampled_entries = 64;
 
+/// Bits of a directory's index at most. More would mean that hundreds of keys share the topmost bits
+/// of their hashes, which by chance they never do.
+constexpr std::uint32_t max_depth = 24;
+
 /// What the directory of a group without entries points to: one free slot of any width. Nobody writes
-/// it, because the group's limit of used slots is 0.
-alignas(64) constexpr char empty_slot[512] = {};
-constexpr Segment empty_directory{const_cast<char*>(empty_slot), 0};
-constexpr Group empty_group{const_cast<Segment*>(&empty_directory), nullptr, 0, 0, 0, 0};
+/// it, because it has no room.
+struct EmptySegment {
+  SegmentHeader header{0, 0};
+  alignas(64) char slot[512] = {};
+};
+constexpr EmptySegment empty_segment;
+constexpr Segment empty_directory{const_cast<char*>(empty_segment.slot), 0, 0};
+constexpr Group empty_group{const_cast<Segment*>(&empty_directory), nullptr, 32, 0, 0, 0, 0};
 
 std::uint64_t word_of(const char* slot) {
   std::uint64_t word;
@@ -32,12 +40,9 @@ std::uint64_t word_of(const char* slot) {
 }
 Node*& node_of(char* slot) { return reinterpret_cast<NodeSlot*>(slot)->node; }
 Node* node_of(const char* slot) { return reinterpret_cast<const NodeSlot*>(slot)->node; }
+Links& links_of(Node* node) { return reinterpret_cast<Links*>(node)[-1]; }
+const Links& links_of(const Node* node) { return reinterpret_cast<const Links*>(node)[-1]; }
 
-char* slot_at(const Shape& shape, const Group& group, std::uint32_t index) {
-  const std::uint32_t within = index & ((1U << shape.segment_shift) - 1);
-  return group.segments[index >> shape.segment_shift].slots +
-         std::size_t{within} * shape.slot_bytes;
-}
 bool is_taken(const Shape& shape, const char* slot) {
   return shape.inline_values ? word_of(slot) != 0 : node_of(slot) != nullptr;
 }
@@ -55,20 +60,49 @@ char* slot_value(const Shape& shape, char* slot) {
   return shape.inline_values ? slot + shape.layout->value_offset : value_of(shape, node_of(slot));
 }
 
-std::uint32_t segment_count(const Shape& shape, const Group& group) {
-  return (group.mask >> shape.segment_shift) + 1;
+SegmentHeader& header_of(char* slots) { return reinterpret_cast<SegmentHeader*>(slots)[-1]; }
+std::uint32_t depth_of(const Group& group) { return 32 - group.shift; }
+std::size_t directory_bytes(const Group& group) { return sizeof(Segment) << depth_of(group); }
+/// Of a segment with its header.
+std::size_t segment_bytes(const Shape& shape, std::uint32_t slot_mask) {
+  return sizeof(SegmentHeader) + (std::size_t{slot_mask} + 1) * shape.slot_bytes;
 }
-std::size_t segment_bytes(const Shape& shape, const Group& group) {
-  const std::uint32_t slots = std::min(group.mask + 1, 1U << shape.segment_shift);
-  return std::size_t{slots} * shape.slot_bytes;
+/// Slots of a segment that may be taken.
+std::uint32_t slot_limit(std::uint32_t slot_mask) { return (slot_mask + 1) * 13 / 16; }
+/// How often a segment of depth `depth` stands in the group's directory, one entry behind the other.
+std::uint32_t copies_in(const Group& group, std::uint32_t depth) {
+  return 1U << (depth_of(group) - depth);
+}
+/// The first of the entries that lead to the same segment as that of `home`.
+Segment* entries_of(const Group& group, std::uint64_t home) {
+  const std::uint64_t index = home >> group.shift;
+  const std::uint32_t copies =
+      copies_in(group, header_of(group.directory[index].slots).depth);
+  return group.directory + (index & ~std::uint64_t{copies - 1});
 }
 
-/// Calls `f(slot)` for each taken slot of `group`.
+/// Calls `f(segment)` for each segment of `group`, in the order of its homes.
+template <class F>
+void for_each_segment(const Group& group, F&& f) {
+  if (group.used == 0) return;
+  const std::uint32_t count = 1U << depth_of(group);
+  for (std::uint32_t i = 0; i < count;) {
+    const Segment& segment = group.directory[i];
+    f(segment);
+    i += copies_in(group, header_of(segment.slots).depth);
+  }
+}
+/// Calls `f(slot)` for each taken slot of `segment`.
+template <class F>
+void for_each_slot(const Shape& shape, const Group& group, const Segment& segment, F&& f) {
+  char* slot = segment.slots;
+  for (std::uint32_t i = 0; i <= group.slot_mask; ++i, slot += shape.slot_bytes)
+    if (is_taken(shape, slot)) f(slot);
+}
 template <class F>
 void for_each_slot(const Shape& shape, const Group& group, F&& f) {
-  if (group.used == 0) return;
-  for (std::uint32_t index = 0; index <= group.mask; ++index)
-    if (char* slot = slot_at(shape, group, index); is_taken(shape, slot)) f(slot);
+  for_each_segment(group,
+                   [&](const Segment& segment) { for_each_slot(shape, group, segment, f); });
 }
 
 }  // namespace
@@ -84,7 +118,6 @@ class Storage {
 
   /// Frees a block once no snapshot sees it. It came into being in epoch `first_epoch`.
   void release(void* block, std::size_t bytes, std::uint32_t first_epoch);
-  void release(Node* node);
   /// Notices snapshots that have ended and frees up to `limit` blocks that only they saw.
   void reclaim(std::size_t limit);
   std::shared_ptr<std::atomic<bool>> begin_snapshot(std::uint32_t epoch);
@@ -92,15 +125,24 @@ class Storage {
   [[nodiscard]] bool is_seen(std::uint32_t first_epoch) const {
     return first_epoch <= newest_epoch_;
   }
-  /// The segment, to be written in `epoch`; copied if a snapshot sees it.
-  Segment& writable_segment(Group& group, std::uint32_t segment, std::uint32_t epoch,
-                            TableCounters& counters);
-  /// Takes a group's array away, nodes apart.
-  void release_array(Group& group);
+  /// An empty segment, to be written in `epoch`.
+  Segment make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch);
+  void release_segment(const Group& group, const Segment& segment);
+  /// Makes the directory one to be written in `epoch`; copied if a snapshot sees it.
+  void thaw_directory(Group& group, std::uint32_t epoch, TableCounters& counters);
+  /// Makes the segment of `home` one to be written in `epoch`; copied if a snapshot sees it.
+  Segment& thaw_segment(Group& group, std::uint64_t home, std::uint32_t epoch,
+                        TableCounters& counters);
+  /// Takes a group's directory and segments away, nodes apart.
+  void release_segments(const Group& group);
+  void release_node(Node* node) { release(node, 0, node->epoch); }
+  /// Memory for a node, whose links, if it has any, are not set.
+  Node* allocate_node(std::size_t key_bytes);
 
   const Shape shape;
   Arena arena;
   std::vector<Group> groups;
+  std::uint32_t confirmed_epoch = 0;  // what was written up to here is where the next snapshot builds on
 
  private:
   /// A block, or a node if `bytes` is 0, that the owner has replaced.
@@ -147,8 +189,6 @@ void Storage::release(void* block, std::size_t bytes, std::uint32_t first_epoch)
     free_now(retired);
 }
 
-void Storage::release(Node* node) { release(node, 0, node->epoch); }
-
 void Storage::free_now(const Retired& retired) {
   if (retired.bytes != 0) {
     arena.free(retired.block, retired.bytes);
@@ -156,7 +196,15 @@ void Storage::free_now(const Retired& retired) {
   }
   auto* node = static_cast<Node*>(retired.block);
   destroy(node);
-  arena.free(node, shape.layout->node_bytes + node->key_size);
+  const std::size_t links = shape.composite ? sizeof(Links) : 0;
+  arena.free(reinterpret_cast<char*>(node) - links,
+             links + shape.layout->node_bytes + node->key_size);
+}
+
+Node* Storage::allocate_node(std::size_t key_bytes) {
+  const std::size_t links = shape.composite ? sizeof(Links) : 0;
+  auto* memory = static_cast<char*>(arena.allocate(links + shape.layout->node_bytes + key_bytes));
+  return reinterpret_cast<Node*>(memory + links);
 }
 
 void Storage::reclaim(std::size_t limit) {
@@ -197,40 +245,68 @@ std::shared_ptr<std::atomic<bool>> Storage::begin_snapshot(std::uint32_t epoch) 
   return ended;
 }
 
-Segment& Storage::writable_segment(Group& group, std::uint32_t segment, std::uint32_t epoch,
-                                   TableCounters& counters) {
-  if (group.directory_epoch != epoch) {
-    if (is_seen(group.directory_epoch)) {
-      const std::size_t bytes = segment_count(shape, group) * sizeof(Segment);
-      auto* copy = static_cast<Segment*>(arena.allocate(bytes));
-      std::memcpy(copy, group.segments, bytes);
-      release(group.segments, bytes, group.directory_epoch);
-      group.segments = copy;
-      ++counters.directories_copied;
-    }
-    group.directory_epoch = epoch;
+Segment Storage::make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch) {
+  const std::size_t bytes = segment_bytes(shape, slot_mask);
+  auto* memory = static_cast<char*>(arena.allocate(bytes));
+  std::memset(memory, 0, bytes);
+  char* slots = memory + sizeof(SegmentHeader);
+  header_of(slots).depth = depth;
+  return {slots, epoch, ~0U};
+}
+
+void Storage::release_segment(const Group& group, const Segment& segment) {
+  release(segment.slots - sizeof(SegmentHeader), segment_bytes(shape, group.slot_mask),
+          segment.epoch);
+}
+
+void Storage::thaw_directory(Group& group, std::uint32_t epoch, TableCounters& counters) {
+  if (group.directory_epoch == epoch) return;
+  if (is_seen(group.directory_epoch)) {
+    const std::size_t bytes = directory_bytes(group);
+    auto* copy = static_cast<Segment*>(arena.allocate(bytes));
+    std::memcpy(copy, group.directory, bytes);
+    release(group.directory, bytes, group.directory_epoch);
+    group.directory = copy;
+    ++counters.directories_copied;
   }
-  Segment& written = group.segments[segment];
-  if (written.epoch != epoch) {
-    if (is_seen(written.epoch)) {
-      const std::size_t bytes = segment_bytes(shape, group);
-      auto* copy = static_cast<char*>(arena.allocate(bytes));
-      std::memcpy(copy, written.slots, bytes);
-      release(written.slots, bytes, written.epoch);
-      written.slots = copy;
-      ++counters.segments_copied;
-    }
-    written.epoch = epoch;
+  group.directory_epoch = epoch;
+}
+
+Segment& Storage::thaw_segment(Group& group, std::uint64_t home, std::uint32_t epoch,
+                               TableCounters& counters) {
+  thaw_directory(group, epoch, counters);
+  Segment& written = group.directory[home >> group.shift];
+  if (written.epoch == epoch) return written;
+  Segment thawed = written;
+  if (is_seen(written.epoch)) {
+    const std::size_t bytes = segment_bytes(shape, group.slot_mask);
+    auto* copy = static_cast<char*>(arena.allocate(bytes));
+    std::memcpy(copy, written.slots - sizeof(SegmentHeader), bytes);
+    release_segment(group, written);
+    thawed.slots = copy + sizeof(SegmentHeader);
+    ++counters.segments_copied;
   }
+  thawed.epoch = epoch;
+  thawed.dirty = 0;
+  Segment* entry = entries_of(group, home);
+  const std::uint32_t copies = copies_in(group, header_of(thawed.slots).depth);
+  for (std::uint32_t i = 0; i < copies; ++i) {
+    // What was written since the last confirmed snapshot stays so, whichever entry led to it.
+    if (written.epoch > confirmed_epoch) thawed.dirty |= entry[i].dirty;
+  }
+  std::fill_n(entry, copies, thawed);
   return written;
 }
 
-void Storage::release_array(Group& group) {
-  if (group.segments == empty_group.segments) return;
-  const std::uint32_t count = segment_count(shape, group);
-  for (std::uint32_t i = 0; i < count; ++i)
-    release(group.segments[i].slots, segment_bytes(shape, group), group.segments[i].epoch);
-  release(group.segments, count * sizeof(Segment), group.directory_epoch);
+void Storage::release_segments(const Group& group) {
+  if (group.directory == empty_group.directory) return;
+  const std::uint32_t count = 1U << depth_of(group);
+  for (std::uint32_t i = 0; i < count;) {
+    const Segment segment = group.directory[i];
+    i += copies_in(group, header_of(segment.slots).depth);
+    release_segment(group, segment);
+  }
+  release(group.directory, directory_bytes(group), group.directory_epoch);
 }
 
 }  // namespace table
@@ -246,10 +322,12 @@ table::Shape shape_of(const table::Layout& layout, const TableOptions& options) 
   table::Shape shape{};
   shape.layout = &layout;
   shape.key_width = options.key_width;
-  shape.compact = options.key_width >= 1 && options.key_width <= 8;
+  shape.composite = options.composite;
+  shape.compact = !options.composite && options.key_width >= 1 && options.key_width <= 8;
   shape.inline_values = shape.compact && layout.inline_slot_bytes != 0;
   shape.slot_bytes = shape.inline_values ? layout.inline_slot_bytes : sizeof(NodeSlot);
   shape.segment_shift = table::segment_shift(shape.slot_bytes);
+  shape.granule_shift = table::granule_shift(shape.slot_bytes);
   return shape;
 }
 
@@ -316,6 +394,17 @@ Status FrozenTable::write_compact(const Group& group, ExtentWriter& writer,
   return {};
 }
 
+void FrozenTable::append_node_key(std::uint32_t group, const Node* node, std::string& out) const {
+  const table::Shape& shape = storage_->shape;
+  const std::string_view key = table::key_of(shape, node);
+  if (shape.composite) {
+    ByteWriter(out).big_endian(static_cast<std::uint16_t>(group));
+    out += key;
+  } else {
+    append_entry_key({group, key, {}, {}}, shape.key_width, out);
+  }
+}
+
 Status FrozenTable::write_wide(const Group& group, ExtentWriter& writer,
                                std::uint32_t number) const {
   struct Entry {
@@ -330,7 +419,7 @@ Status FrozenTable::write_wide(const Group& group, ExtentWriter& writer,
   table::for_each_slot(shape, group, [&](char* slot) {
     const Node* node = table::node_of(slot);
     const std::size_t offset = keys.size();
-    append_entry_key({number, table::key_of(shape, node), {}, {}}, shape.key_width, keys);
+    append_node_key(number, node, keys);
     entries.push_back({offset, keys.size() - offset, table::value_of(shape, node)});
   });
   const auto key_of = [&](const Entry& entry) {
@@ -389,13 +478,15 @@ std::size_t TableBase::memory_bytes() const {
   for (const Group& group : storage_->groups) {
     if (sampled >= table::sampled_entries) break;
     std::uint64_t left = std::min<std::uint64_t>(per_group, group.used);
-    for (std::uint32_t index = 0; left > 0; ++index) {
-      char* slot = table::slot_at(shape_, group, index);
-      if (!table::is_taken(shape_, slot)) continue;
-      heap_bytes += shape_.layout->heap_bytes(table::slot_value(shape_, slot));
-      ++sampled;
-      --left;
-    }
+    table::for_each_segment(group, [&](const Segment& segment) {
+      if (left == 0) return;
+      table::for_each_slot(shape_, group, segment, [&](char* slot) {
+        if (left == 0) return;
+        heap_bytes += shape_.layout->heap_bytes(table::slot_value(shape_, slot));
+        ++sampled;
+        --left;
+      });
+    });
   }
   return blocks + (sampled == 0 ? 0 : heap_bytes * entries() / sampled);
 }
@@ -415,26 +506,25 @@ void TableBase::reclaim() { storage_->reclaim(table::reclaimed_at_once); }
 void TableBase::reserve(std::uint32_t group, std::uint64_t entries) {
   WEIR_ASSERT(range_.contains(group));
   Group& header = groups_[group - range_.first];
-  if (header.used > 0 || entries == 0) return;
-  std::uint64_t slots = table::first_slots;
-  while (slots * 7 / 10 < entries) slots *= 2;
-  WEIR_ASSERT(slots <= std::uint64_t{1} << 31);
-  if (slots > header.mask + std::uint64_t{1}) resize(header, static_cast<std::uint32_t>(slots));
+  if (header.directory == table::empty_group.directory && entries > 0) lay_out(header, entries);
 }
 
 Status TableBase::insert(std::string_view entry_key, std::string_view value) {
   EntryKey entry;
-  if (!read_entry_key(entry_key, shape_.key_width, entry) || !entry.name_space.empty() ||
-      !entry.map_key.empty())
+  const bool whole = read_entry_key(entry_key, shape_.key_width, entry);
+  if (!whole || (!shape_.composite && !(entry.name_space.empty() && entry.map_key.empty())))
     return error(Errc::corruption, "an entry's key is malformed");
   if (!range_.contains(entry.group))
     return error(Errc::corruption, "an entry belongs to key group " + std::to_string(entry.group) +
                                        ", which is not one of this subtask's");
-  KeyContext key{hash_bytes(entry.key), entry.group, 0, {}};
-  if (shape_.compact)
+  KeyContext key;
+  key.group = entry.group;
+  key.bytes = shape_.composite ? entry_key.substr(sizeof(std::uint16_t)) : entry.key;
+  key.hash = hash_bytes(key.bytes);
+  if (shape_.compact) {
     std::memcpy(&key.word, entry.key.data(), entry.key.size());
-  else
-    key.bytes = entry.key;
+    key.bytes = {};
+  }
   if (find_value(key) != nullptr) return error(Errc::corruption, "a key appears twice");
   return decode_entry(value, insert_default(key));
 }
@@ -461,64 +551,114 @@ void TableBase::append_keys(std::uint32_t group, std::vector<std::string>& keys)
     if (shape_.compact)
       append_word(table::word_of(slot));
     else
-      keys.emplace_back(table::key_of(shape_, table::node_of(slot)));
+      keys.emplace_back(key_in(table::key_of(shape_, table::node_of(slot))));
   });
+}
+
+std::string_view TableBase::key_in(std::string_view bytes) const {
+  if (!shape_.composite) return bytes;
+  ByteReader reader(bytes);
+  return reader.raw(shape_.key_width == 0 ? reader.number<std::uint32_t>() : shape_.key_width);
 }
 
 void* TableBase::find_value(const KeyContext& key) const {
   const Group& group = groups_[key.group - range_.first];
   if (shape_.inline_values && key.word == 0)
     return group.zero == nullptr ? nullptr : table::value_of(shape_, group.zero);
-  std::uint32_t index = 0;
-  if (!find_index(group, key, index)) return nullptr;
-  return table::slot_value(shape_, table::slot_at(shape_, group, index));
+  std::uint32_t slot = 0;
+  if (!find_slot(group, key, slot)) return nullptr;
+  char* slots = group.directory[(key.hash >> 32) >> group.shift].slots;
+  return table::slot_value(shape_, slots + std::size_t{slot} * shape_.slot_bytes);
 }
 
-bool TableBase::find_index(const Group& group, const KeyContext& key, std::uint32_t& index) const {
+bool TableBase::find_slot(const Group& group, const KeyContext& key, std::uint32_t& slot) const {
   const std::uint64_t word = shape_.compact ? key.word : key.hash;
-  for (index = static_cast<std::uint32_t>(key.hash >> 32) & group.mask;;
-       index = (index + 1) & group.mask) {
-    const char* slot = table::slot_at(shape_, group, index);
-    if (!table::is_taken(shape_, slot)) return false;
-    if (table::word_of(slot) != word) continue;
-    if (shape_.compact || table::key_of(shape_, table::node_of(slot)) == key.bytes) return true;
+  const std::uint64_t home = key.hash >> 32;
+  const char* slots = group.directory[home >> group.shift].slots;
+  for (slot = table::first_slot(home, group.slot_mask);; slot = (slot + 1) & group.slot_mask) {
+    const char* held = slots + std::size_t{slot} * shape_.slot_bytes;
+    if (!table::is_taken(shape_, held)) return false;
+    if (table::word_of(held) != word) continue;
+    if (shape_.compact || table::key_of(shape_, table::node_of(held)) == key.bytes) return true;
   }
 }
 
-std::uint32_t TableBase::free_index(const Group& group, KeyHash hash) const {
-  std::uint32_t index = static_cast<std::uint32_t>(hash >> 32) & group.mask;
-  while (table::is_taken(shape_, table::slot_at(shape_, group, index)))
-    index = (index + 1) & group.mask;
-  return index;
+std::uint64_t TableBase::home_of(const char* slot) const {
+  return (shape_.compact ? hash_bytes({slot, shape_.key_width}) : table::word_of(slot)) >> 32;
 }
 
-KeyHash TableBase::hash_of(const char* slot) const {
-  return shape_.compact ? hash_bytes({slot, shape_.key_width}) : table::word_of(slot);
+void TableBase::put_slot(const Group& group, char* slots, const char* slot) const {
+  std::uint32_t i = table::first_slot(home_of(slot), group.slot_mask);
+  while (table::is_taken(shape_, slots + std::size_t{i} * shape_.slot_bytes))
+    i = (i + 1) & group.slot_mask;
+  std::memcpy(slots + std::size_t{i} * shape_.slot_bytes, slot, shape_.slot_bytes);
+  ++table::header_of(slots).used;
 }
 
-void TableBase::resize(Group& group, std::uint32_t slots) {
-  Group grown = group;
-  grown.mask = slots - 1;
-  grown.used_limit = static_cast<std::uint32_t>(std::uint64_t{slots} * 7 / 10);
-  grown.directory_epoch = epoch_;
-  const std::uint32_t count = table::segment_count(shape_, grown);
-  const std::size_t bytes = table::segment_bytes(shape_, grown);
-  grown.segments = static_cast<Segment*>(storage_->arena.allocate(count * sizeof(Segment)));
-  for (std::uint32_t i = 0; i < count; ++i) {
-    auto* memory = static_cast<char*>(storage_->arena.allocate(bytes));
-    std::memset(memory, 0, bytes);
-    grown.segments[i] = {memory, epoch_};
+void TableBase::lay_out(Group& group, std::uint64_t entries) {
+  const std::uint64_t full = std::uint64_t{1} << shape_.segment_shift;
+  std::uint64_t slots = table::first_slots;
+  while (slots < full && table::slot_limit(static_cast<std::uint32_t>(slots - 1)) < entries)
+    slots *= 2;
+  std::uint32_t depth = 0;
+  // Filled to no more than two thirds of what they hold, few segments are split on the way.
+  while (depth < table::max_depth && (full * 13 / 24) << depth < entries && slots == full) ++depth;
+
+  group.slot_mask = static_cast<std::uint32_t>(slots - 1);
+  group.shift = 32 - depth;
+  group.directory_epoch = group.made_epoch = epoch_;
+  group.directory = static_cast<Segment*>(storage_->arena.allocate(table::directory_bytes(group)));
+  for (std::uint32_t i = 0; i < std::uint32_t{1} << depth; ++i)
+    group.directory[i] = storage_->make_segment(group.slot_mask, depth, epoch_);
+}
+
+void TableBase::make_room(Group& group, std::uint64_t home) {
+  storage_->thaw_directory(group, epoch_, counters_);
+  const Segment old = group.directory[home >> group.shift];
+  const std::uint32_t depth = table::header_of(old.slots).depth;
+  const std::uint32_t full_mask = (1U << shape_.segment_shift) - 1;
+  if (group.slot_mask < full_mask) {
+    Group grown = group;
+    grown.slot_mask = 2 * group.slot_mask + 1;
+    grown.made_epoch = epoch_;
+    const Segment larger = storage_->make_segment(grown.slot_mask, 0, epoch_);
+    table::for_each_slot(shape_, group, old,
+                         [&](const char* slot) { put_slot(grown, larger.slots, slot); });
+    grown.directory[0] = larger;
+    storage_->release_segment(group, old);
+    group = grown;
+    return;
   }
-  table::for_each_slot(shape_, group, [&](const char* slot) {
-    char* target = table::slot_at(shape_, grown, free_index(grown, hash_of(slot)));
-    std::memcpy(target, slot, shape_.slot_bytes);
+  if (depth == table::max_depth)
+    throw StateAccessFailed({Errc::limit_exceeded,
+                             "state '" + declaration_->name +
+                                 "': hundreds of keys have the same hash; keys of such a kind "
+                                 "cannot be kept apart"});
+  if (depth == table::depth_of(group)) {
+    Group grown = group;
+    --grown.shift;
+    grown.directory =
+        static_cast<Segment*>(storage_->arena.allocate(table::directory_bytes(grown)));
+    for (std::uint32_t i = 0; i < std::uint32_t{1} << depth; ++i)
+      grown.directory[2 * i] = grown.directory[2 * i + 1] = group.directory[i];
+    storage_->release(group.directory, table::directory_bytes(group), group.directory_epoch);
+    group = grown;
+  }
+  const Segment lower = storage_->make_segment(group.slot_mask, depth + 1, epoch_);
+  const Segment upper = storage_->make_segment(group.slot_mask, depth + 1, epoch_);
+  table::for_each_slot(shape_, group, old, [&](const char* slot) {
+    const bool is_upper = (home_of(slot) >> (31 - depth) & 1) != 0;
+    put_slot(group, is_upper ? upper.slots : lower.slots, slot);
   });
-  storage_->release_array(group);
-  group = grown;
+  Segment* entry = table::entries_of(group, home);
+  const std::uint32_t copies = table::copies_in(group, depth + 1);
+  std::fill_n(entry, copies, lower);
+  std::fill_n(entry + copies, copies, upper);
+  storage_->release_segment(group, old);
 }
 
 Node* TableBase::make_node(std::string_view key) {
-  auto* node = static_cast<Node*>(storage_->arena.allocate(shape_.layout->node_bytes + key.size()));
+  Node* node = storage_->allocate_node(key.size());
   node->epoch = epoch_;
   node->key_size = static_cast<std::uint32_t>(key.size());
   shape_.layout->construct(table::value_of(shape_, node));
@@ -532,35 +672,45 @@ void* TableBase::insert_default(const KeyContext& key) {
     group.zero = make_node({});
     return table::value_of(shape_, group.zero);
   }
-  if (group.used == group.used_limit) {
-    WEIR_ASSERT(group.mask < std::uint32_t{1} << 30);
-    resize(group, group.used_limit == 0 ? table::first_slots : 2 * (group.mask + 1));
-  }
-  char* slot = thaw_slot(group, free_index(group, key.hash));
+  const std::uint64_t home = key.hash >> 32;
+  if (group.directory == table::empty_group.directory) lay_out(group, 1);
+  const auto used = [&] {
+    return table::header_of(group.directory[home >> group.shift].slots).used;
+  };
+  while (used() == table::slot_limit(group.slot_mask)) make_room(group, home);
+
+  const char* slots = group.directory[home >> group.shift].slots;
+  std::uint32_t i = table::first_slot(home, group.slot_mask);
+  while (table::is_taken(shape_, slots + std::size_t{i} * shape_.slot_bytes))
+    i = (i + 1) & group.slot_mask;
+  char* slot = thaw_slot(group, home, i);
   void* value = nullptr;
   if (shape_.inline_values) {
     value = slot + shape_.layout->value_offset;
     shape_.layout->construct(value);
   } else {
     Node* node = make_node(key.bytes);
+    if (shape_.composite) link(node);
     table::node_of(slot) = node;
     value = table::value_of(shape_, node);
   }
   const std::uint64_t word = shape_.compact ? key.word : key.hash;
   std::memcpy(slot, &word, sizeof(word));
+  ++table::header_of(group.directory[home >> group.shift].slots).used;
   ++group.used;
   return value;
 }
 
-char* TableBase::thaw_slot(Group& group, std::uint32_t index) {
-  storage_->writable_segment(group, index >> shape_.segment_shift, epoch_, counters_);
-  return table::slot_at(shape_, group, index);
+char* TableBase::thaw_slot(Group& group, std::uint64_t home, std::uint32_t slot) {
+  Segment& segment = storage_->thaw_segment(group, home, epoch_, counters_);
+  segment.dirty |= 1U << (slot >> shape_.granule_shift);
+  return segment.slots + std::size_t{slot} * shape_.slot_bytes;
 }
 
-Node* TableBase::thaw_node(Group& group, std::uint32_t index) {
+Node* TableBase::thaw_node(Group& group, std::uint64_t home, std::uint32_t slot) {
   // The slot's segment counts as written too: it leads to what this epoch has changed.
-  char* slot = thaw_slot(group, index);
-  return table::node_of(slot) = thaw(table::node_of(slot));
+  char* held = thaw_slot(group, home, slot);
+  return table::node_of(held) = thaw(table::node_of(held));
 }
 
 Node* TableBase::thaw_zero(Group& group) { return group.zero = thaw(group.zero); }
@@ -568,12 +718,12 @@ Node* TableBase::thaw_zero(Group& group) { return group.zero = thaw(group.zero);
 Node* TableBase::thaw(Node* node) {
   if (storage_->is_seen(node->epoch)) {
     const std::string_view key = table::key_of(shape_, node);
-    auto* copy =
-        static_cast<Node*>(storage_->arena.allocate(shape_.layout->node_bytes + key.size()));
+    Node* copy = storage_->allocate_node(key.size());
     copy->key_size = node->key_size;
     shape_.layout->copy(table::value_of(shape_, copy), table::value_of(shape_, node));
     key.copy(reinterpret_cast<char*>(copy) + shape_.layout->node_bytes, key.size());
-    storage_->release(node);
+    if (shape_.composite) relink(node, copy);
+    storage_->release_node(node);
     ++counters_.nodes_copied;
     node = copy;
   }
@@ -592,25 +742,79 @@ bool TableBase::remove(const KeyContext& key) {
   Group& group = groups_[key.group - range_.first];
   if (shape_.inline_values && key.word == 0) {
     if (group.zero == nullptr) return false;
-    storage_->release(std::exchange(group.zero, nullptr));
+    storage_->release_node(std::exchange(group.zero, nullptr));
     return true;
   }
   std::uint32_t hole = 0;
-  if (!find_index(group, key, hole)) return false;
-  if (!shape_.inline_values) storage_->release(table::node_of(table::slot_at(shape_, group, hole)));
-  // Every entry behind the hole that would not be found across it moves into it, and leaves the next.
-  for (std::uint32_t next = (hole + 1) & group.mask;; next = (next + 1) & group.mask) {
-    const char* slot = table::slot_at(shape_, group, next);
-    if (!table::is_taken(shape_, slot)) break;
-    const std::uint32_t home = static_cast<std::uint32_t>(hash_of(slot) >> 32) & group.mask;
-    if (((next - home) & group.mask) < ((next - hole) & group.mask)) continue;
-    char* target = thaw_slot(group, hole);  // may have copied the segment that `slot` is in
-    std::memcpy(target, table::slot_at(shape_, group, next), shape_.slot_bytes);
-    hole = next;
+  if (!find_slot(group, key, hole)) return false;
+  const std::uint64_t home = key.hash >> 32;
+  char* slots = thaw_slot(group, home, hole) - std::size_t{hole} * shape_.slot_bytes;
+  const auto slot_at = [&](std::uint32_t i) { return slots + std::size_t{i} * shape_.slot_bytes; };
+  if (!shape_.inline_values) {
+    Node* node = table::node_of(slot_at(hole));
+    if (shape_.composite) unlink(node);
+    storage_->release_node(node);
   }
-  std::memset(thaw_slot(group, hole), 0, shape_.slot_bytes);
+  // Every entry behind the hole that would not be found across it moves into it, and leaves the next.
+  for (std::uint32_t next = (hole + 1) & group.slot_mask; table::is_taken(shape_, slot_at(next));
+       next = (next + 1) & group.slot_mask) {
+    const std::uint32_t wanted = table::first_slot(home_of(slot_at(next)), group.slot_mask);
+    if (((next - wanted) & group.slot_mask) < ((next - hole) & group.slot_mask)) continue;
+    std::memcpy(slot_at(hole), slot_at(next), shape_.slot_bytes);
+    hole = next;
+    (void)thaw_slot(group, home, hole);  // its granule is written too
+  }
+  std::memset(slot_at(hole), 0, shape_.slot_bytes);
+  --table::header_of(slots).used;
   --group.used;
   return true;
+}
+
+void TableBase::link(Node* node) {
+  Node*& first =
+      first_of_key_[hash_bytes(key_in(table::key_of(shape_, node)))];
+  table::links_of(node) = {first, nullptr};
+  if (first != nullptr) table::links_of(first).previous = node;
+  first = node;
+}
+
+void TableBase::unlink(Node* node) {
+  const table::Links links = table::links_of(node);
+  if (links.next != nullptr) table::links_of(links.next).previous = links.previous;
+  if (links.previous != nullptr) {
+    table::links_of(links.previous).next = links.next;
+    return;
+  }
+  const KeyHash hash = hash_bytes(key_in(table::key_of(shape_, node)));
+  if (links.next != nullptr)
+    first_of_key_[hash] = links.next;
+  else
+    first_of_key_.erase(hash);
+}
+
+void TableBase::relink(Node* node, Node* copy) {
+  const table::Links links = table::links_of(node);
+  table::links_of(copy) = links;
+  if (links.next != nullptr) table::links_of(links.next).previous = copy;
+  if (links.previous != nullptr)
+    table::links_of(links.previous).next = copy;
+  else
+    first_of_key_[hash_bytes(key_in(table::key_of(shape_, node)))] = copy;
+}
+
+const Node* TableBase::first_of(std::string_view key) const {
+  const auto first = first_of_key_.find(hash_bytes(key));
+  if (first == first_of_key_.end()) return nullptr;
+  const Node* node = first->second;
+  return key_in(table::key_of(shape_, node)) == key ? node : next_of(node, key);
+}
+
+const Node* TableBase::next_of(const Node* node, std::string_view key) const {
+  // Keys with the same hash share a list.
+  do {
+    node = table::links_of(node).next;
+  } while (node != nullptr && key_in(table::key_of(shape_, node)) != key);
+  return node;
 }
 
 void TableBase::set_backing(StateBacking* backing, bool backing_is_empty) {
@@ -637,6 +841,11 @@ void* TableBase::load(const KeyContext& key) {
 
 std::string TableBase::entry_key_of(const KeyContext& key) const {
   std::string bytes;
+  if (shape_.composite) {
+    ByteWriter(bytes).big_endian(static_cast<std::uint16_t>(key.group));
+    bytes += key.bytes;
+    return bytes;
+  }
   const std::string_view word(reinterpret_cast<const char*>(&key.word), shape_.key_width);
   append_entry_key({key.group, shape_.compact ? word : key.bytes, {}, {}}, shape_.key_width, bytes);
   return bytes;
@@ -696,10 +905,13 @@ void TableBase::drop_groups(std::size_t budget_bytes) {
   for (std::uint32_t tried = 0; tried < range_.size() && memory_bytes() > budget_bytes; ++tried) {
     Group& group = groups_[next_dropped_];
     if (!shape_.inline_values)
-      table::for_each_slot(shape_, group,
-                           [&](char* slot) { storage_->release(table::node_of(slot)); });
-    if (group.zero != nullptr) storage_->release(group.zero);
-    storage_->release_array(group);
+      table::for_each_slot(shape_, group, [&](char* slot) {
+        Node* node = table::node_of(slot);
+        if (shape_.composite) unlink(node);
+        storage_->release_node(node);
+      });
+    if (group.zero != nullptr) storage_->release_node(group.zero);
+    storage_->release_segments(group);
     group = table::empty_group;
     complete_[next_dropped_] = false;
     next_dropped_ = (next_dropped_ + 1) % range_.size();

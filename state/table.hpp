@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -31,12 +32,16 @@ struct TableOptions {
   KeyGroupRange groups;
   std::uint32_t max_parallelism = 128;
   std::size_t key_width = 0;  ///< fixed width of the key's encoding in bytes, 0 if it varies
+  /// Entries have a namespace or a map key beside their key. A context's `bytes` are then all that
+  /// follows the key group in the entry key, its `hash` is that of these bytes and its `word` 0; the
+  /// entries of one key are linked, so that they can be walked.
+  bool composite = false;
 };
 
 /// Work that a table did on its owner's thread, counted so that tests can assert what was not done.
 struct TableCounters {
   std::uint64_t groups_frozen = 0;  ///< group headers copied by `freeze`, which does nothing else
-  std::uint64_t directories_copied = 0;  ///< lists of a group's segments
+  std::uint64_t directories_copied = 0;  ///< of key groups
   std::uint64_t segments_copied = 0;
   std::uint64_t nodes_copied = 0;     ///< values that live in a node, hence copies of user types
   std::uint64_t entries_encoded = 0;  ///< for a `StateBacking`
@@ -121,6 +126,13 @@ struct NodeOf : Node {
   V value;
 };
 
+/// Before the nodes of a composite table: the entries of one key. Only their owner reads and changes
+/// them, also while a snapshot sees the node.
+struct Links {
+  Node* next;
+  Node* previous;
+};
+
 /// A slot with its value behind it. `word` is the compact key or the key's hash.
 struct NodeSlot {
   std::uint64_t word;
@@ -133,21 +145,31 @@ struct InlineSlot {
   V value;
 };
 
-/// Up to 4 KiB of slots, and the epoch in which they were last written.
-struct Segment {
-  char* slots;
-  std::uint32_t epoch;
+/// What lies before the slots of a segment. Only its owner reads it.
+struct alignas(64) SegmentHeader {
+  std::uint32_t used;   // slots taken
+  std::uint32_t depth;  // topmost bits of their homes that all entries share
 };
 
-/// One key group's open-addressing array. Copying this header freezes the group: whoever finds that
-/// `directory_epoch` may be seen by a snapshot copies the directory before changing it.
+/// An entry of a group's directory: about 4 KiB of slots, in which linear probing wraps around.
+struct Segment {
+  char* slots;          // behind a `SegmentHeader`
+  std::uint32_t epoch;  // in which they were last written
+  std::uint32_t dirty;  // granules written since the last confirmed snapshot, one bit each
+};
+
+/// One key group: an extendible hash table. The directory has 2^depth entries; the topmost bits of an
+/// entry's home lead to one of them, the lowest to a slot within the segment. A segment of a lesser
+/// depth stands in the directory several times. Copying this header freezes the group: whoever finds
+/// that `directory_epoch` may be seen by a snapshot copies the directory before changing it.
 struct Group {
-  Segment* segments;   // the directory: `mask + 1` slots' worth of segments
-  Node* zero;          // the entry of the compact key 0 if values are inline, else null
-  std::uint32_t mask;  // slots - 1
-  std::uint32_t used;  // slots taken
-  std::uint32_t used_limit;
+  Segment* directory;
+  Node* zero;               // the entry of the compact key 0 if values are inline, else null
+  std::uint32_t shift;      // 32 - depth
+  std::uint32_t slot_mask;  // slots of each segment - 1; small only while there is one segment
+  std::uint32_t used;       // slots taken
   std::uint32_t directory_epoch;
+  std::uint32_t made_epoch;  // in which the group was last laid out anew, not by splitting alone
 };
 
 /// Where things lie in slots and nodes, and what can be done with a value whose type is not known:
@@ -167,9 +189,19 @@ template <class V>
 inline constexpr bool is_inline =
     std::is_trivially_copyable_v<V> && sizeof(V) <= 256 && alignof(V) <= 16;
 
-/// Slots of a full segment, as a power of two: as many as fit into 4 KiB.
+/// Slots of a full segment, as a power of two: as many as fit into 4 KiB, but from 32 to 256.
 constexpr std::uint32_t segment_shift(std::size_t slot_bytes) {
-  return static_cast<std::uint32_t>(std::bit_width(4096 / slot_bytes)) - 1;
+  const auto fitting = static_cast<std::uint32_t>(std::bit_width(4096 / slot_bytes)) - 1;
+  return fitting < 5 ? 5 : fitting > 8 ? 8 : fitting;
+}
+/// Slots of a granule, as a power of two: a full segment has 32 granules.
+constexpr std::uint32_t granule_shift(std::size_t slot_bytes) {
+  return segment_shift(slot_bytes) - 5;
+}
+
+/// The slot within a segment at which the search for an entry of `home` begins.
+constexpr std::uint32_t first_slot(std::uint64_t home, std::uint32_t slot_mask) {
+  return static_cast<std::uint32_t>(home) & slot_mask;
 }
 
 /// The layout for values of type `V`.
@@ -208,8 +240,10 @@ struct Shape {
   std::size_t key_width;
   bool compact;        // keys are words
   bool inline_values;  // `InlineSlot`, else `NodeSlot`
+  bool composite;      // nodes have `Links`
   std::uint32_t slot_bytes;
   std::uint32_t segment_shift;
+  std::uint32_t granule_shift;
 };
 
 class Storage;  // owns groups, segments and nodes; shared with frozen tables
@@ -243,6 +277,7 @@ class FrozenTable {
                                      std::uint32_t number) const;
   [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,
                                   std::uint32_t number) const;
+  void append_node_key(std::uint32_t group, const table::Node* node, std::string& out) const;
 
   std::shared_ptr<const table::Storage> storage_;  // memory, not contents: those are in `groups_`
   std::shared_ptr<const StateDeclaration> declaration_;
@@ -253,11 +288,12 @@ class FrozenTable {
 
 /// One keyed state of one subtask, whatever its value's type: what backends do with it.
 ///
-/// Each key group has one open-addressing array of slots (linear probing, at most 70 % full), cut into
-/// segments of 4 KiB. `freeze` copies the group headers and counts up the epoch; that is all. Before a
-/// segment, a group's list of segments or a node that an unfinished snapshot can see is changed for
-/// the first time in an epoch, it is copied; the old one is never written again and is freed, by the
-/// owner, after the last snapshot that saw it has ended.
+/// Each key group is an extendible hash table (Fagin, Nievergelt, Pippenger, Strong, 1979) of segments
+/// of 4 KiB: a full segment is split in two, so that growing never takes longer than copying one
+/// segment, and a segment keeps its place in the order of hashes for ever. `freeze` copies the group
+/// headers and counts up the epoch; that is all. Before a segment, a directory or a node that an
+/// unfinished snapshot can see is changed for the first time in an epoch, it is copied; the old one is
+/// never written again and is freed, by the owner, after the last snapshot that saw it has ended.
 ///
 /// A table may be a cache in front of a database (`set_backing`). Then a miss is looked up there and
 /// changed keys are remembered until `for_each_change` has passed them on.
@@ -281,10 +317,9 @@ class TableBase {
   /// Fetches the slot of a key that will be needed soon. `group` is one of `groups()`.
   void prefetch(KeyHash hash, std::uint32_t group) const {
     const table::Group& header = groups_[group - range_.first];
-    const std::uint32_t index = static_cast<std::uint32_t>(hash >> 32) & header.mask;
-    const char* slots = header.segments[index >> shape_.segment_shift].slots;
-    const std::uint32_t within = index & ((1U << shape_.segment_shift) - 1);
-    const char* slot = slots + std::size_t{within} * shape_.slot_bytes;
+    const std::uint64_t home = hash >> 32;
+    const char* slots = header.directory[home >> header.shift].slots;
+    const char* slot = slots + (home & header.slot_mask) * shape_.slot_bytes;
     __builtin_prefetch(slot, 1);
     // GCC drops calls of functions without effect, and a prefetch is none to it: measured, 3 times slower.
     asm volatile("" : : "r"(slot));
@@ -322,14 +357,17 @@ class TableBase {
   /// Decodes `bytes` into the default-constructed `value`.
   [[nodiscard]] virtual bool decode(std::string_view bytes, void* value) const = 0;
 
-  // What is off the path of a hit. An `index` is that of a slot within the group's array.
+  // What is off the path of a hit. A `slot` is an index within the segment of `home`.
   void* insert_default(const KeyContext& key);
   void* load(const KeyContext& key);
   void note_change(const KeyContext& key);
-  char* thaw_slot(table::Group& group, std::uint32_t index);
-  table::Node* thaw_node(table::Group& group, std::uint32_t index);
+  char* thaw_slot(table::Group& group, std::uint64_t home, std::uint32_t slot);
+  table::Node* thaw_node(table::Group& group, std::uint64_t home, std::uint32_t slot);
   table::Node* thaw_zero(table::Group& group);
   bool erase_entry(const KeyContext& key);
+  /// The first entry of `key`, and the one that follows `node`; null if there is none.
+  [[nodiscard]] const table::Node* first_of(std::string_view key) const;
+  [[nodiscard]] const table::Node* next_of(const table::Node* node, std::string_view key) const;
 
   // The path of a hit reads these.
   table::Group* groups_ = nullptr;  // of `storage_`, by group - range_.first
@@ -350,13 +388,26 @@ class TableBase {
     return {change.hash, change.group, change.word, change.bytes};
   }
   [[nodiscard]] void* find_value(const KeyContext& key) const;
-  [[nodiscard]] bool find_index(const table::Group& group, const KeyContext& key,
-                                std::uint32_t& index) const;
-  [[nodiscard]] std::uint32_t free_index(const table::Group& group, KeyHash hash) const;
-  [[nodiscard]] KeyHash hash_of(const char* slot) const;
-  void resize(table::Group& group, std::uint32_t slots);
+  /// Finds the slot of `key` in its segment; false if there is none.
+  [[nodiscard]] bool find_slot(const table::Group& group, const KeyContext& key,
+                               std::uint32_t& slot) const;
+  /// The part of an entry's bytes that is its key.
+  [[nodiscard]] std::string_view key_in(std::string_view bytes) const;
+  /// The half of the hash of a slot's entry that places it within its group.
+  [[nodiscard]] std::uint64_t home_of(const char* slot) const;
+  /// Puts a copy of `slot` into the segment at `slots`, which has room.
+  void put_slot(const table::Group& group, char* slots, const char* slot) const;
+  /// Lays an empty group out for `entries` entries.
+  void lay_out(table::Group& group, std::uint64_t entries);
+  /// Makes room for one more entry in the segment of `home`.
+  void make_room(table::Group& group, std::uint64_t home);
+  /// A node without links.
   table::Node* make_node(std::string_view key);
   table::Node* thaw(table::Node* node);
+  /// Puts a node among those of its key, takes it from there, and puts `copy` where `node` was.
+  void link(table::Node* node);
+  void unlink(table::Node* node);
+  void relink(table::Node* node, table::Node* copy);
   bool remove(const KeyContext& key);
   /// The place of `key` in `change_index_`, or the free one where it would be put.
   [[nodiscard]] std::size_t change_position(const KeyContext& key) const;
@@ -366,6 +417,7 @@ class TableBase {
 
   std::shared_ptr<const StateDeclaration> declaration_;
   std::shared_ptr<table::Storage> storage_;
+  std::unordered_map<KeyHash, table::Node*> first_of_key_;  // of a composite table, by the key's hash
   TableCounters counters_;
   // Of a cache only:
   std::vector<bool> complete_;               // by group: every entry of the database is in memory
@@ -416,6 +468,14 @@ class Table final : public TableBase {
   }
   /// Removes the entry of `key`; false if there was none.
   bool erase(const KeyContext& key) { return erase_entry(key); }
+  /// Calls `f(bytes, value)` for each entry in memory of the key `key` of a composite table, in no
+  /// promised order; `bytes` are those of the entry's context. `key` is the canonical encoding. `f` must
+  /// not use the table.
+  template <class F>
+  void for_each_of_key(std::string_view key, F&& f) const {
+    for (const table::Node* node = first_of(key); node != nullptr; node = next_of(node, key))
+      f(node_key_of(node), static_cast<const Node*>(node)->value);
+  }
 
   [[nodiscard]] const EntryCodec<V>& codec() const { return codec_; }
 
@@ -425,40 +485,41 @@ class Table final : public TableBase {
   template <bool for_write>
   [[gnu::always_inline]] V* locate(const KeyContext& key) {
     table::Group& group = groups_[key.group - range_.first];
-    const auto home = static_cast<std::uint32_t>(key.hash >> 32);
+    const std::uint64_t home = key.hash >> 32;
+    table::Segment& segment = group.directory[home >> group.shift];
     if constexpr (table::is_inline<V>) {
       if (shape_.inline_values) [[likely]] {
         if (key.word == 0) [[unlikely]]
           return locate_zero<for_write>(group);
         using Slot = table::InlineSlot<V>;
-        constexpr std::uint32_t shift = table::segment_shift(sizeof(Slot));
-        for (std::uint32_t index = home & group.mask;; index = (index + 1) & group.mask) {
-          const table::Segment& segment = group.segments[index >> shift];
-          Slot* slot = reinterpret_cast<Slot*>(segment.slots) + (index & ((1U << shift) - 1));
+        Slot* const slots = reinterpret_cast<Slot*>(segment.slots);
+        for (std::uint32_t i = table::first_slot(home, group.slot_mask);; i = (i + 1) & group.slot_mask) {
+          Slot* slot = slots + i;
           if (slot->word == key.word) [[likely]] {
-            if constexpr (for_write)
+            if constexpr (for_write) {
               if (segment.epoch != epoch_) [[unlikely]]
-                slot = reinterpret_cast<Slot*>(thaw_slot(group, index));
+                slot = reinterpret_cast<Slot*>(thaw_slot(group, home, i));
+              else
+                segment.dirty |= 1U << (i >> table::granule_shift(sizeof(Slot)));
+            }
             return &slot->value;
           }
           if (slot->word == 0) return nullptr;
         }
       }
     }
-    using Slot = table::NodeSlot;
-    constexpr std::uint32_t shift = table::segment_shift(sizeof(Slot));
-    for (std::uint32_t index = home & group.mask;; index = (index + 1) & group.mask) {
-      Slot* slot = reinterpret_cast<Slot*>(group.segments[index >> shift].slots) +
-                   (index & ((1U << shift) - 1));
-      table::Node* node = slot->node;
+    table::NodeSlot* const slots = reinterpret_cast<table::NodeSlot*>(segment.slots);
+    for (std::uint32_t i = table::first_slot(home, group.slot_mask);; i = (i + 1) & group.slot_mask) {
+      const table::NodeSlot& slot = slots[i];
+      table::Node* node = slot.node;
       if (node == nullptr) return nullptr;
       const bool matches = shape_.compact
-                               ? slot->word == key.word
-                               : slot->word == key.hash && node_key_of(node) == key.bytes;
+                               ? slot.word == key.word
+                               : slot.word == key.hash && node_key_of(node) == key.bytes;
       if (matches) {
         if constexpr (for_write)
           if (node->epoch != epoch_) [[unlikely]]
-            node = thaw_node(group, index);
+            node = thaw_node(group, home, i);
         return &static_cast<Node*>(node)->value;
       }
     }

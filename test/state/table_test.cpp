@@ -298,6 +298,83 @@ TEST_CASE("partial values of a reducing state are folded in order when read", "[
   }
 }
 
+/// The context of the entry that has `map_key` under the key `key`; holds the bytes that it views.
+struct MapKey {
+  MapKey(std::uint64_t key, const std::string& map_key) {
+    const std::string encoded = encode_value(key);
+    append_entry_key({key_of(key).group, encoded, {}, map_key}, 8, bytes);
+    context.group = key_of(key).group;
+    context.bytes = std::string_view(bytes).substr(2);
+    context.hash = hash_bytes(context.bytes);
+  }
+  std::string bytes;
+  KeyContext context;
+};
+
+std::map<std::string, int> entries_of(const Table<int>& table, std::uint64_t key) {
+  std::map<std::string, int> entries;
+  table.for_each_of_key(encode_value(key), [&](std::string_view bytes, int value) {
+    CHECK(entries.emplace(bytes.substr(9), value).second);
+  });
+  return entries;
+}
+
+SCENARIO("the entries of one key of a composite table are walked", "[state]") {
+  GIVEN("a table with three keys of ten entries each, frozen") {
+    Table<int> table(declaration(), {all_groups, 4, 8, true});
+    for (const std::uint64_t key : {0, 1, 2})
+      for (int i = 0; i < 10; ++i) {
+        const MapKey entry(key, std::to_string(i));
+        table.find_or_insert(entry.context) = i;
+      }
+    const auto frozen = table.freeze();
+    WHEN("some are changed, removed and added") {
+      for (int i = 0; i < 10; i += 3) table.find_or_insert(MapKey(1, std::to_string(i)).context) = 7;
+      for (const char* gone : {"9", "8", "0"}) REQUIRE(table.erase(MapKey(1, gone).context));
+      table.find_or_insert(MapKey(1, "new").context) = 11;
+      THEN("the walk sees them, and the other keys are as they were") {
+        CHECK(entries_of(table, 1) ==
+              std::map<std::string, int>{
+                  {"1", 1}, {"2", 2}, {"3", 7}, {"4", 4}, {"5", 5}, {"6", 7}, {"7", 7}, {"new", 11}});
+        CHECK(entries_of(table, 0).size() == 10);
+        CHECK(entries_of(table, 3).empty());
+      }
+      THEN("the frozen table has what there was, in the order of the entry keys") {
+        BytesSink sink;
+        const auto handle = frozen->write(sink);
+        REQUIRE(handle);
+        BytesSource source(sink.bytes);
+        Table<int> restored(declaration(), {all_groups, 4, 8, true});
+        for (const KeyGroupExtent& extent : handle->groups)
+          REQUIRE(read_extent(source, extent, 8, [&](auto key, auto value) {
+            return restored.insert(key, value);
+          }));
+        CHECK(restored.entries() == 30);
+        CHECK(entries_of(restored, 1).at("9") == 9);
+        std::vector<std::string> keys;
+        for (const std::uint32_t group : {0, 1, 2, 3}) restored.append_keys(group, keys);
+        CHECK(keys.size() == 30);
+      }
+    }
+    WHEN("all entries of a key are removed") {
+      for (int i = 0; i < 10; ++i) REQUIRE(table.erase(MapKey(2, std::to_string(i)).context));
+      THEN("nothing is left to walk") {
+        CHECK(entries_of(table, 2).empty());
+        CHECK(table.entries() == 20);
+      }
+    }
+  }
+}
+
+TEST_CASE("keys that were made to have the same hash fail the access, not the process", "[state]") {
+  Table<std::uint64_t> table(declaration(), string_keys);
+  const auto insert_all = [&] {
+    for (std::uint64_t i = 1; i < 1000; ++i)
+      table.find_or_insert({std::uint64_t{7} << 32, 0, 0, std::to_string(i)}) = i;
+  };
+  CHECK_THROWS_WITH(insert_all(), Catch::Contains("same hash"));
+}
+
 /// A database in memory that counts how often it is asked.
 struct MapBacking final : StateBacking {
   std::map<std::string, std::string> entries;
