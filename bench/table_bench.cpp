@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <vector>
 
+#include "state/frozen_table.hpp"
 #include "state/keyed_state.hpp"
 
 namespace {

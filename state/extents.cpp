@@ -28,6 +28,13 @@ Status ExtentWriter::add(std::string_view key, std::string_view value) {
   return {};
 }
 
+Status ExtentWriter::add_raw(std::string_view bytes, std::uint64_t entries) {
+  buffer_ += bytes;
+  extent_.entries += entries;
+  if (buffer_.size() >= piece_bytes) return flush();
+  return {};
+}
+
 Result<KeyGroupExtent> ExtentWriter::finish() {
   WEIR_TRY(flush());
   extent_.checksum = XXH3_64bits_digest(&hash_);

@@ -22,6 +22,8 @@ class ExtentWriter {
   ExtentWriter(SnapshotSink& sink, std::uint32_t group);
   /// Appends one entry. Keys come in strictly ascending order. Errors: those of `sink`.
   [[nodiscard]] Status add(std::string_view key, std::string_view value);
+  /// Appends `bytes` that hold `entries` entries in a form of their own.
+  [[nodiscard]] Status add_raw(std::string_view bytes, std::uint64_t entries);
   /// The extent of everything added. Errors: those of `sink`.
   [[nodiscard]] Result<KeyGroupExtent> finish();
 

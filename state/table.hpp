@@ -25,8 +25,6 @@
 
 namespace weir {
 
-class ExtentWriter;
-
 /// What a table needs to know of the subtask that it serves.
 struct TableOptions {
   KeyGroupRange groups;
@@ -178,6 +176,8 @@ struct Layout {
   std::uint32_t inline_slot_bytes;               // 0: values of this type are never inline
   std::uint32_t node_bytes;                      // without the key's bytes
   std::uint32_t value_offset;                    // in slots and nodes
+  std::uint32_t fixed_width;                     // of an encoded value, 0 if it varies
+  bool is_plain;                                 // the encoding is the value's bytes in memory
   void (*construct)(void* value);                // the default value
   void (*copy)(void* value, const void* other);  // constructs a copy
   void (*destroy)(void* value);                  // null: nothing to do
@@ -204,9 +204,39 @@ constexpr std::uint32_t first_slot(std::uint64_t home, std::uint32_t slot_mask) 
   return static_cast<std::uint32_t>(home) & slot_mask;
 }
 
+/// Whether a `T` consists of numbers alone, any bytes of which are a value.
+template <class T>
+constexpr bool is_numbers() {
+  if constexpr (std::is_arithmetic_v<T>)
+    return !std::is_same_v<T, bool>;
+  else if constexpr (HasFields<T> && std::is_trivially_copyable_v<T>)
+    return []<class Owner, class... Members>(std::type_identity<FieldList<Owner, Members...>>) {
+      return (is_numbers<Members>() && ...);
+    }(std::type_identity<detail::FieldsOf<T>>{});
+  else if constexpr (requires { std::tuple_size<T>::value; typename T::value_type; })
+    return is_numbers<typename T::value_type>();  // std::array
+  else
+    return false;
+}
+/// Whether the encoding of a `V` is what lies in memory: numbers without gaps, described in the order in
+/// which they lie.
+template <class V>
+bool is_plain() {
+  if constexpr (is_numbers<V>()) {
+    if constexpr (Codec<V>::fixed_width == sizeof(V)) {
+      std::string bytes(sizeof(V), '\0');
+      for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i % 251);
+      V value;
+      std::memcpy(&value, bytes.data(), sizeof(V));
+      return encode_value(value) == bytes;
+    }
+  }
+  return false;
+}
+
 /// The layout for values of type `V`.
 template <class V>
-constexpr Layout layout_of() {
+Layout layout_of() {
   static_assert(alignof(V) <= 16, "values of state are aligned to at most 16 bytes");
   constexpr std::uint32_t value_offset = alignof(V) <= 8 ? 8 : 16;
   Layout layout{};
@@ -216,6 +246,8 @@ constexpr Layout layout_of() {
   }
   layout.node_bytes = sizeof(NodeOf<V>);
   layout.value_offset = value_offset;
+  if constexpr (Described<V>) layout.fixed_width = Codec<V>::fixed_width;
+  layout.is_plain = is_plain<V>();
   layout.construct = [](void* value) { new (value) V{}; };
   layout.copy = [](void* value, const void* other) {
     new (value) V(*static_cast<const V*>(other));
@@ -232,7 +264,7 @@ constexpr Layout layout_of() {
   return layout;
 }
 template <class V>
-inline constexpr Layout layout = layout_of<V>();
+inline const Layout layout = layout_of<V>();
 
 /// The form of one table: a layout, and what follows from its keys.
 struct Shape {
@@ -250,41 +282,7 @@ class Storage;  // owns groups, segments and nodes; shared with frozen tables
 
 }  // namespace table
 
-/// The contents of a table as they were at `TableBase::freeze`. Nothing that it sees changes any more.
-/// Its destruction lets the table reuse the memory that only it still saw.
-/// Threads: one at a time, any; also when the table is already gone.
-class FrozenTable {
- public:
-  ~FrozenTable();
-  FrozenTable(const FrozenTable&) = delete;
-  FrozenTable& operator=(const FrozenTable&) = delete;
-
-  [[nodiscard]] const StateDeclaration& declaration() const { return *declaration_; }
-  [[nodiscard]] KeyGroupRange groups() const { return range_; }
-  /// Entries of `group`, which is one of `groups()`.
-  [[nodiscard]] std::uint64_t entries(std::uint32_t group) const;
-  /// Sorts and encodes the entries of `group` and appends them to `sink`. Errors: those of `sink`.
-  [[nodiscard]] Result<KeyGroupExtent> write_group(std::uint32_t group, SnapshotSink& sink) const;
-  /// Writes all groups, ascending. Errors: those of `sink`.
-  [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink) const;
-
- private:
-  friend class TableBase;
-  FrozenTable(std::shared_ptr<const table::Storage> storage,
-              std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
-              std::shared_ptr<std::atomic<bool>> ended);
-  [[nodiscard]] Status write_compact(const table::Group& group, ExtentWriter& writer,
-                                     std::uint32_t number) const;
-  [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,
-                                  std::uint32_t number) const;
-  void append_node_key(std::uint32_t group, const table::Node* node, std::string& out) const;
-
-  std::shared_ptr<const table::Storage> storage_;  // memory, not contents: those are in `groups_`
-  std::shared_ptr<const StateDeclaration> declaration_;
-  KeyGroupRange range_;
-  std::shared_ptr<std::atomic<bool>> ended_;  // tells the owner
-  std::vector<table::Group> groups_;
-};
+class FrozenTable;
 
 /// One keyed state of one subtask, whatever its value's type: what backends do with it.
 ///
@@ -327,6 +325,9 @@ class TableBase {
 
   /// The contents as they are now. Copies and serializes no entry. The table must be no cache.
   [[nodiscard]] std::unique_ptr<FrozenTable> freeze();
+  /// The snapshot of `epoch` is one that later ones build on: what was written up to it no longer counts
+  /// as written.
+  void confirm(std::uint32_t epoch);
   /// Frees some of what no unfinished snapshot sees any more. Cheap if there is nothing.
   void reclaim();
 
@@ -335,6 +336,9 @@ class TableBase {
   /// Adds a restored entry. Errors: `corruption` if it does not decode, is there already or belongs to
   /// a group outside `groups()`; `user_function_failed` if folding the partial values throws.
   [[nodiscard]] Status insert(std::string_view entry_key, std::string_view value);
+  /// Lays what `FrozenTable::write_images` wrote over `group`: first an extent that is whole, then those
+  /// that build on it, in order. Errors: `corruption`; the table is then not to be used.
+  [[nodiscard]] Status load_images(std::uint32_t group, std::string_view bytes);
   /// Appends the encoded keys in memory of `group`, in no order.
   void append_keys(std::uint32_t group, std::vector<std::string>& keys) const;
 
@@ -397,6 +401,10 @@ class TableBase {
   [[nodiscard]] std::uint64_t home_of(const char* slot) const;
   /// Puts a copy of `slot` into the segment at `slots`, which has room.
   void put_slot(const table::Group& group, char* slots, const char* slot) const;
+  class ImageLoader;
+  /// Takes the entry out of a slot that no snapshot sees.
+  void clear_slot(char* slot);
+  void clear_group(table::Group& group);
   /// Lays an empty group out for `entries` entries.
   void lay_out(table::Group& group, std::uint64_t entries);
   /// Makes room for one more entry in the segment of `home`.

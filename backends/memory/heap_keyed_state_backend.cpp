@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "state/frozen_table.hpp"
+
 namespace weir {
 
 namespace {

@@ -1,6 +1,7 @@
 #include <stdexcept>
 
 #include "runtime/stream_task.hpp"
+#include "state/frozen_table.hpp"
 #include "test/runtime/probe_operators.hpp"
 
 namespace weir::test {

@@ -12,6 +12,7 @@
 
 #include "state/entry_key.hpp"
 #include "state/extents.hpp"
+#include "state/frozen_table.hpp"
 
 namespace weir {
 namespace {

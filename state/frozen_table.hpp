@@ -1,0 +1,62 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "state/table.hpp"
+
+namespace weir {
+
+class ExtentWriter;
+
+/// The contents of a table as they were at `TableBase::freeze`. Nothing that it sees changes any more.
+/// Its destruction lets the table reuse the memory that only it still saw.
+/// Threads: one at a time, any; also when the table is already gone.
+class FrozenTable {
+ public:
+  ~FrozenTable();
+  FrozenTable(const FrozenTable&) = delete;
+  FrozenTable& operator=(const FrozenTable&) = delete;
+
+  [[nodiscard]] const StateDeclaration& declaration() const { return *declaration_; }
+  [[nodiscard]] KeyGroupRange groups() const { return range_; }
+  /// Entries of `group`, which is one of `groups()`.
+  [[nodiscard]] std::uint64_t entries(std::uint32_t group) const;
+  /// Sorts and encodes the entries of `group` and appends them to `sink`. Errors: those of `sink`.
+  [[nodiscard]] Result<KeyGroupExtent> write_group(std::uint32_t group, SnapshotSink& sink) const;
+  /// Writes all groups, ascending. Errors: those of `sink`.
+  [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink) const;
+
+  /// Which snapshot of its table this is, for `write_images` of a later one.
+  [[nodiscard]] std::uint32_t epoch() const { return epoch_; }
+  /// Whether `group` was laid out anew after the snapshot `base`, so that its images are whole.
+  [[nodiscard]] bool is_new_since(std::uint32_t group, std::uint32_t base) const;
+  /// Writes the segments of `group` as they lie in memory (docs/formats/snapshot.md, "segment images"):
+  /// what was written since the snapshot of epoch `base`, which was confirmed before this one was made,
+  /// or everything if `base` is 0. `entries` of the extent counts what is in it. Errors: those of `sink`.
+  [[nodiscard]] Result<KeyGroupExtent> write_images(std::uint32_t group, std::uint32_t base,
+                                                    SnapshotSink& sink) const;
+
+ private:
+  friend class TableBase;
+  FrozenTable(std::shared_ptr<const table::Storage> storage,
+              std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
+              std::uint32_t epoch, std::shared_ptr<std::atomic<bool>> ended);
+  [[nodiscard]] Status write_compact(const table::Group& group, ExtentWriter& writer,
+                                     std::uint32_t number) const;
+  [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,
+                                  std::uint32_t number) const;
+  void append_node_key(std::uint32_t group, const table::Node* node, std::string& out) const;
+
+  std::shared_ptr<const table::Storage> storage_;  // memory, not contents: those are in `groups_`
+  std::shared_ptr<const StateDeclaration> declaration_;
+  KeyGroupRange range_;
+  std::uint32_t epoch_;
+  std::shared_ptr<std::atomic<bool>> ended_;  // tells the owner
+  std::vector<table::Group> groups_;
+};
+
+}  // namespace weir

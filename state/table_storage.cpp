@@ -1,0 +1,149 @@
+#include "state/table_storage.hpp"
+
+#include <cstring>
+#include <utility>
+
+namespace weir::table {
+
+Storage::~Storage() {
+  if (shape.layout->destroy == nullptr) return;  // the arena takes all memory back at once
+  for (const Group& group : groups) {
+    if (group.zero != nullptr) destroy(group.zero);
+    if (!shape.inline_values)
+      for_each_slot(shape, group, [&](char* slot) { destroy(node_of(slot)); });
+  }
+  for (const auto* list : {&snapshots_, &ended_})
+    for (const Snapshot& snapshot : *list)
+      for (const Retired& retired : snapshot.retired)
+        if (retired.bytes == 0) destroy(static_cast<Node*>(retired.block));
+}
+
+void Storage::release(void* block, std::size_t bytes, std::uint32_t first_epoch) {
+  const Retired retired{block, bytes, first_epoch};
+  if (is_seen(first_epoch))
+    snapshots_.back().retired.push_back(retired);
+  else
+    free_now(retired);
+}
+
+void Storage::free_now(const Retired& retired) {
+  if (retired.bytes != 0) {
+    arena.free(retired.block, retired.bytes);
+    return;
+  }
+  auto* node = static_cast<Node*>(retired.block);
+  destroy(node);
+  const std::size_t links = shape.composite ? sizeof(Links) : 0;
+  arena.free(reinterpret_cast<char*>(node) - links,
+             links + shape.layout->node_bytes + node->key_size);
+}
+
+Node* Storage::allocate_node(std::size_t key_bytes) {
+  const std::size_t links = shape.composite ? sizeof(Links) : 0;
+  auto* memory = static_cast<char*>(arena.allocate(links + shape.layout->node_bytes + key_bytes));
+  return reinterpret_cast<Node*>(memory + links);
+}
+
+void Storage::reclaim(std::size_t limit) {
+  if (snapshots_.empty() && ended_.empty()) return;
+  for (std::size_t i = 0; i < snapshots_.size();) {
+    if (!snapshots_[i].ended->load(std::memory_order_acquire)) {
+      ++i;
+      continue;
+    }
+    ended_.push_back(std::move(snapshots_[i]));
+    snapshots_.erase(snapshots_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  newest_epoch_ = snapshots_.empty() ? 0 : snapshots_.back().epoch;
+
+  while (!ended_.empty()) {
+    Snapshot& snapshot = ended_.back();
+    // Of the older snapshots the newest one inherits what it sees.
+    Snapshot* heir = nullptr;
+    for (Snapshot& older : snapshots_)
+      if (older.epoch < snapshot.epoch) heir = &older;
+    for (; !snapshot.retired.empty(); --limit) {
+      if (limit == 0) return;
+      const Retired retired = snapshot.retired.back();
+      snapshot.retired.pop_back();
+      if (heir != nullptr && retired.first_epoch <= heir->epoch)
+        heir->retired.push_back(retired);
+      else
+        free_now(retired);
+    }
+    ended_.pop_back();
+  }
+}
+
+std::shared_ptr<std::atomic<bool>> Storage::begin_snapshot(std::uint32_t epoch) {
+  auto ended = std::make_shared<std::atomic<bool>>(false);
+  snapshots_.push_back({epoch, ended, {}});
+  newest_epoch_ = epoch;
+  return ended;
+}
+
+Segment Storage::make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch) {
+  const std::size_t bytes = segment_bytes(shape, slot_mask);
+  auto* memory = static_cast<char*>(arena.allocate(bytes));
+  std::memset(memory, 0, bytes);
+  char* slots = memory + sizeof(SegmentHeader);
+  header_of(slots).depth = depth;
+  return {slots, epoch, ~0U};
+}
+
+void Storage::release_segment(const Group& group, const Segment& segment) {
+  release(segment.slots - sizeof(SegmentHeader), segment_bytes(shape, group.slot_mask),
+          segment.epoch);
+}
+
+void Storage::thaw_directory(Group& group, std::uint32_t epoch, TableCounters& counters) {
+  if (group.directory_epoch == epoch) return;
+  if (is_seen(group.directory_epoch)) {
+    const std::size_t bytes = directory_bytes(group);
+    auto* copy = static_cast<Segment*>(arena.allocate(bytes));
+    std::memcpy(copy, group.directory, bytes);
+    release(group.directory, bytes, group.directory_epoch);
+    group.directory = copy;
+    ++counters.directories_copied;
+  }
+  group.directory_epoch = epoch;
+}
+
+Segment& Storage::thaw_segment(Group& group, std::uint64_t home, std::uint32_t epoch,
+                               TableCounters& counters) {
+  thaw_directory(group, epoch, counters);
+  Segment& written = group.directory[home >> group.shift];
+  if (written.epoch == epoch) return written;
+  Segment thawed = written;
+  if (is_seen(written.epoch)) {
+    const std::size_t bytes = segment_bytes(shape, group.slot_mask);
+    auto* copy = static_cast<char*>(arena.allocate(bytes));
+    std::memcpy(copy, written.slots - sizeof(SegmentHeader), bytes);
+    release_segment(group, written);
+    thawed.slots = copy + sizeof(SegmentHeader);
+    ++counters.segments_copied;
+  }
+  thawed.epoch = epoch;
+  thawed.dirty = 0;
+  Segment* entry = entries_of(group, home);
+  const std::uint32_t copies = copies_in(group, header_of(thawed.slots).depth);
+  for (std::uint32_t i = 0; i < copies; ++i) {
+    // What was written since the last confirmed snapshot stays so, whichever entry led to it.
+    if (written.epoch > confirmed_epoch) thawed.dirty |= entry[i].dirty;
+  }
+  std::fill_n(entry, copies, thawed);
+  return written;
+}
+
+void Storage::release_segments(const Group& group) {
+  if (group.directory == empty_group.directory) return;
+  const std::uint32_t count = 1U << depth_of(group);
+  for (std::uint32_t i = 0; i < count;) {
+    const Segment segment = group.directory[i];
+    i += copies_in(group, header_of(segment.slots).depth);
+    release_segment(group, segment);
+  }
+  release(group.directory, directory_bytes(group), group.directory_epoch);
+}
+
+}  // namespace weir::table
