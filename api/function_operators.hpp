@@ -117,6 +117,9 @@ class KeyedOperator : public Operator {
     auto& out = output_.collector();
     const bool timed = !batch.times.empty();
     if (!timed) out.clear_time();
+    for (TableBase* table : tables_)
+      if (table->wants_keys(cursor.limit - cursor.next)) [[unlikely]]
+        load_ahead(*table, batch, cursor);
     for (std::size_t i = cursor.next; i < std::min(cursor.next + prefetch_distance, cursor.limit);
          ++i)
       prefetch(batch, i);
@@ -171,6 +174,14 @@ class KeyedOperator : public Operator {
     const std::uint32_t group = (*group_of_)(hash);
     groups_of_batch_[i % group_window] = group;
     for (const TableBase* table : tables_) table->prefetch(hash, group);
+  }
+  /// Has what the records of a slice will need read from the database together.
+  void load_ahead(TableBase& table, const Batch<In>& batch, const Cursor& cursor) {
+    for (std::size_t i = cursor.next; i < cursor.limit; ++i) {
+      set_key(selector_(batch.values[i]), batch.hashes[i], (*group_of_)(batch.hashes[i]));
+      table.look_ahead(key_);
+    }
+    table.load_ahead();
   }
   void set_key(const Key& key, KeyHash hash, std::uint32_t group) {
     key_.hash = hash;
