@@ -201,6 +201,7 @@ int main(int argc, char** argv) {
   for (const char* parallelism : {"1", "2"})
     counts.push_back(
         {"P1", "weir", "1 M keys, memory, -p " + std::string(parallelism), "M records/s", {}});
+  Series rocksdb{"P1", "weir", "1 M keys, rocksdb, -p 1", "M records/s", {}};
   Series words_by_hand{"words", "by hand", "one thread", "MB/s", {}};
   std::vector<Series> words;
   for (const char* parallelism : {"1", "2"})
@@ -225,6 +226,11 @@ int main(int argc, char** argv) {
       counts[i].values.push_back(static_cast<double>(records) / *counted / 1e6);
       words[i].values.push_back(static_cast<double>(text_bytes) / *worded / 1e6);
     }
+    const auto counted = run_weir(
+        paths, "-p 1 -D state.backend=rocksdb " + paths.directory + "/keyed_count.so --records " +
+                   std::to_string(records) + " --keys " + std::to_string(keys));
+    if (!counted) return fail("a job did not finish; run it by hand: " + paths.weir() + " run ...");
+    rocksdb.values.push_back(static_cast<double>(records) / *counted / 1e6);
     std::fprintf(stderr, "\rrepetition %d of %d", repetition + 1, repetitions);
   }
   std::fprintf(stderr, "\r%*s\r", 40, "");
@@ -232,6 +238,7 @@ int main(int argc, char** argv) {
 
   std::vector<Series> rows{hand};
   rows.insert(rows.end(), counts.begin(), counts.end());
+  rows.push_back(rocksdb);
   rows.push_back(words_by_hand);
   rows.insert(rows.end(), words.begin(), words.end());
   Json report;
