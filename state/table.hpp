@@ -72,7 +72,7 @@ class StateBacking {
   /// none. May block. Errors: `io_error`, `corruption`.
   [[nodiscard]] virtual Result<bool> load(std::string_view entry_key, std::string& value) = 0;
   /// Reads several values together and calls `visit(index, value)` for each of `entry_keys`, which
-  /// ascend, that has one. May block. Errors: `io_error`, `corruption`, those of `visit`.
+  /// ascend, that has one, in their order. May block. Errors: `io_error`, `corruption`, those of `visit`.
   [[nodiscard]] virtual Status load_all(
       std::span<const std::string_view> entry_keys,
       const std::function<Status(std::size_t index, std::string_view value)>& visit) = 0;
@@ -386,7 +386,8 @@ class TableBase {
   }
   /// Notes a key that will be needed soon, if it is not in memory but may be in the database.
   void look_ahead(const KeyContext& key);
-  /// Loads what was noted, in one look-up. May throw `StateAccessFailed`.
+  /// Loads what was noted, in one look-up, and remembers until the next what the database does not have.
+  /// May throw `StateAccessFailed`.
   void load_ahead();
 
  protected:
@@ -477,8 +478,11 @@ class TableBase {
   std::uint32_t circle_epoch_ = 0;  // when the hand last began anew: what was written since stays
   std::uint32_t misses_ = 0;        // loaded one by one since the last slice
   std::uint32_t ahead_slices_ = 0;  // for which keys are still wanted
-  std::string key_buffer_;          // entry keys that were noted, one behind the other
-  std::vector<std::size_t> key_ends_;
+  std::string ahead_;               // entry keys that were noted, one behind the other
+  std::vector<std::size_t> ahead_ends_;
+  std::vector<std::string_view>
+      absent_;  // of them those that the database does not have; ascending
+  std::string key_buffer_;
   std::string value_buffer_;
 };
 

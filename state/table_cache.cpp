@@ -145,7 +145,7 @@ Status visit_changes(const Shape& shape, const Group& group, std::uint32_t numbe
 namespace {
 
 /// Slices for which keys are loaded ahead before it is measured again whether that is worth it.
-constexpr std::uint32_t slices_ahead = 16;
+constexpr std::uint32_t slices_ahead = 64;
 /// Keys are loaded ahead when at least one record of so many had to be looked up.
 constexpr std::uint32_t records_of_miss = 8;
 constexpr std::uint64_t homes = std::uint64_t{1} << 32;
@@ -197,6 +197,7 @@ void* TableBase::load(const KeyContext& key, bool for_write) {
   key_buffer_.clear();
   append_entry_key_of(key, key_buffer_);
   if (is_removed(groups_[key.group - range_.first], key.group, key_buffer_)) return nullptr;
+  if (std::ranges::binary_search(absent_, std::string_view(key_buffer_))) return nullptr;
   ++misses_;
   ++counters_.look_ups;
   auto found = backing_->load(key_buffer_, value_buffer_);
@@ -225,36 +226,44 @@ bool TableBase::plan_ahead(std::size_t records) {
 }
 
 void TableBase::look_ahead(const KeyContext& key) {
-  if (key_ends_.empty()) key_buffer_.clear();
+  if (ahead_ends_.empty()) {
+    ahead_.clear();
+    absent_.clear();
+  }
   if (is_complete(key) || find_value(key) != nullptr) return;
-  const std::size_t begin = key_buffer_.size();
-  append_entry_key_of(key, key_buffer_);
+  const std::size_t begin = ahead_.size();
+  append_entry_key_of(key, ahead_);
   const Group& group = groups_[key.group - range_.first];
-  if (is_removed(group, key.group, std::string_view(key_buffer_).substr(begin)))
-    key_buffer_.resize(begin);
+  if (is_removed(group, key.group, std::string_view(ahead_).substr(begin)))
+    ahead_.resize(begin);
   else
-    key_ends_.push_back(key_buffer_.size());
+    ahead_ends_.push_back(ahead_.size());
 }
 
 void TableBase::load_ahead() {
-  if (key_ends_.empty()) return;
+  if (ahead_ends_.empty()) return;
   std::vector<std::string_view> keys;
-  keys.reserve(key_ends_.size());
+  keys.reserve(ahead_ends_.size());
   std::size_t begin = 0;
-  for (const std::size_t end : std::exchange(key_ends_, {})) {
-    keys.push_back(std::string_view(key_buffer_).substr(begin, end - begin));
+  for (const std::size_t end : std::exchange(ahead_ends_, {})) {
+    keys.push_back(std::string_view(ahead_).substr(begin, end - begin));
     begin = end;
   }
   std::ranges::sort(keys);
   const auto repeated = std::ranges::unique(keys);
   keys.erase(repeated.begin(), repeated.end());
   ++counters_.look_ups;
+  std::size_t next = 0;
   auto loaded = backing_->load_all(keys, [&](std::size_t index, std::string_view value) -> Status {
+    absent_.insert(absent_.end(), keys.begin() + static_cast<std::ptrdiff_t>(next),
+                   keys.begin() + static_cast<std::ptrdiff_t>(index));
+    next = index + 1;
     WEIR_TRY_ASSIGN(key, context_of(keys[index]));
     insert_loaded(key, value, false);
     return {};
   });
   if (!loaded) throw StateAccessFailed(std::move(loaded.error()));
+  absent_.insert(absent_.end(), keys.begin() + static_cast<std::ptrdiff_t>(next), keys.end());
 }
 
 Status TableBase::flush_group(std::uint32_t group, const ChangeVisitor& visit) {
@@ -291,6 +300,7 @@ Status TableBase::flush_group(std::uint32_t group, const ChangeVisitor& visit) {
 void TableBase::evict(std::size_t target_bytes) {
   WEIR_ASSERT(backing_ != nullptr);
   heap_bytes_of_node_ = sample_heap_bytes();
+  absent_.clear();  // from here an entry of theirs may be in the database alone
   // To the end of the circle, and once around without regard to what was written lately.
   for (int ends = 0; bytes_with(heap_bytes_of_node_) > target_bytes;) {
     hand_home_ = evict_from(groups_[hand_group_], hand_home_, target_bytes);

@@ -13,6 +13,9 @@ namespace {
 
 constexpr double bloom_bits_per_key = 10;
 constexpr int background_jobs = 2;
+/// Files that have just been ingested are merged with those below when there are so many: each spans
+/// some key groups, so that a key lies in only a few of them.
+constexpr int ingested_files = 24;
 
 /// The memtable stays empty, so it need not have room.
 constexpr std::size_t memtable_bytes = std::size_t{64} << 10;
@@ -21,7 +24,11 @@ rocksdb::Options make_options(rocksdb::Env* env, std::shared_ptr<rocksdb::Cache>
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = std::move(cache);
   table.cache_index_and_filter_blocks = true;  // or they would escape the memory budget
-  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  // In small blocks: a file's whole filter is a megabyte, and would be read anew for a single key whenever
+  // the cache is too small to keep it.
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
+  table.pin_top_level_index_and_filter = true;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(bloom_bits_per_key));
 
   rocksdb::Options options;
@@ -32,6 +39,7 @@ rocksdb::Options make_options(rocksdb::Env* env, std::shared_ptr<rocksdb::Cache>
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.compression = rocksdb::kLZ4Compression;
   options.max_background_jobs = background_jobs;
+  options.level0_file_num_compaction_trigger = ingested_files;
   options.max_file_opening_threads = 1;        // a new database has no files to open
   options.avoid_flush_during_shutdown = true;  // what is not in a checkpoint is not needed again
   options.info_log_level = rocksdb::InfoLogLevel::ERROR_LEVEL;
