@@ -20,9 +20,9 @@ namespace weir {
 /// `on_answer(const Envelope<Reply<R>>&)` or `on_failure(const Error&)` follows on `self`, the latter at
 /// once if there is no place. Errors: `limit_exceeded`; `timed_out`; `unavailable`, which names `whom`.
 template <class R, class Self, class Handle, class M, class OnAnswer, class OnFailure>
-void bounded_request(const RequestBound& bound, Self* self, const Handle& to,
-                     const std::string& whom, std::chrono::milliseconds timeout,
-                     Envelope<M> envelope, OnAnswer on_answer, OnFailure on_failure) {
+void bounded_request(RequestBound& bound, Self* self, const Handle& to, const std::string& whom,
+                     std::chrono::milliseconds timeout, Envelope<M> envelope, OnAnswer on_answer,
+                     OnFailure on_failure) {
   auto place = bound.admit();
   if (!place) {
     on_failure(place.error());
@@ -48,7 +48,9 @@ void bounded_request(const RequestBound& bound, Self* self, const Handle& to,
 class TaskManagerGateway {
  public:
   TaskManagerGateway(TaskManagerId id, TaskManagerInterface task_manager)
-      : id_(id), task_manager_(std::move(task_manager)) {}
+      : id_(id),
+        task_manager_(std::move(task_manager)),
+        requests_("the gateway to TaskManager " + std::to_string(id.value)) {}
 
   /// Sends a one-way message; nothing tells whether it arrives.
   template <class M>
@@ -68,7 +70,7 @@ class TaskManagerGateway {
  private:
   TaskManagerId id_;
   TaskManagerInterface task_manager_;
-  RequestBound requests_;
+  mutable RequestBound requests_;  // counts; what is sent does not depend on it
 };
 
 /// The way from a TaskManager's process to the JobManager.
@@ -92,7 +94,7 @@ class JobManagerGateway {
 
  private:
   JobManagerInterface job_manager_;
-  RequestBound requests_;
+  mutable RequestBound requests_{"the gateway to the JobManager"};  // as above
 };
 
 /// The TaskManagers that this process can reach, by id: messages carry ids, the handle is found here.

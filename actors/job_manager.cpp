@@ -8,7 +8,9 @@
 #include <caf/all.hpp>
 
 #include "actors/checkpoint_coordinator_actor.hpp"
+#include "actors/local_directory.hpp"
 #include "state/checkpoint_directory.hpp"
+#include "state/remove_tree.hpp"
 #include "state/snapshot_io.hpp"
 
 namespace weir {
@@ -31,8 +33,9 @@ constexpr std::chrono::milliseconds deploy_retry_delay = std::chrono::millisecon
 constexpr std::chrono::milliseconds slot_retry_delay = std::chrono::seconds(1);
 /// Ended jobs that the JobManager still knows.
 constexpr std::size_t max_ended_jobs = 100;
-/// Of this JobManager among those of its cluster, of which it is the only one so far.
-constexpr LeaderEpoch leader_epoch{1};
+/// Of this JobManager among those of its cluster, of which it is the only one so far. No job's: a job's
+/// fence has an epoch of its own.
+constexpr LeaderEpoch cluster_epoch{1};
 
 void perform(Self self, JobId id, const GraphEffects& effects);
 
@@ -294,11 +297,12 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
   if (is_terminal(job->shown_state) || std::exchange(job->released, true)) return;
   run_io(
       self, *self->state.seams->io,
-      [storage = self->state.seams->storage,
+      [seams = self->state.seams, settings = self->state.settings,
        directory = job->prepared->coordinator.checkpoint_directory, id = settled.job,
        prepared = job->prepared]() -> Status {
         if (directory.empty()) return {};
-        auto removed = remove_job_directory_if_empty(*storage, directory, id);
+        remove_tree(*seams->files, local_directory(prepared->configuration, settings, id));
+        auto removed = remove_job_directory_if_empty(*seams->storage, directory, id);
         prepared->lock.reset();
         return removed;
       },
@@ -429,6 +433,19 @@ void forward_to_coordinator(Self self, const M& message) {
   tell_coordinator(self, *job, message);
 }
 
+void cancel_job(Self self, const JobId& id, PendingAnswer<CancellationSuccess> answer) {
+  ManagedJob* job = find(self, id);
+  if (job == nullptr) {
+    answer(unknown_job(id));
+    return;
+  }
+  job->cancellations.push_back(std::move(answer));
+  if (is_terminal(job->shown_state))
+    show_end(self, id);
+  else
+    perform(self, id, job->graph->cancel(now(self)));
+}
+
 void dispose_savepoint(Self self, const std::string& path,
                        PendingAnswer<DisposeSavepointSuccess> answer) {
   for (const auto& [id, job] : self->state.jobs) {
@@ -490,11 +507,11 @@ void take_metrics(Self self, const JobId& id, const ExecutionId& execution,
 void heartbeat(Self self, const Heartbeat& beat) {
   const auto known = self->state.task_managers.find(beat.id);
   if (known == self->state.task_managers.end()) return;
-  if (beat.epoch != leader_epoch) {
+  if (beat.epoch != cluster_epoch) {
     self->state.seams->log(
         "info", "the JobManager refuses Heartbeat of " + to_string(endpoint_of(beat.id)) +
-                    ": it is of leader epoch " + std::to_string(beat.epoch.value) + ", this is " +
-                    std::to_string(leader_epoch.value));
+                    ": it is of cluster epoch " + std::to_string(beat.epoch.value) + ", this is " +
+                    std::to_string(cluster_epoch.value));
     return;
   }
   known->second.last_heard = now(self);
@@ -530,7 +547,7 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
   self->state.gateways = std::move(gateways);
   self->state.coordinators.emplace(self);
   Delivery& delivery = *self->state.seams->delivery;
-  const RequestBound& clients = self->state.client_requests;
+  RequestBound& clients = self->state.client_requests;
   watch_task_managers(self);
 
   return {
@@ -546,15 +563,17 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
                   admit_job(self, std::move(prepared), slot_admission_attempts, answer);
                 });
           }),
-      on_bounded_request<ListJobs, JobList>(self, delivery, clients,
-                                            [self](const ListJobs&, auto answer) {
-                                              JobList list;
-                                              for (const auto& [id, job] : self->state.jobs)
-                                                list.jobs.push_back(overview(id, job));
-                                              answer(std::move(list));
-                                            }),
-      on_bounded_request<RequestJobDetails, JobDetails>(
-          self, delivery, clients,
+      // Questions are answered at once, and a job can be ended however many savepoints wait: these three
+      // are not counted.
+      on_request<ListJobs, JobList>(self, delivery,
+                                    [self](const ListJobs&, auto answer) {
+                                      JobList list;
+                                      for (const auto& [id, job] : self->state.jobs)
+                                        list.jobs.push_back(overview(id, job));
+                                      answer(std::move(list));
+                                    }),
+      on_request<RequestJobDetails, JobDetails>(
+          self, delivery,
           [self](const RequestJobDetails& message, auto answer) {
             const ManagedJob* job = find(self, message.job);
             if (job == nullptr)
@@ -562,20 +581,9 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
             else
               answer(details(self, message.job, *job));
           }),
-      on_bounded_request<CancelJob, CancellationSuccess>(
-          self, delivery, clients,
-          [self](const CancelJob& message, auto answer) {
-            ManagedJob* job = find(self, message.job);
-            if (job == nullptr) {
-              answer(unknown_job(message.job));
-              return;
-            }
-            job->cancellations.push_back(answer);
-            if (is_terminal(job->shown_state))
-              show_end(self, message.job);
-            else
-              perform(self, message.job, job->graph->cancel(now(self)));
-          }),
+      on_request<CancelJob, CancellationSuccess>(
+          self, delivery,
+          [self](const CancelJob& message, auto answer) { cancel_job(self, message.job, answer); }),
       on_bounded_request<CancelJobWithSavepoint, CancellationSuccess>(
           self, delivery, clients,
           [self](const CancelJobWithSavepoint& message, auto answer) {
@@ -605,7 +613,7 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
           self, delivery,
           [self](const RegisterTaskManager& message, auto answer) {
             self->state.task_managers[message.id] = {message.slots, now(self)};
-            answer(RegistrationSuccess{message.id, leader_epoch});
+            answer(RegistrationSuccess{message.id, cluster_epoch});
           }),
       on_message<Heartbeat>(delivery, [self](const Heartbeat& beat) { heartbeat(self, beat); }),
       on_request<UpdateTaskState, Done>(self, delivery,

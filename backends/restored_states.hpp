@@ -48,9 +48,9 @@ class RestoredEntries {
 /// Threads: the task's.
 class RestoredStates {
  public:
-  /// `operator_uid` is for error sentences.
-  RestoredStates(std::string operator_uid, std::size_t key_width)
-      : operator_uid_(std::move(operator_uid)), key_width_(key_width) {}
+  /// `operator_label` is what error sentences begin with.
+  RestoredStates(std::string operator_label, std::size_t key_width)
+      : operator_label_(std::move(operator_label)), key_width_(key_width) {}
 
   void set(std::vector<RestoredKeyedState> states) { states_ = std::move(states); }
   /// Names of the states that nobody has claimed.
@@ -66,7 +66,7 @@ class RestoredStates {
   [[nodiscard]] Status check(const StateDeclaration& restored,
                              const StateDeclaration& declared) const;
 
-  std::string operator_uid_;
+  std::string operator_label_;
   std::size_t key_width_;
   std::vector<RestoredKeyedState> states_;
 };

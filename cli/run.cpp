@@ -246,19 +246,27 @@ class JobWatch {
   Result<JobDetails> wait() {
     std::chrono::milliseconds pause = first_pause;
     for (;;) {
-      WEIR_TRY_ASSIGN(details, client_.ask(RequestJobDetails{job_}, timeout_));
-      tell(details);
-      if (is_terminal(details.overview.state)) return details;
+      auto details = client_.ask(RequestJobDetails{job_}, timeout_);
+      if (details) {
+        tell(*details);
+        if (is_terminal(details->overview.state)) return details;
+      } else if (!is_refused_for_now(details.error())) {
+        return details;
+      }
       if (wait_for_end_request(pause) && !cancelled_) {
-        cancelled_ = true;
-        // The answer comes with the job's end; an error says that it has ended already.
-        (void)client_.ask(CancelJob{job_}, long_timeout);
+        // The answer comes with the job's end; an error says that it has ended already, unless the request
+        // was not taken.
+        const auto cancelled = client_.ask(CancelJob{job_}, long_timeout);
+        cancelled_ = cancelled || !is_refused_for_now(cancelled.error());
       }
       pause = std::min(2 * pause, longest_pause);
     }
   }
 
  private:
+  /// The JobManager has too many requests waiting: the next one may be taken.
+  static bool is_refused_for_now(const Error& why) { return why.code == Errc::limit_exceeded; }
+
   void tell(const JobDetails& details) {
     const JobOverview& job = details.overview;
     if (job.restarts > restarts_) {
@@ -290,7 +298,7 @@ class JobWatch {
   const JobId job_;
   const std::chrono::milliseconds timeout_;
   std::uint32_t restarts_ = 0;
-  bool cancelled_ = false;
+  bool cancelled_ = false;  ///< the JobManager has taken our request to cancel
 };
 
 /// Tells how the job ended. Returns the exit code.

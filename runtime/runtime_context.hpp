@@ -46,7 +46,7 @@ class RuntimeContext {
   [[nodiscard]] ReducingState<T> reducing_state(const ReducingStateDescriptor<T>& descriptor) {
     if (!descriptor.reduce) {
       fail(Error{Errc::invalid_argument,
-                 "operator '" + uid() + "', state '" + descriptor.name +
+                 context_.label() + ", state '" + descriptor.name +
                      "': a reducing state needs a function; give its descriptor one"});
       return {};
     }
@@ -75,7 +75,7 @@ class RuntimeContext {
   [[nodiscard]] Handle bind(const Descriptor& descriptor) {
     if (key_ == nullptr) {
       fail(Error{Errc::invalid_argument,
-                 "operator '" + uid() + "', state '" + descriptor.name +
+                 context_.label() + ", state '" + descriptor.name +
                      "': keyed state needs a keyed stream; call key_by before"});
       return {};
     }

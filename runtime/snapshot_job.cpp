@@ -5,12 +5,7 @@
 namespace weir {
 
 Result<TaskSnapshot> SnapshotJob::run() {
-  Result<TaskSnapshot> result;
-  try {
-    result = write();
-  } catch (const std::exception& e) {  // of the code that describes a type of the job
-    result = error(Errc::user_function_failed, std::string("writing the state threw: ") + e.what());
-  }
+  Result<TaskSnapshot> result = write();
   if (result && writer_->cancelled())
     result = error(Errc::cancelled, "the checkpoint was given up");
   if (!result) writer_->discard();
@@ -32,6 +27,18 @@ Result<TaskSnapshot> SnapshotJob::write() {
 }
 
 Result<OperatorShare> SnapshotJob::write_operator(FrozenOperator& frozen) {
+  // Code that describes a type of the job may throw anything.
+  try {
+    return write_share(frozen);
+  } catch (const std::exception& e) {
+    return error(Errc::user_function_failed, std::string("writing the state threw: ") + e.what());
+  } catch (...) {
+    return error(Errc::user_function_failed,
+                 "writing the state threw something that is no std::exception");
+  }
+}
+
+Result<OperatorShare> SnapshotJob::write_share(FrozenOperator& frozen) {
   OperatorShare share;
   share.uid = frozen.uid;
   share.states = std::move(frozen.states);

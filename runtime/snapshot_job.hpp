@@ -36,6 +36,7 @@ class SnapshotJob {
  private:
   [[nodiscard]] Result<TaskSnapshot> write();
   [[nodiscard]] Result<OperatorShare> write_operator(FrozenOperator& frozen);
+  [[nodiscard]] Result<OperatorShare> write_share(FrozenOperator& frozen);
   std::vector<FrozenOperator> operators_;
   std::unique_ptr<TaskSnapshotWriter> writer_;
 };

@@ -30,7 +30,8 @@ class HeapSnapshotTask final : public SnapshotTask {
 }  // namespace
 
 HeapKeyedStateBackend::HeapKeyedStateBackend(const KeyedStateBackendContext& context)
-    : operator_uid_(context.operator_uid), restored_(context.operator_uid, context.key_width) {}
+    : operator_label_(context.operator_label),
+      restored_(context.operator_label, context.key_width) {}
 
 Status HeapKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
   WEIR_ASSERT(tables_.empty());
@@ -42,8 +43,8 @@ Status HeapKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
   const std::string& name = table->declaration().name;
   for (const auto& other : tables_)
     if (other->declaration().name == name)
-      return error(Errc::already_exists, "operator '" + operator_uid_ + "' has two states named '" +
-                                             name + "'; names are unique within an operator");
+      return error(Errc::already_exists, operator_label_ + " has two states named '" + name +
+                                             "'; names are unique within an operator");
   WEIR_TRY_ASSIGN(entries, restored_.claim(table->declaration(), table->groups()));
   if (!entries.done()) loading_.emplace_back(table.get(), std::move(entries));
   tables_.push_back(std::move(table));

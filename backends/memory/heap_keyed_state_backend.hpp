@@ -30,7 +30,7 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
   void dispose() override {}
 
  private:
-  const std::string operator_uid_;
+  const std::string operator_label_;
   RestoredStates restored_;
   std::vector<std::unique_ptr<TableBase>> tables_;  // in the order they were added
   /// What is yet to be loaded, the next one last.

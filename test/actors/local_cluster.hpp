@@ -82,20 +82,32 @@ class LocalCluster : public TestCluster {
   Result<JobDetails> details(const JobId& job) {
     return request<JobDetails>(RequestJobDetails{job});
   }
-  /// Asks until `holds(details)`, or until the job has ended.
+  /// Asks until `holds(details)`, or until the job has ended. A job that does neither, however often it is
+  /// asked, fails the test; a slow machine only asks more slowly.
   JobDetails wait_until(const JobId& job, const std::function<bool(const JobDetails&)>& holds) {
-    for (;;) {
+    JobDetails last;
+    for (int asked = 0; asked < max_questions; ++asked) {
       auto now = details(job);
       REQUIRE(now);
       if (holds(*now) || is_terminal(now->overview.state)) return *now;
+      last = std::move(*now);
       std::this_thread::yield();
     }
+    std::string tasks;
+    for (const auto& [task, state] : last.tasks) tasks += " " + task + " " + state;
+    FAIL("waited in vain; the job is " << enumerator_name(last.overview.state) << "," << tasks
+                                       << "; " << last.failure << "\n"
+                                       << log());
+    return last;
   }
   JobDetails wait_for_end(const JobId& job) {
     return wait_until(job, [](const JobDetails&) { return false; });
   }
 
  private:
+  /// A question takes some ten microseconds, and what tests wait for well under a million of them.
+  static constexpr int max_questions = 10'000'000;
+
   std::string directory_;
   SystemClock clock_;
   SystemRandom random_;
