@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 
 #include "state/checkpoint_directory.hpp"
+#include "state/snapshot_io.hpp"
 
 namespace weir {
 
@@ -149,25 +151,28 @@ Effects CheckpointCoordinator::request_checkpoint(RequestId request, Moment now)
   return finish();
 }
 
-Effects CheckpointCoordinator::request_savepoint(RequestId request, const std::string& target,
-                                                 Moment now) {
-  if (const auto refusal = refuse_savepoint(target)) {
+Effects CheckpointCoordinator::request_savepoint(RequestId request,
+                                                 const SavepointRequest& savepoint, Moment now) {
+  if (const auto refusal = refuse_savepoint(savepoint.target)) {
     refuse(request, *refusal);
   } else {
-    begin({.kind = SnapshotKind::savepoint}, target, request, now);
+    begin({.kind = SnapshotKind::savepoint, .form = savepoint.form}, savepoint.target, request,
+          now);
   }
   return finish();
 }
 
-Effects CheckpointCoordinator::stop_with_savepoint(RequestId request, const std::string& target,
-                                                   bool drain, Moment now) {
-  terminate_with_savepoint({request, target, JobState::finished, drain, {}}, now);
+Effects CheckpointCoordinator::stop_with_savepoint(RequestId request,
+                                                   const SavepointRequest& savepoint, bool drain,
+                                                   Moment now) {
+  terminate_with_savepoint({request, savepoint, JobState::finished, drain, {}}, now);
   return finish();
 }
 
-Effects CheckpointCoordinator::cancel_with_savepoint(RequestId request, const std::string& target,
+Effects CheckpointCoordinator::cancel_with_savepoint(RequestId request,
+                                                     const SavepointRequest& savepoint,
                                                      Moment now) {
-  terminate_with_savepoint({request, target, JobState::canceled, false, {}}, now);
+  terminate_with_savepoint({request, savepoint, JobState::canceled, false, {}}, now);
   return finish();
 }
 
@@ -339,7 +344,7 @@ void CheckpointCoordinator::start_queued(Moment now) {
 }
 
 void CheckpointCoordinator::terminate_with_savepoint(Termination termination, Moment now) {
-  if (const auto refusal = refuse_savepoint(termination.target)) {
+  if (const auto refusal = refuse_savepoint(termination.asked_for.target)) {
     refuse(termination.request, *refusal);
     return;
   }
@@ -363,8 +368,9 @@ void CheckpointCoordinator::begin_terminal_savepoint(Moment now) {
                                   .directory = {},
                                   .alignment = config_.mode,
                                   .terminal = true,
-                                  .final = termination_->drain};
-  termination_->savepoint = begin(options, termination_->target, std::nullopt, now);
+                                  .final = termination_->drain,
+                                  .form = termination_->asked_for.form};
+  termination_->savepoint = begin(options, termination_->asked_for.target, std::nullopt, now);
 }
 
 void CheckpointCoordinator::begin_final_if_due(Moment now) {
@@ -398,13 +404,24 @@ CheckpointId CheckpointCoordinator::begin(CheckpointOptions options, const std::
   for (const auto& [execution, state] : tasks_)
     (is_finished(state) ? finished : awaited).push_back(execution);
   const auto kind = options.kind;
+  std::shared_ptr<const SnapshotMetadata> base;
+  if (kind == SnapshotKind::checkpoint && config_.incremental) {
+    options.form = SnapshotForm::incremental;
+    const auto* newest = store_.newest();
+    if (newest != nullptr && newest->owner == SnapshotOwner::system &&
+        newest->metadata->job == job_.id) {
+      base = newest->metadata;
+      options.base = base->checkpoint;
+    }
+  }
   PendingCheckpoint::Settings settings{.id = id,
                                        .fence = fence(),
                                        .options = std::move(options),
                                        .triggered_at_ms = now.wall_ms,
                                        .triggered_at = now.at,
                                        .expires_at = now.at + config_.timeout,
-                                       .request = request};
+                                       .request = request,
+                                       .base = std::move(base)};
   const auto place =
       pending_.emplace(id, PendingCheckpoint(std::move(settings), awaited, std::move(finished)));
   if (path.empty()) {
@@ -562,7 +579,8 @@ CheckpointSummary CheckpointCoordinator::summarize(const PendingCheckpoint& chec
           .directory = checkpoint.directory(),
           .triggered_at_ms = settings.triggered_at_ms,
           .duration_ms = duration.count(),
-          .size_bytes = checkpoint.metadata->size_bytes()};
+          .size_bytes = checkpoint.metadata->size_bytes(),
+          .written_bytes = checkpoint.written_bytes};
 }
 
 // ---- Giving it up -------------------------------------------------------------------------------
@@ -578,7 +596,10 @@ void CheckpointCoordinator::abort(CheckpointId id, CheckpointFailureReason reaso
   if (ghosts_.size() > max_ghosts) ghosts_.pop_front();
   if (checkpoint.state != PendingState::preparing) notify_aborted(id);
   // Without a directory so far, `directory_created` will delete it.
-  if (!checkpoint.directory().empty()) emit(DeleteSnapshot{id, checkpoint.directory()});
+  if (!checkpoint.directory().empty()) {
+    emit(DeleteSnapshot{id, checkpoint.directory(),
+                        checkpoint.settings().options.form == SnapshotForm::incremental});
+  }
   const Error error{
       why.code, checkpoint.name() + " was given up: " + why.what + " (" + to_string(reason) + ")"};
   log(id, reason, error.what);
@@ -646,7 +667,7 @@ void CheckpointCoordinator::leave_unresolved(CheckpointId id, const Error& cause
   const auto node = pending_.extract(id);
   const auto& checkpoint = node.mapped();
   ++counts_.failed;
-  unresolved_.insert(id);
+  unresolved_.emplace(id, checkpoint.metadata);
   const Error error{
       cause.code, checkpoint.name() + " may or may not be complete in '" + checkpoint.directory() +
                       "', where its metadata can be neither written " +
@@ -836,12 +857,22 @@ void CheckpointCoordinator::discard_late(const AcknowledgeCheckpoint& acknowledg
   } else if (!job_.checkpoint_directory.empty()) {
     directory = checkpoint_directory(job_.checkpoint_directory, job_.id, id);
   }
-  std::vector<std::string> files;
+  if (directory.empty()) return;
+  // What it names of older checkpoints is theirs. Its own may be named by newer ones, if it completed
+  // and was deleted since.
+  const auto named = named_shared_files();
+  DiscardFiles own{directory, {}};
+  DiscardFiles shared{shared_directory(directory), {}, true};
   for (const auto& location : acknowledgement.snapshot.locations) {
-    if (!location.file.empty()) files.push_back(location.file);
+    if (location.file.empty()) continue;
+    const auto numbers = numbers_in_data_file(location.file);
+    if (!location.shared)
+      own.files.push_back(location.file);
+    else if (numbers && numbers->second == id && !named.contains(location.file))
+      shared.files.push_back(location.file);
   }
-  if (!directory.empty() && !files.empty())
-    emit(DiscardFiles{std::move(directory), std::move(files)});
+  if (!own.files.empty()) emit(std::move(own));
+  if (!shared.files.empty()) emit(std::move(shared));
 }
 
 /// Deletes checkpoints of the system that newer ones have replaced. Of the user's snapshots only
@@ -850,11 +881,44 @@ void CheckpointCoordinator::delete_replaced(const std::vector<CompletedCheckpoin
   for (const auto& old : replaced) {
     const auto& metadata = *old.metadata;
     if (old.owner == SnapshotOwner::system) {
-      if (!old.directory.empty()) emit(DeleteSnapshot{metadata.checkpoint, old.directory});
+      if (old.directory.empty()) continue;
+      emit(DeleteSnapshot{metadata.checkpoint, old.directory});
+      for (const auto& location : metadata.locations)
+        if (location.shared) released_files_.insert(location.file);
     } else if (metadata.job == job_.id && metadata.kind == SnapshotKind::terminal_savepoint) {
       emit(DeleteSavepointPointer{metadata.checkpoint});
     }
   }
+  delete_unnamed_files();
+}
+
+void CheckpointCoordinator::delete_unnamed_files() {
+  if (released_files_.empty()) return;
+  const auto named = named_shared_files();
+  const std::string checkpoint =
+      checkpoint_directory(job_.checkpoint_directory, job_.id, job_.first_id);
+  DeleteSharedFiles unnamed{shared_directory(checkpoint), {}};
+  std::ranges::set_difference(released_files_, named, std::back_inserter(unnamed.files));
+  for (const auto& file : unnamed.files) released_files_.erase(file);
+  if (!unnamed.files.empty()) emit(std::move(unnamed));
+}
+
+/// Of the checkpoints that are kept, of those in flight and what they build on, and of those that may
+/// have completed.
+std::set<std::string> CheckpointCoordinator::named_shared_files() const {
+  std::set<std::string> named;
+  const auto add = [&](const std::shared_ptr<const SnapshotMetadata>& metadata) {
+    if (metadata == nullptr) return;
+    for (const auto& location : metadata->locations)
+      if (location.shared) named.insert(location.file);
+  };
+  for (const auto& kept : store_.all()) add(kept.metadata);
+  for (const auto& [id, checkpoint] : pending_) {
+    add(checkpoint.settings().base);
+    add(checkpoint.metadata);
+  }
+  for (const auto& [id, metadata] : unresolved_) add(metadata);
+  return named;
 }
 
 void CheckpointCoordinator::answer(std::optional<RequestId> request, Answer value) {

@@ -87,15 +87,26 @@ struct RemoveMetadata {
 
 /// Delete a directory that holds one snapshot of ours and nothing else, `_metadata` first. What a
 /// task still writes there is deleted when its late acknowledgement arrives. No answer.
+/// One `DeleteSnapshot` or `DeleteSharedFiles` is carried out after the other.
 struct DeleteSnapshot {
   CheckpointId checkpoint;
   std::string directory;
+  /// It never completed: what it wrote into the shared directory goes, too.
+  bool with_shared = false;
+};
+
+/// Delete files that no checkpoint which is there names any more, unless an earlier `DeleteSnapshot`
+/// has failed: then that one may still name them, and they stay until the next start. No answer.
+struct DeleteSharedFiles {
+  std::string directory;           ///< `shared/` of the job
+  std::vector<std::string> files;  ///< names within it
 };
 
 /// Delete files of a late acknowledgement, then the directory if it is empty. No answer.
 struct DiscardFiles {
   std::string directory;
   std::vector<std::string> files;  ///< names within `directory`
+  bool keep_directory = false;     ///< it is the shared one
 };
 
 /// Remove the pointer to a terminal savepoint that a newer checkpoint has replaced. No answer.
@@ -145,8 +156,8 @@ struct LogFailure {
 
 using Effect =
     std::variant<TriggerCheckpoint, NotifyCheckpointComplete, NotifyCheckpointAborted, DrainTask,
-                 CreateDirectory, WriteMetadata, RemoveMetadata, DeleteSnapshot, DiscardFiles,
-                 DeleteSavepointPointer, ArmTimer, AnswerRequest, FailJob,
+                 CreateDirectory, WriteMetadata, RemoveMetadata, DeleteSnapshot, DeleteSharedFiles,
+                 DiscardFiles, DeleteSavepointPointer, ArmTimer, AnswerRequest, FailJob,
                  TerminalSavepointCompleted, Settled, LogFailure>;
 using Effects = std::vector<Effect>;
 
@@ -169,6 +180,11 @@ enum class WriteOutcome : std::uint8_t {
 /// a *final checkpoint* is triggered at once; `stop` and `cancel -s` trigger a *terminal
 /// savepoint*, at whose barrier the sources stay blocked. When it has completed, every task is told
 /// to commit and end, again and again until it is FINISHED.
+///
+/// An *incremental* checkpoint builds on the newest completed one that is kept, its base, which its
+/// trigger names. Files in `shared/` belong to every checkpoint that names them. They are not counted:
+/// when checkpoints are deleted, those of their files go that no checkpoint which is kept and no base of
+/// one in flight names; what is spared is looked at again at the next deletion.
 ///
 /// The class has no clock, files, threads or actors: events come in as calls, effects go out as
 /// values. One object serves a job under one leader, over all of its attempts.
@@ -207,14 +223,20 @@ class CheckpointCoordinator {
 
   /// `weir checkpoint`: as a periodic one, but for the minimum pause.
   [[nodiscard]] Effects request_checkpoint(RequestId request, Moment now);
-  /// `target`: where the savepoint's directory is to be made, absolute, with the configured default
-  /// already applied; empty: refused.
-  [[nodiscard]] Effects request_savepoint(RequestId request, const std::string& target, Moment now);
+  /// A savepoint as a client asks for it. It stands alone whatever its form: nothing is shared.
+  struct SavepointRequest {
+    /// Where its directory is to be made, absolute, with the configured default already applied; empty:
+    /// refused.
+    std::string target;
+    SnapshotForm form = SnapshotForm::canonical;
+  };
+  [[nodiscard]] Effects request_savepoint(RequestId request, const SavepointRequest& savepoint,
+                                          Moment now);
   /// `weir stop`; `drain`: the sources end their input first.
-  [[nodiscard]] Effects stop_with_savepoint(RequestId request, const std::string& target,
+  [[nodiscard]] Effects stop_with_savepoint(RequestId request, const SavepointRequest& savepoint,
                                             bool drain, Moment now);
   /// `weir cancel -s`.
-  [[nodiscard]] Effects cancel_with_savepoint(RequestId request, const std::string& target,
+  [[nodiscard]] Effects cancel_with_savepoint(RequestId request, const SavepointRequest& savepoint,
                                               Moment now);
 
   /// Answers `CreateDirectory` with the directory's path.
@@ -255,7 +277,7 @@ class CheckpointCoordinator {
   /// A `stop` or `cancel -s` under way, until its savepoint has failed or the job has ended.
   struct Termination {
     RequestId request = 0;
-    std::string target;
+    SavepointRequest asked_for;
     JobState ends_as = JobState::finished;
     bool drain = false;
     std::optional<CheckpointId> savepoint;  ///< none while the sources drain
@@ -330,6 +352,8 @@ class CheckpointCoordinator {
   void drain_sources();
   void discard_late(const AcknowledgeCheckpoint& acknowledgement);
   void delete_replaced(const std::vector<CompletedCheckpoint>& replaced);
+  void delete_unnamed_files();
+  [[nodiscard]] std::set<std::string> named_shared_files() const;
   void answer(std::optional<RequestId> request, Answer value);
   void refuse(std::optional<RequestId> request, const Refusal& refusal);
   void log(std::optional<CheckpointId> id, CheckpointFailureReason reason, std::string sentence);
@@ -353,9 +377,11 @@ class CheckpointCoordinator {
   std::optional<Termination> termination_;
   std::optional<TerminalSavepointCompleted> terminal_savepoint_;
   std::optional<Ending> ending_;
-  std::set<CheckpointId> unresolved_;  ///< given up without knowing what lies there: left alone
-  bool job_fails_ = false;             ///< `FailJob` was sent, the job has not yet left RUNNING
-  bool settle_wanted_ = false;         ///< the job is not RUNNING, `Settled` was not yet sent
+  /// Given up without knowing what lies there: left alone, with the files that it names.
+  std::map<CheckpointId, std::shared_ptr<const SnapshotMetadata>> unresolved_;
+  std::set<std::string> released_files_;  ///< of `shared/`: named by a checkpoint that was deleted
+  bool job_fails_ = false;                ///< `FailJob` was sent, the job has not yet left RUNNING
+  bool settle_wanted_ = false;            ///< the job is not RUNNING, `Settled` was not yet sent
   std::uint32_t consecutive_failures_ = 0;
 
   std::optional<MonotonicTime> periodic_at_;      ///< none: off, or waiting in the queue

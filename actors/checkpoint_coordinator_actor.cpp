@@ -30,7 +30,7 @@ void tell_job_manager(Self self, M message) {
 }
 
 /// Deletes every file of a directory that is ours alone, `_metadata` first, then the directory.
-Status delete_directory(CheckpointStorage& storage, const std::string& directory) {
+Status delete_files_in(CheckpointStorage& storage, const std::string& directory) {
   auto entries = storage.list(directory);
   if (!entries)
     return entries.error().code == Errc::not_found ? Status{} : std::unexpected(entries.error());
@@ -38,6 +38,26 @@ Status delete_directory(CheckpointStorage& storage, const std::string& directory
   for (const DirectoryEntry& entry : *entries)
     if (!entry.is_directory) WEIR_TRY(storage.remove(directory + "/" + entry.name));
   return storage.remove(directory);
+}
+
+Status carry_out(CheckpointStorage& storage, const DeleteSnapshot& deletion) {
+  const Status deleted = delete_files_in(storage, deletion.directory);
+  if (!deletion.with_shared) return deleted;
+  const Status unshared =
+      delete_shared_files_of(storage, shared_directory(deletion.directory), deletion.checkpoint);
+  return deleted ? unshared : deleted;
+}
+Status carry_out(CheckpointStorage& storage, const DeleteSharedFiles& deletion) {
+  for (const std::string& file : deletion.files)
+    WEIR_TRY(storage.remove(deletion.directory + "/" + file));
+  return {};
+}
+
+std::string what_is_deleted(const DeleteSnapshot& deletion) {
+  return "deleting the checkpoint " + deletion.directory;
+}
+std::string what_is_deleted(const DeleteSharedFiles& deletion) {
+  return "deleting files in " + deletion.directory;
 }
 
 struct WriteResult {
@@ -82,25 +102,43 @@ void deletion_done(Self self, const Status& status, const std::string& what) {
   say_settled(self);
 }
 
-/// Deletes the first of the checkpoints that are to be deleted, and when it is gone the next: were a
-/// newer one gone before an older one, whoever goes on after a crash would go on from the older one.
+/// A checkpoint could not be deleted. Those that wait are newer and stay: were they gone, whoever goes on
+/// after a crash would go on from the older one, behind what has been committed.
+void keep_newer(Self self) {
+  auto& queue = self->state.deletion_queue;
+  self->state.deletions -= std::erase_if(
+      queue, [](const auto& one) { return std::holds_alternative<DeleteSnapshot>(one); });
+}
+
+/// Begins the first of the deletions that wait. They come one after the other: while a checkpoint is there,
+/// so are the files that it names.
 void delete_next(Self self) {
+  auto& queue = self->state.deletion_queue;
+  while (!queue.empty() && self->state.shared_files_stay &&
+         std::holds_alternative<DeleteSharedFiles>(queue.front())) {
+    queue.pop_front();
+    --self->state.deletions;
+  }
+  if (queue.empty()) {
+    say_settled(self);
+    return;
+  }
   run_io(
       self, *self->state.setup.seams->io,
-      [storage = self->state.setup.seams->storage, directory = self->state.to_delete.front()] {
-        return delete_directory(*storage, directory);
+      [storage = self->state.setup.seams->storage, deletion = queue.front()] {
+        return std::visit([&](const auto& one) { return carry_out(*storage, one); }, deletion);
       },
       [self](const Status& deleted) {
-        auto& to_delete = self->state.to_delete;
-        const std::string what = "deleting the checkpoint " + to_delete.front();
-        to_delete.pop_front();
-        if (!deleted) {
-          // The newer ones stay, so that this one is never the newest.
-          self->state.deletions -= to_delete.size();
-          to_delete.clear();
+        const auto deletion = std::move(self->state.deletion_queue.front());
+        self->state.deletion_queue.pop_front();
+        const auto* snapshot = std::get_if<DeleteSnapshot>(&deletion);
+        if (!deleted && snapshot != nullptr) {
+          if (!snapshot->with_shared) self->state.shared_files_stay = true;
+          keep_newer(self);
         }
-        if (!to_delete.empty()) delete_next(self);
-        deletion_done(self, deleted, what);
+        deletion_done(self, deleted,
+                      std::visit([](const auto& one) { return what_is_deleted(one); }, deletion));
+        delete_next(self);
       });
 }
 
@@ -182,10 +220,13 @@ struct Performer {
                                                                   moment(self)));
         });
   }
-  void operator()(DeleteSnapshot& effect) const {
+  void operator()(const DeleteSnapshot& effect) const { delete_in_turn(effect); }
+  void operator()(const DeleteSharedFiles& effect) const { delete_in_turn(effect); }
+  template <class Deletion>
+  void delete_in_turn(const Deletion& deletion) const {
     ++self->state.deletions;
-    self->state.to_delete.push_back(effect.directory);
-    if (self->state.to_delete.size() == 1) delete_next(self);
+    self->state.deletion_queue.push_back(deletion);
+    if (self->state.deletion_queue.size() == 1) delete_next(self);
   }
   void operator()(DiscardFiles& effect) const {
     run_io(
@@ -193,6 +234,7 @@ struct Performer {
         [storage = storage(), effect]() -> Status {
           for (const std::string& file : effect.files)
             WEIR_TRY(storage->remove(effect.directory + "/" + file));
+          if (effect.keep_directory) return {};
           // The directory goes with its last file; while others are in it, removing it fails.
           auto entries = storage->list(effect.directory);
           if (entries && entries->empty()) return storage->remove(effect.directory);
@@ -281,8 +323,10 @@ CheckpointCoordinatorActor::behavior_type checkpoint_coordinator(Self self,
   CoordinatorState& state = self->state;
   state.coordinator.emplace(state.setup.job, state.setup.config, std::move(state.setup.found));
   Delivery& delivery = *state.setup.seams->delivery;
-  const auto target = [self](const std::string& given) {
-    return given.empty() ? self->state.setup.savepoint_directory : given;
+  const auto savepoint = [self](const auto& request) {
+    return CheckpointCoordinator::SavepointRequest{
+        request.target.empty() ? self->state.setup.savepoint_directory : request.target,
+        request.form};
   };
 
   return {
@@ -310,9 +354,9 @@ CheckpointCoordinatorActor::behavior_type checkpoint_coordinator(Self self,
                                   }),
       on_request<TriggerSavepoint, TriggerSavepointSuccess>(
           self, delivery,
-          [self, target](const TriggerSavepoint& request, auto answer) {
+          [self, savepoint](const TriggerSavepoint& request, auto answer) {
             perform(self, self->state.coordinator->request_savepoint(
-                              remember(self, answer), target(request.target), moment(self)));
+                              remember(self, answer), savepoint(request), moment(self)));
           }),
       on_request<RequestCheckpoint, CheckpointCompleted>(
           self, delivery,
@@ -322,16 +366,16 @@ CheckpointCoordinatorActor::behavior_type checkpoint_coordinator(Self self,
           }),
       on_request<StopJobWithSavepoint, StoppingSuccess>(
           self, delivery,
-          [self, target](const StopJobWithSavepoint& request, auto answer) {
-            perform(self, self->state.coordinator->stop_with_savepoint(
-                              remember(self, answer), target(request.target), request.drain,
-                              moment(self)));
+          [self, savepoint](const StopJobWithSavepoint& request, auto answer) {
+            perform(self,
+                    self->state.coordinator->stop_with_savepoint(
+                        remember(self, answer), savepoint(request), request.drain, moment(self)));
           }),
       on_request<CancelJobWithSavepoint, CancellationSuccess>(
           self, delivery,
-          [self, target](const CancelJobWithSavepoint& request, auto answer) {
+          [self, savepoint](const CancelJobWithSavepoint& request, auto answer) {
             perform(self, self->state.coordinator->cancel_with_savepoint(
-                              remember(self, answer), target(request.target), moment(self)));
+                              remember(self, answer), savepoint(request), moment(self)));
           }),
       on_message<AcknowledgeCheckpoint>(delivery,
                                         [self](const AcknowledgeCheckpoint& message) {

@@ -30,9 +30,11 @@ struct CoordinatorState {
   CoordinatorSetup setup;
   std::optional<CheckpointCoordinator> coordinator;
   std::map<ExecutionId, Execution> executions;  ///< of the current attempt
-  std::size_t deletions = 0;                    ///< under way on the I/O pool
-  std::deque<std::string> to_delete;            ///< directories of checkpoints, oldest first
-  bool settled = false;                         ///< to be told once they are done
+  std::size_t deletions = 0;                    ///< asked for and not yet done
+  /// Deletions of checkpoints and shared files that wait for the first of them, which is under way.
+  std::deque<std::variant<DeleteSnapshot, DeleteSharedFiles>> deletion_queue;
+  bool shared_files_stay = false;  ///< a checkpoint that may name them could not be deleted
+  bool settled = false;            ///< to be told once they are done
   RequestId next_request = 1;
   std::map<RequestId, std::function<void(const decltype(AnswerRequest::answer)&)>> requests;
   static inline const char* name = "CheckpointCoordinator";

@@ -47,6 +47,8 @@ class CompletedCheckpointStore {
 
   /// What a restart begins from; null if there is nothing. Valid until the next change.
   [[nodiscard]] const CompletedCheckpoint* newest() const;
+  /// Everything that is kept, oldest first. Valid until the next change.
+  [[nodiscard]] const std::vector<CompletedCheckpoint>& all() const { return checkpoints_; }
   /// Whether checkpoint `id` of this job is kept.
   [[nodiscard]] bool contains(CheckpointId id) const;
   /// Whether a newer checkpoint of this job than `id` is kept.

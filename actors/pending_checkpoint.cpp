@@ -1,7 +1,6 @@
 #include "actors/pending_checkpoint.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 
 namespace weir {
@@ -13,6 +12,7 @@ struct Assembly {
   const PlanDescription& plan;
   const JobGraph& graph;
   SnapshotMetadata& metadata;
+  std::map<std::string, std::uint32_t>& shared;  ///< files that have a location, and its index
 };
 
 /// The index within the plan of the operator `uid` of `vertex`, or the plan's size.
@@ -23,19 +23,19 @@ std::size_t find_operator(const Assembly& assembly, std::uint32_t vertex, const 
   return assembly.plan.operators.size();
 }
 
-/// Moves the handles' location indices up by `base`. False if one is outside of the task's
-/// locations.
-bool rebase(OperatorSubtaskSnapshot& snapshot, std::uint32_t base, std::size_t location_count) {
+/// Replaces the handles' location indices, which count within the task, by `numbers`. False if one is
+/// outside of the task's locations.
+bool renumber(OperatorSubtaskSnapshot& snapshot, const std::vector<std::uint32_t>& numbers) {
   bool valid = true;
-  const auto rebase_all = [&](auto& handles) {
+  const auto renumber_all = [&](auto& handles) {
     for (auto& handle : handles) {
-      valid = valid && handle.location < location_count;
-      handle.location += base;
+      valid = valid && handle.location < numbers.size();
+      if (valid) handle.location = numbers[handle.location];
     }
   };
-  rebase_all(snapshot.keyed);
-  rebase_all(snapshot.operator_states);
-  rebase_all(snapshot.channels);
+  renumber_all(snapshot.keyed);
+  renumber_all(snapshot.operator_states);
+  renumber_all(snapshot.channels);
   return valid;
 }
 
@@ -50,7 +50,23 @@ void merge_declarations(std::vector<StateDeclaration>& into, std::vector<StateDe
 Status add_share(const Assembly& assembly, const ExecutionId& execution, TaskSnapshot share) {
   const std::string task = "task " + to_string(execution);
   auto& locations = assembly.metadata.locations;
-  const auto base = static_cast<std::uint32_t>(locations.size());
+  std::vector<std::uint32_t> numbers;
+  for (auto& location : share.locations) {
+    const auto next = static_cast<std::uint32_t>(locations.size());
+    if (location.shared) {
+      const auto [known, is_new] = assembly.shared.emplace(location.file, next);
+      numbers.push_back(known->second);
+      if (!is_new) {
+        if (locations[known->second] != location)
+          return error(Errc::corruption, task + " acknowledged the shared file '" + location.file +
+                                             "' as another one than another task");
+        continue;
+      }
+    } else {
+      numbers.push_back(next);
+    }
+    locations.push_back(std::move(location));
+  }
   std::set<std::size_t> seen;
   for (auto& part : share.operators) {
     const std::string what = task + " acknowledged operator '" + part.uid + "'";
@@ -61,13 +77,12 @@ Status add_share(const Assembly& assembly, const ExecutionId& execution, TaskSna
     if (part.snapshot.subtask != execution.subtask) {
       return error(Errc::corruption, what + " as subtask " + std::to_string(part.snapshot.subtask));
     }
-    if (!rebase(part.snapshot, base, share.locations.size()))
+    if (!renumber(part.snapshot, numbers))
       return error(Errc::corruption, what + " with a state handle outside of its locations");
     auto& whole = assembly.metadata.operators[index];
     merge_declarations(whole.states, std::move(part.states));
     whole.subtasks[execution.subtask] = std::move(part.snapshot);
   }
-  std::ranges::move(share.locations, std::back_inserter(locations));
   return {};
 }
 
@@ -141,8 +156,11 @@ Result<SnapshotMetadata> PendingCheckpoint::assemble(const JobId& job, const std
   metadata.triggered_at_ms = settings_.triggered_at_ms;
   metadata.completed_at_ms = completed_at_ms;
   metadata.operators = empty_operators(plan);
-  for (auto& [execution, share] : shares_)
-    WEIR_TRY(add_share({plan, graph, metadata}, execution, std::move(*share)));
+  std::map<std::string, std::uint32_t> shared;
+  for (auto& [execution, share] : shares_) {
+    written_bytes += share->written_bytes();
+    WEIR_TRY(add_share({plan, graph, metadata, shared}, execution, std::move(*share)));
+  }
   for (const auto& execution : finished_) {
     for (const auto index : graph.vertices[execution.vertex].operators)
       metadata.operators[index].subtasks[execution.subtask].finished = true;

@@ -51,6 +51,8 @@ class PendingCheckpoint {
     MonotonicTime triggered_at;
     MonotonicTime expires_at;
     std::optional<RequestId> request;  ///< of the client that waits for it
+    /// What it builds on, so that its files are kept; null if it is whole.
+    std::shared_ptr<const SnapshotMetadata> base;
   };
 
   /// `awaited` are the tasks whose acknowledgement is needed, `finished` those that had ended
@@ -86,7 +88,8 @@ class PendingCheckpoint {
   /// The acknowledged shares as one snapshot: locations of all tasks one behind the other,
   /// operators in the plan's order. Gives the shares away. Requires `all_acknowledged()`.
   /// Errors: `corruption` if a share does not fit the plan: names operators or subtasks that its
-  /// task does not run, locations that it does not have, or extents that do not fit.
+  /// task does not run, locations that it does not have, or extents that do not fit. A shared file that
+  /// several tasks name is one location.
   [[nodiscard]] Result<SnapshotMetadata> assemble(const JobId& job, const std::string& job_name,
                                                   const PlanDescription& plan,
                                                   const JobGraph& graph,
@@ -100,6 +103,8 @@ class PendingCheckpoint {
   std::optional<MonotonicTime> resolve_at;
   /// What will be, or is, in `_metadata`; set when all have acknowledged.
   std::shared_ptr<const SnapshotMetadata> metadata;
+  /// Payload bytes of it that this checkpoint has written; set with it.
+  std::uint64_t written_bytes = 0;
 
  private:
   Settings settings_;

@@ -145,7 +145,7 @@ void deal_keyed_state(const OperatorSnapshot& old, std::uint32_t max_parallelism
     for (const auto& handle : subtask.keyed) {
       for (std::uint32_t i = 0; i < parallelism; ++i) {
         const auto range = key_group_range(i, parallelism, max_parallelism);
-        KeyedStateHandle cut{handle.state, handle.location, {}};
+        KeyedStateHandle cut{handle.state, handle.location, {}, handle.format, handle.sequence};
         std::ranges::copy_if(handle.groups, std::back_inserter(cut.groups),
                              [&](const auto& extent) { return range.contains(extent.group); });
         if (!cut.groups.empty()) shares[i].keyed.push_back(std::move(cut));
@@ -246,8 +246,8 @@ Result<StateAssignment> assign_state(const SnapshotMetadata& snapshot, const std
     }
   }
   for (const auto& vertex : graph.vertices) {
-    std::vector<TaskRestore> tasks(vertex.parallelism,
-                                   TaskRestore{snapshot.checkpoint, directory, {}, {}});
+    std::vector<TaskRestore> tasks(
+        vertex.parallelism, TaskRestore{snapshot.checkpoint, snapshot.job, directory, {}, {}});
     for (const auto index : vertex.operators) {
       const auto& description = plan.operators[index];
       const auto* old = snapshot.find(description.uid);

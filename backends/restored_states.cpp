@@ -3,7 +3,47 @@
 #include <algorithm>
 #include <utility>
 
+#include "state/frozen_table.hpp"
+
 namespace weir {
+
+namespace {
+
+bool is_image_of(const RestoredEntries::Extent& extent) {
+  return extent.format == StateFormat::segments;
+}
+
+/// Collects a payload in memory.
+class MemorySink final : public SnapshotSink {
+ public:
+  Status append(std::string_view bytes) override {
+    bytes_ += bytes;
+    return {};
+  }
+  std::uint64_t position() const override { return bytes_.size(); }
+  std::string bytes() && { return std::move(bytes_); }
+
+ private:
+  std::string bytes_;
+};
+
+/// Entries that were made from the images in the file `name`.
+class MemorySource final : public SnapshotSource {
+ public:
+  MemorySource(std::string bytes, std::string name)
+      : bytes_(std::move(bytes)), name_(std::move(name)) {}
+  Result<std::string> read(std::uint64_t offset, std::uint64_t length) override {
+    WEIR_ASSERT(offset <= bytes_.size() && length <= bytes_.size() - offset);
+    return bytes_.substr(offset, length);
+  }
+  std::string name() const override { return name_; }
+
+ private:
+  const std::string bytes_;
+  const std::string name_;
+};
+
+}  // namespace
 
 std::vector<std::string> RestoredStates::names() const {
   std::vector<std::string> names;
@@ -12,42 +52,102 @@ std::vector<std::string> RestoredStates::names() const {
   return names;
 }
 
-Status RestoredEntries::next(const std::function<Status(std::span<const EntryView>)>& take) {
+RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
+                                 std::vector<Extent> extents)
+    : what_(std::move(what)), key_width_(table.key_width()), extents_(std::move(extents)) {
+  const bool has_images =
+      std::ranges::any_of(extents_, [](const Extent& extent) { return is_image_of(extent); });
+  if (has_images) form_ = table.make_empty({});
+}
+
+Status RestoredEntries::say_where(const Extent& extent, const Status& failed) const {
+  if (failed) return {};
+  return error(failed.error().code, extent.source->name() + ": " + what_ + ", key group " +
+                                        std::to_string(extent.group.group) + ": " +
+                                        failed.error().what);
+}
+
+Status RestoredEntries::next_image(const std::function<Status(std::string_view bytes)>& take) {
   const Extent& extent = extents_[next_];
-  if (!reader_) reader_ = std::make_unique<ExtentReader>(*extent.source, extent.group, key_width_);
+  WEIR_TRY_ASSIGN(bytes, extent.source->read(extent.group.offset, extent.group.length));
+  if (bytes.size() != extent.group.length || hash_bytes(bytes) != extent.group.checksum)
+    return error(Errc::corruption, extent.source->name() + ": key group " +
+                                       std::to_string(extent.group.group) + " at offset " +
+                                       std::to_string(extent.group.offset) +
+                                       ": the checksum does not match");
+  WEIR_TRY(say_where(extent, take(bytes)));
+  ++next_;
+  return {};
+}
+
+/// Opens what the next group is read from. The images of a group are laid over each other in a table that
+/// is thrown away; what it holds is written as entries, into memory.
+Status RestoredEntries::begin_group() {
+  if (!is_image()) {
+    source_ = extents_[next_].source;
+    reader_ = std::make_unique<ExtentReader>(*source_, group(), key_width_);
+    return {};
+  }
+  const std::uint32_t number = group().group;
+  const std::unique_ptr<TableBase> table = form_->make_empty({number, number + 1});
+  std::string name;
+  // The last one stays to be counted when its entries have been handed out.
+  for (bool last = false; !last;) {
+    last = next_ + 1 == extents_.size() || extents_[next_ + 1].group.group != number;
+    name = extents_[next_].source->name();
+    WEIR_TRY(next_image([&](std::string_view bytes) { return table->load_images(number, bytes); }));
+    if (last) --next_;
+  }
+  MemorySink sink;
+  WEIR_TRY_ASSIGN(extent, table->freeze()->write_group(number, sink));
+  source_ = std::make_shared<MemorySource>(std::move(sink).bytes(), std::move(name));
+  reader_ = std::make_unique<ExtentReader>(*source_, extent, key_width_);
+  return {};
+}
+
+Status RestoredEntries::next(const std::function<Status(std::span<const EntryView>)>& take) {
+  if (!reader_) WEIR_TRY(begin_group());
   WEIR_TRY_ASSIGN(entries, reader_->next());
-  if (auto taken = take(entries); !taken)
-    return error(taken.error().code, extent.source->name() + ": " + what_ + ", key group " +
-                                         std::to_string(extent.group.group) + ": " +
-                                         taken.error().what);
+  WEIR_TRY(say_where(extents_[next_], take(entries)));
   if (reader_->done()) {
     reader_.reset();
+    source_.reset();
     ++next_;
   }
   return {};
 }
 
-Result<RestoredEntries> RestoredStates::claim(const StateDeclaration& declaration,
-                                              KeyGroupRange groups) {
+Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
+  const StateDeclaration& declaration = table.declaration();
   const std::string what = "operator '" + operator_uid_ + "', state '" + declaration.name + "'";
   std::vector<RestoredEntries::Extent> extents;
   const auto found = std::ranges::find_if(states_, [&](const RestoredKeyedState& state) {
     return state.declaration.name == declaration.name;
   });
-  if (found == states_.end()) return RestoredEntries(what, key_width_, {});
+  if (found == states_.end()) return RestoredEntries(what, table, {});
   WEIR_TRY(check(found->declaration, declaration));
 
-  for (const RestoredKeyedState::Part& part : found->parts)
+  for (const RestoredKeyedState::Part& part : found->parts) {
+    const auto location = std::make_shared<const DataLocation>(part.location);
     for (const KeyGroupExtent& group : part.groups)
-      if (groups.contains(group.group)) extents.push_back({part.source, group});
-  const auto group_of = [](const RestoredEntries::Extent& extent) { return extent.group.group; };
-  std::ranges::sort(extents, {}, group_of);
-  if (const auto twice = std::ranges::adjacent_find(extents, {}, group_of); twice != extents.end())
+      if (table.groups().contains(group.group))
+        extents.push_back({part.source, group, part.format, part.sequence, location});
+  }
+  const auto place = [](const RestoredEntries::Extent& extent) {
+    return std::pair(extent.group.group, extent.sequence);
+  };
+  std::ranges::sort(extents, {}, place);
+  // A group lies in one extent, or in images of different checkpoints.
+  const auto twice = std::ranges::adjacent_find(extents, [&](const auto& a, const auto& b) {
+    return a.group.group == b.group.group &&
+           (!is_image_of(a) || !is_image_of(b) || a.sequence == b.sequence);
+  });
+  if (twice != extents.end())
     return error(Errc::corruption, twice->source->name() + ": key group " +
                                        std::to_string(twice->group.group) + " of state '" +
                                        declaration.name + "' is there twice");
   states_.erase(found);
-  return RestoredEntries(what, key_width_, std::move(extents));
+  return RestoredEntries(what, table, std::move(extents));
 }
 
 Status RestoredStates::check(const StateDeclaration& restored,

@@ -13,18 +13,24 @@
 
 namespace weir {
 
-/// The entries of one restored state, handed out piece by piece, ascending by key group.
+/// The entries of one restored state, handed out piece by piece, ascending by key group. A group lies in
+/// one canonical extent, or in a chain of segment images that are laid one over the other. Whoever keeps
+/// the state in such segments takes the images as they are; everybody else takes entries, whatever the
+/// snapshot holds.
 /// Threads: the task's.
 class RestoredEntries {
  public:
-  /// One key group of a state, and who can read it.
+  /// One extent of a key group, and who can read it.
   struct Extent {
     std::shared_ptr<SnapshotSource> source;
     KeyGroupExtent group;
+    StateFormat format = StateFormat::canonical;
+    std::uint64_t sequence = 0;
+    std::shared_ptr<const DataLocation> location;  ///< what `source` reads
   };
-  /// `what` names operator and state for error sentences.
-  RestoredEntries(std::string what, std::size_t key_width, std::vector<Extent> extents)
-      : what_(std::move(what)), key_width_(key_width), extents_(std::move(extents)) {}
+  /// `what` names operator and state for error sentences; `table` is what the state is declared as.
+  /// `extents` ascend by group, then sequence.
+  RestoredEntries(std::string what, const TableBase& table, std::vector<Extent> extents);
 
   /// Whether everything was handed out, and found to be what was written.
   [[nodiscard]] bool done() const { return next_ == extents_.size(); }
@@ -32,16 +38,31 @@ class RestoredEntries {
   [[nodiscard]] const KeyGroupExtent& group() const { return extents_[next_].group; }
   /// Whether nothing of `group()` has been handed out yet.
   [[nodiscard]] bool at_group_begin() const { return !reader_; }
-  /// Passes the next piece, entries of `group()`, to `take`. Requires `!done()`. Errors: as
-  /// `ExtentReader::next`, and those of `take` with operator, state and source put before.
+  /// Whether what comes next is a segment image. Requires `!done()`.
+  [[nodiscard]] bool is_image() const { return extents_[next_].format == StateFormat::segments; }
+  /// Everything that is, or was, to be handed out.
+  [[nodiscard]] const std::vector<Extent>& extents() const { return extents_; }
+
+  /// Passes the next piece, entries of `group()`, to `take`. Images are turned into entries, a group at a
+  /// time. Requires `!done()`. Errors: as `ExtentReader::next`, and those of `take` with operator, state
+  /// and source put before.
   [[nodiscard]] Status next(const std::function<Status(std::span<const EntryView>)>& take);
+  /// Passes the next image, which belongs to `group()` and matches its checksum, to `take`. Requires
+  /// `is_image()` and that nothing of the group went through `next`. Errors: as `next`.
+  [[nodiscard]] Status next_image(const std::function<Status(std::string_view bytes)>& take);
 
  private:
+  [[nodiscard]] Status begin_group();
+  [[nodiscard]] Status say_where(const Extent& extent, const Status& failed) const;
+
   std::string what_;
   std::size_t key_width_;
   std::vector<Extent> extents_;
   std::size_t next_ = 0;
-  std::unique_ptr<ExtentReader> reader_;  // of `extents_[next_]`, once it is begun
+  std::unique_ptr<TableBase>
+      form_;  // makes the tables that images are laid into; null without images
+  std::shared_ptr<SnapshotSource> source_;  // of the group that is being handed out
+  std::unique_ptr<ExtentReader> reader_;    // of `source_`, once it is begun
 };
 
 /// The restored states of one operator that wait for the job to declare them.
@@ -49,25 +70,23 @@ class RestoredEntries {
 class RestoredStates {
  public:
   /// `operator_uid` is for error sentences.
-  RestoredStates(std::string operator_uid, std::size_t key_width)
-      : operator_uid_(std::move(operator_uid)), key_width_(key_width) {}
+  explicit RestoredStates(std::string operator_uid) : operator_uid_(std::move(operator_uid)) {}
 
   void set(std::vector<RestoredKeyedState> states) { states_ = std::move(states); }
   /// Names of the states that nobody has claimed.
   [[nodiscard]] std::vector<std::string> names() const;
 
-  /// Takes the state that `declaration` names: its entries within `groups`; none if it was not restored.
+  /// Takes the state that `table` declares: its entries within the table's groups; none if it was not
+  /// restored.
   /// Errors: `state_incompatible` if kind, key or value differ, naming operator, state and the first
   /// field that does; `corruption` if a key group comes twice.
-  [[nodiscard]] Result<RestoredEntries> claim(const StateDeclaration& declaration,
-                                              KeyGroupRange groups);
+  [[nodiscard]] Result<RestoredEntries> claim(const TableBase& table);
 
  private:
   [[nodiscard]] Status check(const StateDeclaration& restored,
                              const StateDeclaration& declared) const;
 
   std::string operator_uid_;
-  std::size_t key_width_;
   std::vector<RestoredKeyedState> states_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <memory>
 #include <utility>
 
@@ -39,6 +40,8 @@ constexpr std::array verbs{
 constexpr std::size_t id_digits = 32;
 constexpr std::size_t shortest_id = 6;
 constexpr std::array<std::string_view, 3> shells{"bash", "zsh", "fish"};
+constexpr std::array<std::string_view, 2> savepoint_types{"canonical", "native"};
+constexpr std::array<std::string_view, 2> claim_modes{"NO_CLAIM", "CLAIM"};
 
 /// Everything that words can say, before it is known to which verb it belongs.
 struct Words {
@@ -52,7 +55,9 @@ struct Words {
   std::string name;
   std::string trace_file;
   bool verbose = false;
+  std::string claim_mode;
   std::string target;  ///< of a savepoint
+  std::string type;    ///< of a savepoint
   std::string dispose;
   bool drain = false;
   std::string output;
@@ -100,6 +105,12 @@ void add_run(CLI::App& app, Words& words) {
                  "Start from the snapshot in this directory; `latest`: go on\n"
                  "with the newest checkpoint of the job of this name")
       ->type_name("PATH|latest");
+  app.add_option("--claimMode", words.claim_mode,
+                 "NO_CLAIM (default): the job gets an id of its own and leaves\n"
+                 "the snapshot alone; CLAIM: the checkpoint becomes the job's,\n"
+                 "which goes on in its directory and deletes it when it is\n"
+                 "replaced")
+      ->type_name("MODE");
   app.add_flag("-n,--allowNonRestoredState", words.allow_non_restored_state,
                "Skip state of the snapshot that belongs to no operator");
   app.add_option("-p,--parallelism", words.parallelism, "Parallelism of operators that set none")
@@ -110,6 +121,13 @@ void add_run(CLI::App& app, Words& words) {
   app.add_option("--trace", words.trace_file, "Write each control message to this file, as JSON")
       ->type_name("FILE");
   app.add_flag("-v,--verbose", words.verbose, "Write more into the log file");
+}
+
+void add_type(CLI::App& app, Words& words) {
+  app.add_option("--type", words.type,
+                 "How a savepoint is written: canonical (default), which every\n"
+                 "state backend reads, or native, which is faster")
+      ->type_name("TYPE");
 }
 
 /// The options of `verb`, bound to `words`.
@@ -131,6 +149,8 @@ std::unique_ptr<CLI::App> make_parser(const Verb& verb, const std::string& usage
   if (verb.name == "savepoint")
     app->add_option("-d,--dispose", words.dispose, "Delete the savepoint in this directory")
         ->type_name("PATH");
+  if (verb.name == "savepoint" || verb.name == "cancel" || verb.name == "stop")
+    add_type(*app, words);
   if (verb.name == "cancel")
     app->add_option("-s,--withSavepoint", words.target,
                     "Write a savepoint first; into DIRECTORY if a word stands\n"
@@ -283,12 +303,44 @@ Result<CommonOptions> common_of(const Words& words) {
   return common;
 }
 
+/// The index of `word` among `choices`, whose case does not matter.
+Result<std::size_t> choose(const std::string& option, const std::string& word,
+                           std::span<const std::string_view> choices) {
+  const auto same = [&](std::string_view choice) {
+    return std::ranges::equal(choice, word, [](unsigned char a, unsigned char b) {
+      return std::tolower(a) == std::tolower(b);
+    });
+  };
+  const auto found = std::ranges::find_if(choices, same);
+  if (found != choices.end()) return static_cast<std::size_t>(found - choices.begin());
+  std::string all;
+  for (const auto choice : choices) all += (all.empty() ? "" : " or ") + std::string(choice);
+  return refuse(option + " takes " + all + ", and '" + word + "' is neither" +
+                did_you_mean(word, choices));
+}
+
+Result<SnapshotForm> form_of(const Words& words) {
+  if (words.type.empty()) return SnapshotForm::canonical;
+  WEIR_TRY_ASSIGN(type, choose("--type", words.type, savepoint_types));
+  return type == 0 ? SnapshotForm::canonical : SnapshotForm::native;
+}
+
 Result<RunCommand> run_command_of(const Words& words) {
   RunCommand command;
   WEIR_TRY_ASSIGN(common, common_of(words));
   command.common = std::move(common);
   if (!words.restore.empty()) command.restore = words.restore;
   if (command.restore && *command.restore != "latest") WEIR_TRY(check_directory(*command.restore));
+  if (!words.claim_mode.empty()) {
+    WEIR_TRY_ASSIGN(mode, choose("--claimMode", words.claim_mode, claim_modes));
+    command.claim = mode == 1;
+    if (!command.restore)
+      return refuse("--claimMode says whose the snapshot behind -s becomes, and there is no -s");
+    if (*command.restore == "latest" && !command.claim)
+      return refuse(
+          "-s latest goes on with the job's own checkpoints, which --claimMode NO_CLAIM "
+          "contradicts; name a snapshot with -s PATH");
+  }
   command.allow_non_restored_state = words.allow_non_restored_state;
   command.detached = words.detached;
   command.verbose = words.verbose;
@@ -317,10 +369,12 @@ Result<Command> savepoint_command(const Verb& verb, Words& words, CommonOptions 
   if (!words.dispose.empty()) {
     if (!words.positional.empty())
       return refuse("unexpected word '" + words.positional[0] + "'; -d takes one path and no job");
+    if (!words.type.empty()) return refuse("-d deletes a savepoint; --type is for writing one");
     WEIR_TRY(check_directory(words.dispose));
     return DisposeCommand{std::move(common), words.dispose};
   }
-  SavepointCommand command{std::move(common), {}, {}};
+  WEIR_TRY_ASSIGN(form, form_of(words));
+  SavepointCommand command{std::move(common), {}, {}, form};
   WEIR_TRY(take_job(verb, words.positional, 2, command.job));
   if (words.positional.size() < 2) return command;
   command.target = words.positional[1];
@@ -330,7 +384,10 @@ Result<Command> savepoint_command(const Verb& verb, Words& words, CommonOptions 
 
 Result<Command> cancel_command(const Verb& verb, Words& words, bool with_savepoint,
                                CommonOptions common) {
-  CancelCommand command{std::move(common), {}, with_savepoint, words.target};
+  WEIR_TRY_ASSIGN(form, form_of(words));
+  CancelCommand command{std::move(common), {}, with_savepoint, words.target, form};
+  if (!words.type.empty() && !with_savepoint)
+    return refuse("--type is how a savepoint is written, and there is no -s");
   // One word behind -s is the job.
   if (words.positional.empty() && !command.target.empty())
     words.positional.push_back(std::exchange(command.target, {}));
@@ -399,7 +456,8 @@ Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) 
   if (verb.name == "checkpoint") return CheckpointCommand{std::move(common), job};
   WEIR_ASSERT(verb.name == "stop");
   if (!words.target.empty()) WEIR_TRY(check_directory(words.target));
-  return StopCommand{std::move(common), job, words.drain, words.target};
+  WEIR_TRY_ASSIGN(form, form_of(words));
+  return StopCommand{std::move(common), job, words.drain, words.target, form};
 }
 
 std::string general_help() {

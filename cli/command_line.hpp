@@ -23,6 +23,7 @@ struct CommonOptions {
 struct RunCommand {
   CommonOptions common;
   std::optional<std::string> restore;  ///< `-s`: `latest` or the path of a snapshot
+  bool claim = false;  ///< `--claimMode CLAIM`: the checkpoint becomes the job's own
   bool allow_non_restored_state = false;
   bool detached = false;
   bool verbose = false;
@@ -43,7 +44,8 @@ struct InfoCommand {
 struct SavepointCommand {
   CommonOptions common;
   std::string job;
-  std::string target;  ///< as written; empty: the configured directory
+  std::string target;                           ///< as written; empty: the configured directory
+  SnapshotForm form = SnapshotForm::canonical;  ///< `--type`, here and below
 };
 /// `weir savepoint -d PATH`
 struct DisposeCommand {
@@ -56,6 +58,7 @@ struct CancelCommand {
   std::string job;
   bool with_savepoint = false;
   std::string target;
+  SnapshotForm form = SnapshotForm::canonical;
 };
 /// `weir stop [--drain] JOB`
 struct StopCommand {
@@ -63,6 +66,7 @@ struct StopCommand {
   std::string job;
   bool drain = false;
   std::string target;
+  SnapshotForm form = SnapshotForm::canonical;
 };
 /// `weir checkpoint JOB`
 struct CheckpointCommand {

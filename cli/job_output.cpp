@@ -35,7 +35,8 @@ Json json_of(const CheckpointSummary& summary) {
           {"directory", summary.directory},
           {"triggered_at_ms", summary.triggered_at_ms},
           {"duration_ms", summary.duration_ms},
-          {"size_bytes", summary.size_bytes}};
+          {"size_bytes", summary.size_bytes},
+          {"written_bytes", summary.written_bytes}};
 }
 
 Json json_of(const CheckpointCounts& counts) {
@@ -67,8 +68,11 @@ Json operators_json(const std::vector<OperatorMetrics>& operators) {
 std::string describe(const CheckpointSummary& summary) {
   std::string text = std::to_string(summary.id.value) + " of " +
                      format_time(summary.triggered_at_ms) + ", " +
-                     format_bytes(summary.size_bytes) + " in " +
-                     format_duration(std::chrono::milliseconds(summary.duration_ms));
+                     format_bytes(summary.size_bytes) +
+                     (summary.written_bytes < summary.size_bytes
+                          ? " (" + format_bytes(summary.written_bytes) + " written)"
+                          : "") +
+                     " in " + format_duration(std::chrono::milliseconds(summary.duration_ms));
   if (!summary.directory.empty()) text += ", " + summary.directory;
   return text;
 }

@@ -149,7 +149,9 @@ Outcome<std::optional<StartingPoint>> find_start(Host& host, const RunCommand& c
   } else {
     const auto directory = parse_directory(*command.restore, host.working_directory);
     if (!directory) return fail(directory.error());
-    start = open_starting_point(*host.storage, *directory);
+    const auto& checkpoints = job.configuration.directories().checkpoints;
+    start = command.claim ? claim_starting_point(*host.storage, *directory, checkpoints)
+                          : open_starting_point(*host.storage, *directory);
   }
   if (!start) return fail_outside(start.error());
   return std::move(*start);

@@ -80,4 +80,32 @@ Result<StartingPoint> open_starting_point(CheckpointStorage& storage, std::strin
   return StartingPoint{std::move(directory), false, metadata.job, {}};
 }
 
+Result<StartingPoint> claim_starting_point(CheckpointStorage& storage, std::string directory,
+                                           const std::string& checkpoints) {
+  WEIR_TRY_ASSIGN(start, open_starting_point(storage, std::move(directory)));
+  WEIR_TRY_ASSIGN(metadata, read_metadata(storage, start.directory));
+  const std::string leave = "; leave --claimMode out to start a job of its own from it";
+  if (metadata.kind != SnapshotKind::checkpoint)
+    return error(Errc::invalid_argument, start.directory +
+                                             " is a savepoint, which is its user's and cannot be "
+                                             "claimed" +
+                                             leave);
+  if (start.directory != checkpoint_directory(checkpoints, metadata.job, metadata.checkpoint))
+    return error(Errc::invalid_argument,
+                 start.directory +
+                     ": a claimed checkpoint stays where it is, and so do those that follow: set "
+                     "state.checkpoints.dir to the directory that holds that of its job" +
+                     leave);
+  WEIR_TRY_ASSIGN(found, scan_job(storage, checkpoints, metadata.job));
+  for (const FoundSnapshot& other : found) {
+    if (other.kind == FoundSnapshot::Kind::incomplete || other.checkpoint <= metadata.checkpoint)
+      continue;
+    return error(Errc::invalid_argument, start.directory +
+                                             " cannot be claimed: its job has gone on to " +
+                                             other.path + "; claim that one" + leave);
+  }
+  start.continues = true;
+  return start;
+}
+
 }  // namespace weir

@@ -36,4 +36,12 @@ struct LatestSearch {
 [[nodiscard]] Result<StartingPoint> open_starting_point(CheckpointStorage& storage,
                                                         std::string directory);
 
+/// Resolves `-s PATH --claimMode CLAIM`: the checkpoint becomes the job's own, which goes on under its
+/// id, in `checkpoints`, the directory of the job's checkpoints. It must be the newest there: what is
+/// newer builds on it. Errors: as `open_starting_point`; `invalid_argument` if it is a savepoint, lies
+/// elsewhere or is not the newest.
+[[nodiscard]] Result<StartingPoint> claim_starting_point(CheckpointStorage& storage,
+                                                         std::string directory,
+                                                         const std::string& checkpoints);
+
 }  // namespace weir

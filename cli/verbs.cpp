@@ -144,9 +144,9 @@ int run_verb(const SavepointCommand& command) {
   return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
     WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
-    WEIR_TRY_ASSIGN(written,
-                    ask(conversation, *job.client, TriggerSavepoint{job.overview.id, target},
-                        snapshot_timeout, "writing a savepoint"));
+    WEIR_TRY_ASSIGN(written, ask(conversation, *job.client,
+                                 TriggerSavepoint{job.overview.id, target, command.form},
+                                 snapshot_timeout, "writing a savepoint"));
     return savepoint_answer(conversation, written.job, written.path);
   });
 }
@@ -174,7 +174,8 @@ int run_verb(const CancelCommand& command) {
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
     const JobId id = job.overview.id;
     if (command.with_savepoint) {
-      WEIR_TRY_ASSIGN(cancelled, ask(conversation, *job.client, CancelJobWithSavepoint{id, target},
+      WEIR_TRY_ASSIGN(cancelled, ask(conversation, *job.client,
+                                     CancelJobWithSavepoint{id, target, command.form},
                                      snapshot_timeout, "writing the last savepoint"));
       return savepoint_answer(conversation, id, cancelled.savepoint);
     }
@@ -189,9 +190,9 @@ int run_verb(const StopCommand& command) {
     WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
     const JobId id = job.overview.id;
-    WEIR_TRY_ASSIGN(stopped,
-                    ask(conversation, *job.client, StopJobWithSavepoint{id, target, command.drain},
-                        snapshot_timeout, "writing the last savepoint"));
+    WEIR_TRY_ASSIGN(stopped, ask(conversation, *job.client,
+                                 StopJobWithSavepoint{id, target, command.drain, command.form},
+                                 snapshot_timeout, "writing the last savepoint"));
     return savepoint_answer(conversation, id, stopped.savepoint);
   });
 }

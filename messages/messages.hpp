@@ -80,7 +80,7 @@ struct JobSubmission {
   std::vector<std::string> arguments;                ///< of the job function
   std::map<std::string, std::string> configuration;  ///< keys and values that were set
   std::string restore_directory;  ///< snapshot to start from, absolute; empty: none
-  bool continues = false;         ///< `-s latest`: the job goes on under its id and counts on
+  bool continues = false;  ///< `-s latest` or claimed: the job goes on under its id and counts on
   bool allow_non_restored_state = false;
 };
 WEIR_FIELDS(JobSubmission, id, name, plan, library_sha256, arguments, configuration,
@@ -107,8 +107,10 @@ struct CheckpointSummary {
   std::int64_t triggered_at_ms = 0;
   std::int64_t duration_ms = 0;  ///< trigger to durable metadata
   std::uint64_t size_bytes = 0;
+  std::uint64_t written_bytes = 0;  ///< the rest of `size_bytes` lies in files of older checkpoints
 };
-WEIR_FIELDS(CheckpointSummary, id, kind, directory, triggered_at_ms, duration_ms, size_bytes)
+WEIR_FIELDS(CheckpointSummary, id, kind, directory, triggered_at_ms, duration_ms, size_bytes,
+            written_bytes)
 
 /// Counters of the checkpoints of a job, with Flink's gauge names.
 struct CheckpointCounts {
@@ -161,8 +163,9 @@ WEIR_FIELDS(CancelJob, job)
 struct CancelJobWithSavepoint {
   JobId job;
   std::string target;  ///< directory, absolute; empty: `state.savepoints.dir`
+  SnapshotForm form = SnapshotForm::canonical;  ///< canonical or native, here and below
 };
-WEIR_FIELDS(CancelJobWithSavepoint, job, target)
+WEIR_FIELDS(CancelJobWithSavepoint, job, target, form)
 struct CancellationSuccess {
   JobId job;
   std::string savepoint;  ///< directory, absolute; empty without one
@@ -173,8 +176,9 @@ struct StopJobWithSavepoint {
   JobId job;
   std::string target;
   bool drain = false;  ///< the sources end their input first, so that windows and `on_end` emit
+  SnapshotForm form = SnapshotForm::canonical;
 };
-WEIR_FIELDS(StopJobWithSavepoint, job, target, drain)
+WEIR_FIELDS(StopJobWithSavepoint, job, target, drain, form)
 struct StoppingSuccess {
   JobId job;
   std::string savepoint;
@@ -184,8 +188,9 @@ WEIR_FIELDS(StoppingSuccess, job, savepoint)
 struct TriggerSavepoint {
   JobId job;
   std::string target;
+  SnapshotForm form = SnapshotForm::canonical;
 };
-WEIR_FIELDS(TriggerSavepoint, job, target)
+WEIR_FIELDS(TriggerSavepoint, job, target, form)
 struct TriggerSavepointSuccess {
   JobId job;
   CheckpointId checkpoint;

@@ -28,6 +28,7 @@ struct CheckpointConfig {
   std::optional<std::uint32_t> tolerable_failed;  ///< consecutive failures borne; none: unlimited
   std::uint32_t num_retained = 1;
   CheckpointRetention retention = CheckpointRetention::no_externalized_checkpoints;
+  bool incremental = false;  ///< checkpoints build on older ones if the state backend can
 };
 
 }  // namespace weir

@@ -57,6 +57,10 @@ constexpr std::array retention_spellings = {
     Spelling{"DELETE_ON_CANCELLATION", CheckpointRetention::delete_on_cancellation},
     Spelling{"RETAIN_ON_CANCELLATION", CheckpointRetention::retain_on_cancellation},
 };
+constexpr std::array boolean_spellings = {
+    Spelling{"false", false},
+    Spelling{"true", true},
+};
 constexpr std::array restart_spellings = {
     Spelling{"none", Configuration::RestartKind::none},
     Spelling{"off", Configuration::RestartKind::none},
@@ -76,6 +80,8 @@ constexpr std::span<const Spelling> spellings_of() {
     return retention_spellings;
   else if constexpr (std::is_same_v<T, Configuration::RestartKind>)
     return restart_spellings;
+  else if constexpr (std::is_same_v<T, bool>)
+    return boolean_spellings;
   else
     return {};
 }
@@ -86,7 +92,7 @@ constexpr double most_bytes = 1024.0 * 1024 * 1024 * 1024 * 64;
 
 template <class T>
 constexpr ValueKind kind_of() {
-  if constexpr (std::is_enum_v<T>)
+  if constexpr (std::is_enum_v<T> || std::is_same_v<T, bool>)
     return ValueKind::choice;
   else if constexpr (std::is_same_v<T, std::uint32_t>)
     return ValueKind::integer;
@@ -307,6 +313,13 @@ std::span<const Row> table() {
           Section::checkpoints, "execution.checkpointing.max-concurrent-checkpoints", "1",
           "How many checkpoints may be under way at a time; savepoints do not count.",
           {.least = 1}),
+      row<&S::checkpoints, &CheckpointConfig::incremental>(
+          Section::checkpoints, "execution.checkpointing.incremental", "false",
+          "Whether a checkpoint writes only what was changed since the last completed one, and "
+          "names "
+          "the files of older ones for the rest; they lie in `shared/`. The backend `filesystem` "
+          "can; others write every checkpoint whole.",
+          {.aliases = {"state.backend.incremental"}}),
       row<&S::checkpoints, &CheckpointConfig::tolerable_failed>(
           Section::checkpoints, "execution.checkpointing.tolerable-failed-checkpoints", "unlimited",
           "How many checkpoints in a row may fail before the job fails and restarts.",
@@ -493,7 +506,7 @@ std::optional<T> parse(const Row& row, std::string_view text) {
   if constexpr (std::is_same_v<T, std::string>) {
     if (has_control_characters(text)) return std::nullopt;
     return std::string(text);
-  } else if constexpr (std::is_enum_v<T>) {
+  } else if constexpr (std::is_enum_v<T> || std::is_same_v<T, bool>) {
     for (const Spelling& spelling : row.spellings)
       if (folded(spelling.text) == folded(text)) return static_cast<T>(spelling.value);
     return std::nullopt;

@@ -26,9 +26,13 @@ struct CheckpointOptions {
   bool terminal = false;
   /// The final checkpoint of a job whose tasks have all reached the end of their input.
   bool final = false;
+  SnapshotForm form = SnapshotForm::canonical;
+  /// `incremental`: the newest completed checkpoint of the job that is kept; 0 if there is none. What a
+  /// checkpoint builds on is told, never guessed: this one's files are not deleted meanwhile.
+  CheckpointId base;
   bool operator==(const CheckpointOptions&) const = default;
 };
-WEIR_FIELDS(CheckpointOptions, kind, directory, alignment, terminal, final)
+WEIR_FIELDS(CheckpointOptions, kind, directory, alignment, terminal, final, form, base)
 
 /// Flows with the records: what came before belongs to checkpoint `id`, what comes behind does not.
 struct CheckpointBarrier {

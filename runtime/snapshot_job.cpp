@@ -1,8 +1,21 @@
 #include "runtime/snapshot_job.hpp"
 
+#include <algorithm>
 #include <exception>
 
 namespace weir {
+
+namespace {
+
+/// The index of `location` behind the first of `locations`, where it is added if it is new.
+std::uint32_t add_location(std::vector<DataLocation>& locations, const DataLocation& location) {
+  const auto known = std::find(locations.begin() + 1, locations.end(), location);
+  const auto index = static_cast<std::uint32_t>(known - locations.begin());
+  if (known == locations.end()) locations.push_back(location);
+  return index;
+}
+
+}  // namespace
 
 Result<TaskSnapshot> SnapshotJob::run() {
   Result<TaskSnapshot> result;
@@ -14,24 +27,28 @@ Result<TaskSnapshot> SnapshotJob::run() {
   if (result && writer_->cancelled())
     result = error(Errc::cancelled, "the checkpoint was given up");
   if (!result) writer_->discard();
+  if (result)
+    for (const FrozenOperator& frozen : operators_)
+      if (frozen.keyed) frozen.keyed->payload_durable(result->locations.front());
   operators_.clear();  // releases the frozen views
   return result;
 }
 
 Result<TaskSnapshot> SnapshotJob::write() {
   TaskSnapshot snapshot;
+  snapshot.locations.emplace_back();  // of the payload, once it is written
   for (FrozenOperator& frozen : operators_) {
-    auto share = write_operator(frozen);
+    auto share = write_operator(frozen, snapshot.locations);
     if (!share) return error(share.error().code, frozen.label + ": " + share.error().what);
     snapshot.operators.push_back(std::move(*share));
   }
   WEIR_TRY_ASSIGN(location, writer_->finish());
-  // Every handle points to location 0: a task writes one payload.
-  snapshot.locations.push_back(std::move(location));
+  snapshot.locations.front() = std::move(location);
   return snapshot;
 }
 
-Result<OperatorShare> SnapshotJob::write_operator(FrozenOperator& frozen) {
+Result<OperatorShare> SnapshotJob::write_operator(FrozenOperator& frozen,
+                                                  std::vector<DataLocation>& locations) {
   OperatorShare share;
   share.uid = frozen.uid;
   share.states = std::move(frozen.states);
@@ -48,8 +65,13 @@ Result<OperatorShare> SnapshotJob::write_operator(FrozenOperator& frozen) {
     WEIR_TRY(writer_->append(state.payload));
   }
   if (frozen.keyed) {
-    WEIR_TRY_ASSIGN(handles, frozen.keyed->run(*writer_));
-    share.snapshot.keyed = std::move(handles);
+    WEIR_TRY_ASSIGN(written, frozen.keyed->run(*writer_));
+    // A task writes one payload, and operators of a chain may take the same file over.
+    std::vector<std::uint32_t> numbers{0};
+    for (const DataLocation& reused : written.reused)
+      numbers.push_back(add_location(locations, reused));
+    for (KeyedStateHandle& handle : written.handles) handle.location = numbers.at(handle.location);
+    share.snapshot.keyed = std::move(written.handles);
   }
   return share;
 }

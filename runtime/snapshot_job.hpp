@@ -35,7 +35,8 @@ class SnapshotJob {
 
  private:
   [[nodiscard]] Result<TaskSnapshot> write();
-  [[nodiscard]] Result<OperatorShare> write_operator(FrozenOperator& frozen);
+  [[nodiscard]] Result<OperatorShare> write_operator(FrozenOperator& frozen,
+                                                     std::vector<DataLocation>& locations);
   std::vector<FrozenOperator> operators_;
   std::unique_ptr<TaskSnapshotWriter> writer_;
 };

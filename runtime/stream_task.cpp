@@ -75,6 +75,8 @@ class StreamTask::Context final : public OperatorContext {
     context.max_parallelism = description_.max_parallelism;
     context.local_directory = env.local_directory + "/op-" + std::to_string(index_);
     context.files = env.files;
+    if (restored() != nullptr && env.restore->job == env.job)
+      context.restored_checkpoint = env.restore->checkpoint;
     WEIR_TRY_ASSIGN(backend, env.backend->create_keyed_state_backend(context));
     if (const OperatorRestore* restore = restored()) {
       WEIR_TRY_ASSIGN(states, restored_keyed_states(*restore));
@@ -159,7 +161,8 @@ class StreamTask::Context final : public OperatorContext {
     const bool dead = finished && barrier.options.kind == SnapshotKind::checkpoint;
     if (keyed_ && !dead) {
       std::ranges::move(keyed_->declarations(), std::back_inserter(frozen.states));
-      WEIR_TRY_ASSIGN(task, keyed_->begin_snapshot(barrier.id));
+      WEIR_TRY_ASSIGN(
+          task, keyed_->begin_snapshot({barrier.id, barrier.options.base, barrier.options.form}));
       frozen.keyed = std::move(task);
     }
     return frozen;
@@ -194,7 +197,8 @@ class StreamTask::Context final : public OperatorContext {
         known = states.end() - 1;
       }
       WEIR_TRY_ASSIGN(source, source_of(handle.location));
-      known->parts.push_back({std::move(source), handle.groups});
+      known->parts.push_back({std::move(source), handle.groups, handle.format, handle.sequence,
+                              task_.environment_.restore->locations[handle.location]});
     }
     return states;
   }
@@ -709,6 +713,9 @@ void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier,
   const TaskEnvironment& env = environment_;
   SnapshotPlacement placement = env.backend->placement(barrier.options.kind);
   if (barrier.options.directory.empty()) placement.files = false;
+  placement.shared = std::ranges::any_of(operators, [](const FrozenOperator& frozen) {
+    return frozen.keyed != nullptr && frozen.keyed->is_shared();
+  });
   auto writer = std::make_unique<TaskSnapshotWriter>(
       env.storage.get(), barrier.options.directory,
       data_file_name(env.epoch, barrier.id, env.execution, *env.random), placement, *env.random);
@@ -740,6 +747,9 @@ void StreamTask::complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
   if (state_ != TaskState::running && state_ != TaskState::finishing) return;
   for (std::size_t i = 0; i < chain_.size(); ++i) {
     chain_.set_current(i);
+    if (KeyedStateBackend* keyed = contexts_[i]->keyed();
+        keyed != nullptr && kind == SnapshotKind::checkpoint)
+      keyed->checkpoint_complete(id);
     if (auto notified = guarded([&] { return chain_.op(i).notify_checkpoint_complete(id, kind); });
         !notified) {
       fail(notified.error());

@@ -31,10 +31,12 @@ WEIR_FIELDS(OperatorRestore, uid, finished, states, keyed, operator_states)
 /// What one subtask starts from; `location` indices count within `locations`.
 struct TaskRestore {
   CheckpointId checkpoint;
-  std::string directory;  ///< of the snapshot, absolute; files of `locations` lie here
+  JobId job;  ///< that took the snapshot
+  std::string
+      directory;  ///< of the snapshot, absolute; files of `locations` lie here, or are shared
   std::vector<DataLocation> locations;
   std::vector<OperatorRestore> operators;
 };
-WEIR_FIELDS(TaskRestore, checkpoint, directory, locations, operators)
+WEIR_FIELDS(TaskRestore, checkpoint, job, directory, locations, operators)
 
 }  // namespace weir

@@ -1,8 +1,8 @@
 #include "state/checkpoint_directory.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -17,8 +17,8 @@ constexpr std::uint64_t pointer_version = 1;
 constexpr std::uint64_t pointer_limit_bytes = 1 << 20;
 constexpr std::string_view checkpoint_prefix = "chk-";
 constexpr std::string_view savepoint_prefix = "savepoint-";
-constexpr std::string_view data_prefix = "data-e";
 constexpr std::string_view lock_name = ".lock";
+constexpr std::string_view shared_name = "shared";
 constexpr std::size_t job_digits_in_savepoint = 6;
 /// As Flink: so many names are tried before giving up.
 constexpr int savepoint_name_attempts = 10;
@@ -32,15 +32,6 @@ std::string pointer_path(const std::string& directory, const JobId& job, Checkpo
                std::string(savepoint_prefix) + std::to_string(savepoint.value));
 }
 
-/// Reads digits at the beginning of `text` and removes them. False if there are none, if they overflow
-/// or if they are not how we write the number.
-bool take_number(std::string_view& text, std::uint64_t& value) {
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failed != std::errc() || (text.front() == '0' && end != text.data() + 1)) return false;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return true;
-}
-
 /// The number behind `prefix` when `name` is nothing else.
 std::optional<CheckpointId> numbered(std::string_view name, std::string_view prefix) {
   if (!name.starts_with(prefix)) return std::nullopt;
@@ -50,18 +41,6 @@ std::optional<CheckpointId> numbered(std::string_view name, std::string_view pre
   return id;
 }
 
-/// What the name of a data file says (see `data_file_name`), also as a temporary name.
-HighestFound numbers_in_data_file(std::string_view name) {
-  HighestFound found;
-  if (name.starts_with('.')) name.remove_prefix(1);
-  if (!name.starts_with(data_prefix)) return {};
-  name.remove_prefix(data_prefix.size());
-  if (!take_number(name, found.epoch.value) || !name.starts_with("-c")) return {};
-  name.remove_prefix(2);
-  if (!take_number(name, found.checkpoint.value)) return {};
-  return found;
-}
-
 void raise(HighestFound& highest, CheckpointId checkpoint, LeaderEpoch epoch) {
   highest.checkpoint = std::max(highest.checkpoint, checkpoint);
   highest.epoch = std::max(highest.epoch, epoch);
@@ -69,8 +48,8 @@ void raise(HighestFound& highest, CheckpointId checkpoint, LeaderEpoch epoch) {
 
 void raise_by_names(HighestFound& highest, const std::vector<DirectoryEntry>& entries) {
   for (const auto& entry : entries) {
-    const auto numbers = numbers_in_data_file(entry.name);
-    raise(highest, numbers.checkpoint, numbers.epoch);
+    if (const auto numbers = numbers_in_data_file(entry.name))
+      raise(highest, numbers->second, numbers->first);
   }
 }
 
@@ -173,19 +152,32 @@ Status make_durable_if_there(CheckpointStorage& storage, const std::string& dire
   return !durable && durable.error().code == Errc::not_found ? Status() : durable;
 }
 
+/// Which files of `shared/` are in use.
+struct SharedFiles {
+  std::set<std::string> named;
+  bool known = true;  ///< false if a `_metadata` that may name others cannot be read
+};
+
 /// Deletes what does not belong into the directory of one checkpoint. Directories and symbolic links
-/// in it are not ours and are left alone.
+/// in it are not ours and are left alone. Adds the shared files that it names to `shared`.
 Status delete_checkpoint_orphans(CheckpointStorage& storage, const std::string& directory,
-                                 std::vector<std::string>& removed) {
+                                 SharedFiles& shared, std::vector<std::string>& removed) {
   WEIR_TRY_ASSIGN(entries, list_or_empty(storage, directory));
   std::vector<std::string> named;
   const bool complete = contains_metadata(entries);
   if (complete) {
     const auto metadata = read_metadata(storage, directory);
-    if (!metadata)
+    if (!metadata) {
+      shared.known = false;
       return is_damage(metadata.error()) ? Status() : std::unexpected(metadata.error());
+    }
     named.emplace_back(metadata_file_name);
-    for (const auto& location : metadata->locations) named.push_back(location.file);
+    for (const auto& location : metadata->locations) {
+      if (location.shared)
+        shared.named.insert(location.file);
+      else
+        named.push_back(location.file);
+    }
   }
   bool emptied = true;
   for (const auto& entry : entries) {
@@ -199,6 +191,19 @@ Status delete_checkpoint_orphans(CheckpointStorage& storage, const std::string& 
   }
   if (emptied && !complete) return remove_orphan(storage, directory, removed);
   return make_durable_if_there(storage, directory);
+}
+
+/// Deletes the files of `shared/` that no checkpoint names.
+Status delete_shared_orphans(CheckpointStorage& storage, const std::string& directory,
+                             const SharedFiles& shared, std::vector<std::string>& removed) {
+  if (!shared.known) return {};
+  WEIR_TRY_ASSIGN(entries, list_or_empty(storage, directory));
+  for (const auto& entry : entries) {
+    const bool is_orphan =
+        !entry.is_directory && !entry.is_symlink && !shared.named.contains(entry.name);
+    if (is_orphan) WEIR_TRY(remove_orphan(storage, child(directory, entry.name), removed));
+  }
+  return {};
 }
 
 /// Whether `name` can be a savepoint of `job`.
@@ -375,6 +380,9 @@ Result<HighestFound> find_highest(CheckpointStorage& storage,
       if (read) raise(highest, snapshot.checkpoint, read->point.epoch);
     }
     WEIR_TRY(raise_by_savepoints(storage, directory, job, highest));
+    WEIR_TRY_ASSIGN(shared,
+                    list_or_empty(storage, child(job_directory(directory, job), shared_name)));
+    raise_by_names(highest, shared);
   }
   return highest;
 }
@@ -384,26 +392,53 @@ Result<std::vector<std::string>> delete_orphans(CheckpointStorage& storage,
   const std::string job_path = job_directory(directory, job);
   WEIR_TRY_ASSIGN(entries, list_or_empty(storage, job_path));
   std::vector<std::string> removed;
+  SharedFiles shared;
+  bool has_shared = false;
   for (const auto& entry : entries) {
     if (entry.is_symlink || entry.name == lock_name) continue;
     const std::string path = child(job_path, entry.name);
     if (entry.is_directory) {
+      has_shared = has_shared || entry.name == shared_name;
       if (numbered(entry.name, checkpoint_prefix))
-        WEIR_TRY(delete_checkpoint_orphans(storage, path, removed));
+        WEIR_TRY(delete_checkpoint_orphans(storage, path, shared, removed));
       continue;
     }
     const bool is_temporary = entry.name.starts_with('.');
     if (is_temporary) WEIR_TRY(remove_orphan(storage, path, removed));
   }
   WEIR_TRY(make_durable_if_there(storage, job_path));
+  // Last: while a checkpoint is there, so are its files.
+  if (has_shared)
+    WEIR_TRY(delete_shared_orphans(storage, child(job_path, shared_name), shared, removed));
   return removed;
+}
+
+Status delete_shared_files_of(CheckpointStorage& storage, const std::string& directory,
+                              CheckpointId checkpoint) {
+  WEIR_TRY_ASSIGN(entries, list_or_empty(storage, directory));
+  Status result;
+  for (const auto& entry : entries) {
+    const auto numbers = numbers_in_data_file(entry.name);
+    if (entry.is_directory || entry.is_symlink || !numbers || numbers->second != checkpoint)
+      continue;
+    const Status removed = storage.remove(child(directory, entry.name));
+    if (!removed && result) result = removed;  // go on: what can be removed is
+  }
+  return result;
 }
 
 Status remove_job_directory_if_empty(CheckpointStorage& storage, const std::string& directory,
                                      const JobId& job) {
   const std::string job_path = job_directory(directory, job);
   WEIR_TRY_ASSIGN(entries, list_or_empty(storage, job_path));
-  if (entries.size() != 1 || entries.front().name != lock_name) return {};
+  const bool only_ours = std::ranges::all_of(entries, [](const DirectoryEntry& entry) {
+    return entry.name == lock_name || (entry.name == shared_name && entry.is_directory);
+  });
+  if (entries.empty() || !only_ours) return {};
+  const std::string shared = child(job_path, shared_name);
+  WEIR_TRY_ASSIGN(files, list_or_empty(storage, shared));
+  if (!files.empty()) return {};
+  if (entries.size() > 1) WEIR_TRY(storage.remove(shared));
   WEIR_TRY(storage.remove(child(job_path, lock_name)));
   return storage.remove(job_path);
 }

@@ -17,6 +17,7 @@ namespace weir {
 ///
 ///   <dir>/<job id>/.lock              held by the process that runs the job
 ///   <dir>/<job id>/chk-<n>/_metadata  complete checkpoint n; without `_metadata` incomplete
+///   <dir>/<job id>/shared/            data files that incremental checkpoints name, each any number of them
 ///   <dir>/<job id>/savepoint-<n>      pointer to a terminal savepoint that lies elsewhere
 ///   <dir>/savepoint-<first 6 of job id>-<random>/   a savepoint, self-contained
 ///
@@ -121,15 +122,21 @@ struct HighestFound {
                                                 const JobId& job);
 
 /// Deletes what crashes have left in the directory of `job`, whose lock the caller holds: incomplete
-/// checkpoints, files that the `_metadata` beside them does not name, temporary files. A checkpoint
-/// whose `_metadata` is damaged is left as it is. Then makes durable what is left: a process that was
+/// checkpoints, files that the `_metadata` beside them does not name, shared files that none names,
+/// temporary files. A checkpoint whose `_metadata` is damaged is left as it is, and so is then all that
+/// is shared. Then makes durable what is left: a process that was
 /// killed may have left a complete checkpoint that the next crash would take away, after sinks have
 /// committed because of it. To be called before the job goes on from what a scan shows. Returns the
 /// removed paths. Errors: `io_error`.
 [[nodiscard]] Result<std::vector<std::string>> delete_orphans(CheckpointStorage& storage,
                                                               const std::string& directory,
                                                               const JobId& job);
-/// Removes the directory of `job`, whose lock the caller holds, if only the lock is left in it.
+/// Deletes from `directory`, a job's `shared/`, what `checkpoint` wrote and no other can name, because it
+/// never completed. Errors: `io_error`, after trying all.
+[[nodiscard]] Status delete_shared_files_of(CheckpointStorage& storage,
+                                            const std::string& directory, CheckpointId checkpoint);
+/// Removes the directory of `job`, whose lock the caller holds, if only the lock, and perhaps an empty
+/// `shared/`, is left in it.
 [[nodiscard]] Status remove_job_directory_if_empty(CheckpointStorage& storage,
                                                    const std::string& directory, const JobId& job);
 

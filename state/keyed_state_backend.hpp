@@ -42,13 +42,33 @@ class SnapshotSource {
   [[nodiscard]] virtual std::string name() const = 0;
 };
 
+/// Which snapshot a backend is asked for.
+struct SnapshotRequest {
+  CheckpointId id;
+  /// `incremental`: a completed checkpoint of the job that this one may build on, 0 if there is none.
+  CheckpointId base;
+  SnapshotForm form = SnapshotForm::canonical;
+};
+
+/// What a `SnapshotTask` has written, and what of older checkpoints belongs to it.
+struct KeyedSnapshot {
+  /// `location` 0 is the payload just written, i >= 1 is `reused[i - 1]`.
+  std::vector<KeyedStateHandle> handles;
+  std::vector<DataLocation> reused;
+};
+
 /// A frozen view of one operator's keyed state and the work of writing it out.
 /// Threads: made on the task thread, runs once, on any thread; released on any thread.
 class SnapshotTask {
  public:
   virtual ~SnapshotTask() = default;
-  /// Writes every state to `sink` and returns the handles (`location` left 0 for the caller to set).
-  [[nodiscard]] virtual Result<std::vector<KeyedStateHandle>> run(SnapshotSink& sink) = 0;
+  /// Writes to `sink` what is new in every state.
+  [[nodiscard]] virtual Result<KeyedSnapshot> run(SnapshotSink& sink) = 0;
+  /// Whether later checkpoints may name the payload, which then lies where they share it.
+  [[nodiscard]] virtual bool is_shared() const { return false; }
+  /// The payload of a `run` is durable and lies at `payload`: later snapshots may build on it. At most
+  /// once, behind `run`; not called if the snapshot has failed.
+  virtual void payload_durable(const DataLocation& /*payload*/) {}
 };
 
 /// One restored keyed state: its declaration and where its entries of the wanted key groups lie.
@@ -57,6 +77,9 @@ struct RestoredKeyedState {
   struct Part {
     std::shared_ptr<SnapshotSource> source;
     std::vector<KeyGroupExtent> groups;
+    StateFormat format = StateFormat::canonical;
+    std::uint64_t sequence = 0;  ///< as in `KeyedStateHandle`
+    DataLocation location;       ///< what `source` reads
   };
   std::vector<Part> parts;
 };
@@ -87,11 +110,18 @@ class KeyedStateBackend {
   /// Passes what the tables changed on to where it is kept. Called after every slice of a batch; cheap
   /// if there is nothing to do. Errors: `io_error`, `limit_exceeded` (memory budget).
   [[nodiscard]] virtual Status store_changes() = 0;
-  /// Freezes the contents for checkpoint `id` and returns the work of writing them out.
+  /// Freezes the contents for checkpoint `request.id` and returns the work of writing them out. A backend
+  /// without a form of its own writes canonically whatever is asked for, and one that does not know what
+  /// `base` holds writes everything.
   /// Returns quickly however large the state is; whatever is slow belongs in the returned task.
   /// Writes made after the return are not part of the snapshot. Serializes and copies no entry.
   /// Errors: `io_error`, `limit_exceeded` (memory budget).
-  [[nodiscard]] virtual Result<std::unique_ptr<SnapshotTask>> begin_snapshot(CheckpointId id) = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<SnapshotTask>> begin_snapshot(
+      const SnapshotRequest& request) = 0;
+
+  /// Checkpoint `id` has completed, so that later ones build on it or on a newer one. What is written from
+  /// here on is told apart from what it holds, which makes them smaller.
+  virtual void checkpoint_complete(CheckpointId /*id*/) {}
 
   /// The encoded keys of `group` that have an entry in any state, ascending, each once.
   [[nodiscard]] virtual Result<std::vector<std::string>> keys_of_group(std::uint32_t group) = 0;
@@ -110,6 +140,8 @@ struct KeyedStateBackendContext {
   /// A directory of this operator and attempt alone, not yet created, for local working files.
   std::string local_directory;
   FileSystem* files = nullptr;  ///< outlives the backend and its snapshots
+  /// The checkpoint of this job that is restored, which later ones may build on; 0: none.
+  CheckpointId restored_checkpoint;
 };
 
 /// Where the payload of a snapshot goes (see `StateBackend::placement`).
@@ -118,6 +150,7 @@ struct SnapshotPlacement {
   std::uint64_t inline_threshold_bytes = 0;             ///< a payload up to this size stays inline
   std::uint64_t max_state_bytes = ~std::uint64_t{0};    ///< of one state and subtask
   std::uint64_t max_payload_bytes = ~std::uint64_t{0};  ///< of one acknowledgement
+  bool shared = false;  ///< the file goes to `shared_directory`: later checkpoints may name it
 };
 
 /// Makes the keyed state of subtasks and says where their snapshots go; chosen by `state.backend`.

@@ -135,6 +135,10 @@ Status remove_if_empty(CheckpointStorage& storage, const std::string& directory)
 
 }  // namespace
 
+std::string shared_directory(const std::string& directory) {
+  return directory.substr(0, directory.rfind('/')) + "/shared";
+}
+
 std::string data_file_name(LeaderEpoch epoch, CheckpointId checkpoint, const ExecutionId& execution,
                            Random& random) {
   char text[17] = {};
@@ -144,11 +148,31 @@ std::string data_file_name(LeaderEpoch epoch, CheckpointId checkpoint, const Exe
          std::to_string(execution.attempt) + "-" + text;
 }
 
+std::optional<std::pair<LeaderEpoch, CheckpointId>> numbers_in_data_file(std::string_view name) {
+  constexpr std::string_view prefix = "data-e";
+  LeaderEpoch epoch;
+  CheckpointId checkpoint;
+  if (name.starts_with('.')) name.remove_prefix(1);
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  if (!take_number(name, epoch.value) || !name.starts_with("-c")) return std::nullopt;
+  name.remove_prefix(2);
+  if (!take_number(name, checkpoint.value)) return std::nullopt;
+  return std::pair(epoch, checkpoint);
+}
+
+bool take_number(std::string_view& text, std::uint64_t& value) {
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (failed != std::errc() || (text.front() == '0' && end != text.data() + 1)) return false;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return true;
+}
+
 TaskSnapshotWriter::TaskSnapshotWriter(CheckpointStorage* storage, std::string directory,
                                        std::string file_name, SnapshotPlacement placement,
                                        Random& random)
     : storage_(storage),
-      directory_(std::move(directory)),
+      directory_(placement.shared ? shared_directory(directory) : std::move(directory)),
       file_name_(std::move(file_name)),
       placement_(placement),
       file_id_(random.next()) {
@@ -223,6 +247,7 @@ Result<DataLocation> TaskSnapshotWriter::finish() {
   WEIR_TRY(output_->publish());
   location.file = file_name_;
   location.file_id = file_id_;
+  location.shared = placement_.shared;
   return location;
 }
 
@@ -237,7 +262,8 @@ Result<std::shared_ptr<SnapshotSource>> make_source(CheckpointStorage& storage,
   if (location.file.empty())
     return std::make_shared<InlineSource>(location.inline_bytes,
                                           in_directory(directory, metadata_file_name));
-  const std::string path = in_directory(directory, location.file);
+  const std::string path =
+      in_directory(location.shared ? shared_directory(directory) : directory, location.file);
   WEIR_TRY_ASSIGN(file, storage.open(path));
   WEIR_TRY_ASSIGN(blocks,
                   BlockReader::open(std::move(file), path, location.file_id, location.size_bytes));
@@ -288,7 +314,7 @@ Status delete_locations(CheckpointStorage& storage, const std::string& directory
                         std::span<const DataLocation> locations) {
   Status result;
   for (const auto& location : locations) {
-    if (location.file.empty()) continue;
+    if (location.file.empty() || location.shared) continue;
     const Status removed = storage.remove(in_directory(directory, location.file));
     if (!removed && result) result = removed;  // go on: what can be removed is
   }

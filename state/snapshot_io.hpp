@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "state/block_file.hpp"
 #include "state/checkpoint_storage.hpp"
@@ -20,11 +21,21 @@ namespace weir {
 /// The file whose presence makes a directory a complete snapshot.
 inline constexpr std::string_view metadata_file_name = "_metadata";
 
+/// Where the checkpoints of a job keep the files that they share: `shared` beside `directory`, which is
+/// that of one of them.
+[[nodiscard]] std::string shared_directory(const std::string& directory);
+
 /// The name of one task's data file: `data-e<epoch>-c<checkpoint>-v<vertex>-s<subtask>-a<attempt>-<random>`.
 /// Epoch and checkpoint are in it so that a scan knows them where no `_metadata` was written, the
 /// random part so that a name never comes twice.
 [[nodiscard]] std::string data_file_name(LeaderEpoch epoch, CheckpointId checkpoint,
                                          const ExecutionId& execution, Random& random);
+/// Who wrote the data file `name`, also while it has a temporary name; none if it is no data file.
+[[nodiscard]] std::optional<std::pair<LeaderEpoch, CheckpointId>> numbers_in_data_file(
+    std::string_view name);
+/// Reads digits at the beginning of `text` and removes them. False if there are none, if they overflow
+/// or if they are not how we write a number.
+[[nodiscard]] bool take_number(std::string_view& text, std::uint64_t& value);
 
 /// Collects the payload of one subtask's snapshot and puts it where `SnapshotPlacement` says: inline
 /// up to the threshold, beyond it into a data file.
@@ -39,7 +50,8 @@ inline constexpr std::string_view metadata_file_name = "_metadata";
 /// touches a file.
 class TaskSnapshotWriter final : public SnapshotSink {
  public:
-  /// `directory` is made when the first byte goes to a file. `storage` outlives the writer; it may be
+  /// `directory` is that of the snapshot; the file goes there, or beside it if `placement` says that it is
+  /// shared. The directory is made when the first byte goes to a file. `storage` outlives the writer; it may be
   /// null when `placement.files` is false.
   TaskSnapshotWriter(CheckpointStorage* storage, std::string directory, std::string file_name,
                      SnapshotPlacement placement, Random& random);
@@ -101,12 +113,12 @@ class TaskSnapshotWriter final : public SnapshotSink {
 [[nodiscard]] Result<SnapshotMetadata> verify_snapshot(CheckpointStorage& storage,
                                                        const std::string& directory);
 
-/// Removes the data files at `locations`, then `directory` if it is empty: what an aborted checkpoint
-/// had already written. Files that are gone are success. Errors: `io_error`, after trying all.
+/// Removes the data files at `locations`, then `directory` if it is empty. Shared files stay: who else
+/// names them is known to the job alone. Files that are gone are success. Errors: `io_error`, after trying all.
 [[nodiscard]] Status delete_locations(CheckpointStorage& storage, const std::string& directory,
                                       std::span<const DataLocation> locations);
 /// Deletes a complete snapshot: `_metadata` first, so that a crash in between leaves no snapshot that
-/// looks complete; then the files that it names; then the directory if it is empty.
+/// looks complete; then the files in its directory that it names; then the directory if it is empty.
 [[nodiscard]] Status delete_snapshot(CheckpointStorage& storage, const std::string& directory,
                                      const SnapshotMetadata& metadata);
 /// The same, reading what to delete from `_metadata`, which must verify. Errors: as `read_metadata`.

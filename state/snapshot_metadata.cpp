@@ -1,8 +1,10 @@
 #include "state/snapshot_metadata.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "state/block_file.hpp"
 #include "state/key_groups.hpp"
@@ -51,18 +53,21 @@ class ConsistencyCheck {
   }
 
   Status check_locations() {
-    std::set<std::string_view> files;
+    std::set<std::pair<bool, std::string_view>> files;
     for (std::size_t i = 0; i < metadata_.locations.size(); ++i) {
       place_ = "location " + std::to_string(i);
       const auto& location = metadata_.locations[i];
       if (location.size_bytes > payload_limit_bytes) return damaged("its size is impossible");
+      if (location.shared && (location.file.empty() || metadata_.kind != SnapshotKind::checkpoint))
+        return damaged("only a file of a checkpoint can be shared");
       if (location.file.empty()) {
         if (location.size_bytes != location.inline_bytes.size())
           return damaged("its inline bytes are not as many as it says");
         continue;
       }
       if (!is_single_name(location.file)) return damaged("its file is not a single name");
-      if (!files.insert(location.file).second) return damaged("its file is named twice");
+      if (!files.emplace(location.shared, location.file).second)
+        return damaged("its file is named twice");
       if (location.inline_bytes.size() != 0) return damaged("it has a file and inline bytes");
     }
     return {};
@@ -103,16 +108,40 @@ class ConsistencyCheck {
       const auto found = std::ranges::find(one.states, name, &StateDeclaration::name);
       if (found == one.states.end() || is_keyed(found->kind) != keyed)
         return damaged("state '" + name + "' is not declared as what it is");
+      return {};
+    };
+    const auto check_new = [&](const std::string& name) -> Status {
       if (!seen.insert(name).second) return damaged("state '" + name + "' comes twice");
       return {};
     };
+    std::map<std::string_view, Pieces> pieces;
     for (const auto& handle : subtask.keyed) {
       WEIR_TRY(check_declared(handle.state, true));
+      if (handle.format == StateFormat::canonical) {
+        WEIR_TRY(check_new(handle.state));
+        if (handle.sequence != 0)
+          return damaged("state '" + handle.state + "' has a sequence, but is no image");
+      } else {
+        if (seen.contains(handle.state)) return damaged("state '" + handle.state + "' comes twice");
+        if (handle.sequence == 0 || handle.sequence > metadata_.checkpoint.value)
+          return damaged("state '" + handle.state + "' was written by checkpoint " +
+                         std::to_string(handle.sequence) + ", which is none before this one");
+        for (const auto& extent : handle.groups)
+          pieces[handle.state].emplace_back(extent.group, handle.sequence);
+      }
       WEIR_TRY(check_groups(
           handle, key_group_range(subtask.subtask, one.parallelism, one.max_parallelism)));
     }
+    for (auto& [state, of_state] : pieces) {
+      const std::string name(state);
+      WEIR_TRY(check_new(name));
+      std::ranges::sort(of_state);
+      if (std::ranges::adjacent_find(of_state) != of_state.end())
+        return damaged("state '" + name + "' has two images of a key group from one checkpoint");
+    }
     for (const auto& handle : subtask.operator_states) {
       WEIR_TRY(check_declared(handle.state, false));
+      WEIR_TRY(check_new(handle.state));
       WEIR_TRY(check_extent("state '" + handle.state + "'", handle.location, handle.offset,
                             handle.length));
       const auto& elements = handle.elements;
@@ -167,6 +196,9 @@ class ConsistencyCheck {
     return {};
   }
 
+  /// Key group and sequence of the images of one state.
+  using Pieces = std::vector<std::pair<std::uint32_t, std::uint64_t>>;
+
   const SnapshotMetadata& metadata_;
   std::string place_;  ///< for error sentences
   std::vector<std::tuple<std::uint32_t, std::uint64_t, std::uint64_t>> extents_;
@@ -175,6 +207,10 @@ class ConsistencyCheck {
 }  // namespace
 
 std::uint64_t TaskSnapshot::size_bytes() const { return summed_size(locations); }
+
+std::uint64_t TaskSnapshot::written_bytes() const {
+  return locations.empty() ? 0 : locations.front().size_bytes;
+}
 
 std::uint64_t SnapshotMetadata::size_bytes() const { return summed_size(locations); }
 

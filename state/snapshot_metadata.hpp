@@ -19,6 +19,23 @@ enum class SnapshotKind : std::uint8_t {
 };
 WEIR_ENUM(SnapshotKind, checkpoint, savepoint, terminal_savepoint)
 
+/// How the state of a snapshot is written. The numbers travel in messages.
+enum class SnapshotForm : std::uint8_t {
+  canonical = 0,  ///< sorted entries, which every backend reads
+  native = 1,     ///< whole, in the backend's own form if it has one
+  incremental =
+      2  ///< as `native`, but a checkpoint may build on an older one, and later ones on it
+};
+WEIR_ENUM(SnapshotForm, canonical, native, incremental)
+
+/// What the bytes of a keyed state handle are. The numbers are part of the snapshot format; 2 is kept for
+/// RocksDB's files.
+enum class StateFormat : std::uint8_t {
+  canonical = 0,  ///< entries, ascending by key
+  segments = 1    ///< segment images (docs/formats/snapshot.md), laid one over the other
+};
+WEIR_ENUM(StateFormat, canonical, segments)
+
 /// The kinds of state. The numbers are part of the snapshot format.
 enum class StateKind : std::uint8_t {
   value = 1,          ///< keyed: one value
@@ -39,15 +56,17 @@ struct StateDeclaration {
 };
 WEIR_FIELDS(StateDeclaration, name, kind, key, value)
 
-/// Where the bytes of one subtask's snapshot lie: in a file beside `_metadata`, or inline.
+/// Where the bytes of one subtask's snapshot lie: in a file beside `_metadata`, in one that checkpoints
+/// of the job share, or inline.
 struct DataLocation {
-  std::string file;           ///< relative to the snapshot's directory, one name; empty if inline
-  std::uint64_t file_id = 0;  ///< mixed into every block checksum of the file
+  std::string file;              ///< one name, in the snapshot's directory; empty if inline
+  std::uint64_t file_id = 0;     ///< mixed into every block checksum of the file
   std::uint64_t size_bytes = 0;  ///< of the payload, without block headers
   SharedBytes inline_bytes;      ///< the payload itself if `file` is empty
+  bool shared = false;           ///< the file lies in `../shared/` instead; checkpoints only
   bool operator==(const DataLocation&) const = default;
 };
-WEIR_FIELDS(DataLocation, file, file_id, size_bytes, inline_bytes)
+WEIR_FIELDS(DataLocation, file, file_id, size_bytes, inline_bytes, shared)
 
 /// The entries of one key group within a `DataLocation`.
 struct KeyGroupExtent {
@@ -60,15 +79,19 @@ struct KeyGroupExtent {
 };
 WEIR_FIELDS(KeyGroupExtent, group, offset, length, entries, checksum)
 
-/// One keyed state of one subtask. Entries are `u32 key length | key | u32 value length | value`, in
-/// ascending order of the key bytes; the key is the entry layout of `state/entry_key.hpp`.
+/// One keyed state of one subtask, or a part of it. Canonical, it is whole, and its entries are
+/// `u32 key length | key | u32 value length | value`, in ascending order of the key bytes; the key is the
+/// entry layout of `state/entry_key.hpp`. As segment images, a state has a handle for each location and
+/// sequence: of the extents of one key group those of lower sequence are laid first.
 struct KeyedStateHandle {
   std::string state;
   std::uint32_t location = 0;          ///< index into the snapshot's locations
   std::vector<KeyGroupExtent> groups;  ///< ascending; groups without entries are left out
+  StateFormat format = StateFormat::canonical;
+  std::uint64_t sequence = 0;  ///< number of the checkpoint that wrote it; 0 if canonical
   bool operator==(const KeyedStateHandle&) const = default;
 };
-WEIR_FIELDS(KeyedStateHandle, state, location, groups)
+WEIR_FIELDS(KeyedStateHandle, state, location, groups, format, sequence)
 
 /// One operator state of one subtask: the encoded elements, one behind the other.
 struct OperatorStateHandle {
@@ -120,11 +143,14 @@ WEIR_FIELDS(OperatorShare, uid, states, snapshot)
 /// What one task acknowledges: its operators' shares and where their bytes lie. `location` indices
 /// count within this task's `locations`.
 struct TaskSnapshot {
+  /// First what this snapshot has written, then what it takes over from older checkpoints.
   std::vector<DataLocation> locations;
   std::vector<OperatorShare> operators;
   bool operator==(const TaskSnapshot&) const = default;
   /// Payload bytes in all locations.
   [[nodiscard]] std::uint64_t size_bytes() const;
+  /// Payload bytes that this snapshot has written.
+  [[nodiscard]] std::uint64_t written_bytes() const;
 };
 WEIR_FIELDS(TaskSnapshot, locations, operators)
 

@@ -326,6 +326,8 @@ class TableBase {
     asm volatile("" : : "r"(slot));
   }
 
+  /// A table of the same form without entries, for `groups`.
+  [[nodiscard]] virtual std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const = 0;
   /// The contents as they are now. Copies and serializes no entry. The table must be no cache.
   [[nodiscard]] std::unique_ptr<FrozenTable> freeze();
   /// The snapshot of `epoch` is one that later ones build on: what was written up to it no longer counts
@@ -490,6 +492,11 @@ class Table final : public TableBase {
   }
 
   [[nodiscard]] const EntryCodec<V>& codec() const { return codec_; }
+
+  [[nodiscard]] std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const override {
+    return std::make_unique<Table>(
+        declaration(), TableOptions{groups, groups.end, shape_.key_width, shape_.composite}, codec_);
+  }
 
  private:
   using Node = table::NodeOf<V>;

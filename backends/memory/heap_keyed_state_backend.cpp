@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/memory/image_snapshot_task.hpp"
 #include "state/frozen_table.hpp"
 
 namespace weir {
@@ -14,15 +15,15 @@ class HeapSnapshotTask final : public SnapshotTask {
   explicit HeapSnapshotTask(std::vector<std::unique_ptr<FrozenTable>> tables)
       : tables_(std::move(tables)) {}
 
-  Result<std::vector<KeyedStateHandle>> run(SnapshotSink& sink) override {
-    std::vector<KeyedStateHandle> handles;
-    handles.reserve(tables_.size());
+  Result<KeyedSnapshot> run(SnapshotSink& sink) override {
+    KeyedSnapshot written;
+    written.handles.reserve(tables_.size());
     for (std::unique_ptr<FrozenTable>& table : tables_) {
       WEIR_TRY_ASSIGN(handle, table->write(sink));
-      handles.push_back(std::move(handle));
+      written.handles.push_back(std::move(handle));
       table.reset();  // its memory can be reused while the others are written
     }
-    return handles;
+    return written;
   }
 
  private:
@@ -31,8 +32,13 @@ class HeapSnapshotTask final : public SnapshotTask {
 
 }  // namespace
 
-HeapKeyedStateBackend::HeapKeyedStateBackend(const KeyedStateBackendContext& context)
-    : operator_uid_(context.operator_uid), restored_(context.operator_uid, context.key_width) {}
+HeapKeyedStateBackend::HeapKeyedStateBackend(const KeyedStateBackendContext& context,
+                                             bool writes_images)
+    : operator_uid_(context.operator_uid),
+      writes_images_(writes_images),
+      restored_checkpoint_(writes_images ? context.restored_checkpoint : CheckpointId()),
+      restored_(context.operator_uid),
+      chains_(std::make_shared<ImageChains>()) {}
 
 Status HeapKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
   WEIR_ASSERT(tables_.empty());
@@ -46,15 +52,58 @@ Status HeapKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
     if (other->declaration().name == name)
       return error(Errc::already_exists, "operator '" + operator_uid_ + "' has two states named '" +
                                              name + "'; names are unique within an operator");
-  WEIR_TRY_ASSIGN(entries, restored_.claim(table->declaration(), table->groups()));
+  WEIR_TRY_ASSIGN(entries, restored_.claim(*table));
+  if (restored_checkpoint_.value != 0) note_images(*table, entries);
   if (!entries.done()) loading_.emplace_back(table.get(), std::move(entries));
   tables_.push_back(std::move(table));
   return {};
 }
 
+/// What of the restored checkpoint the next one can leave where it is. Of a table that was restored from
+/// something else, nothing.
+void HeapKeyedStateBackend::note_images(const TableBase& table, const RestoredEntries& entries) {
+  TableImages images;
+  images.groups.resize(table.groups().size());
+  for (const RestoredEntries::Extent& extent : entries.extents()) {
+    const bool stays = extent.location->shared || extent.location->file.empty();
+    if (extent.format != StateFormat::segments || !stays) return;
+    images.groups[extent.group.group - table.groups().first].push_back(
+        {extent.sequence, extent.location, extent.group});
+  }
+  restored_images_.emplace(table.declaration().name, std::move(images));
+}
+
 Result<bool> HeapKeyedStateBackend::load_restored() {
-  if (loading_.empty()) return true;
+  if (loading_.empty()) {
+    if (restored_checkpoint_.value != 0) remember_restored();
+    return true;
+  }
+  WEIR_TRY(load_piece());
+  if (!loading_.empty()) return false;
+  if (restored_checkpoint_.value != 0) remember_restored();
+  return true;
+}
+
+/// From here on, what is written is written since the restored checkpoint.
+void HeapKeyedStateBackend::remember_restored() {
+  for (const auto& table : tables_) {
+    const auto images = restored_images_.find(table->declaration().name);
+    if (images == restored_images_.end()) continue;
+    images->second.epoch = table->freeze()->epoch();
+    table->confirm(images->second.epoch);
+  }
+  chains_->remember(std::exchange(restored_checkpoint_, {}), std::move(restored_images_));
+}
+
+Status HeapKeyedStateBackend::load_piece() {
   auto& [table, entries] = loading_.back();
+  if (entries.is_image()) {
+    const std::uint32_t group = entries.group().group;
+    WEIR_TRY(entries.next_image(
+        [&](std::string_view bytes) { return table->load_images(group, bytes); }));
+    if (entries.done()) loading_.pop_back();
+    return {};
+  }
   // What the snapshot says is checked later, so it is not taken at its word for more than its bytes.
   if (const KeyGroupExtent& group = entries.group(); entries.at_group_begin())
     table->reserve(group.group, std::min(group.entries, group.length / 8));
@@ -63,7 +112,7 @@ Result<bool> HeapKeyedStateBackend::load_restored() {
     return {};
   }));
   if (entries.done()) loading_.pop_back();
-  return loading_.empty();
+  return {};
 }
 
 std::vector<std::string> HeapKeyedStateBackend::unclaimed_states() const {
@@ -82,11 +131,41 @@ Status HeapKeyedStateBackend::store_changes() {
   return {};
 }
 
-Result<std::unique_ptr<SnapshotTask>> HeapKeyedStateBackend::begin_snapshot(CheckpointId) {
+Result<std::unique_ptr<SnapshotTask>> HeapKeyedStateBackend::begin_snapshot(
+    const SnapshotRequest& request) {
+  if (writes_images_ && request.form != SnapshotForm::canonical) return begin_images(request);
   std::vector<std::unique_ptr<FrozenTable>> frozen;
   frozen.reserve(tables_.size());
   for (const auto& table : tables_) frozen.push_back(table->freeze());
   return std::make_unique<HeapSnapshotTask>(std::move(frozen));
+}
+
+void HeapKeyedStateBackend::checkpoint_complete(CheckpointId id) {
+  // Whoever names an older base from here on gets a whole snapshot: `find` has forgotten it.
+  const auto images = chains_->find(id);
+  if (images == nullptr) return;
+  for (const auto& table : tables_)
+    if (const auto known = images->find(table->declaration().name); known != images->end())
+      table->confirm(known->second.epoch);
+}
+
+std::unique_ptr<SnapshotTask> HeapKeyedStateBackend::begin_images(const SnapshotRequest& request) {
+  const bool incremental = request.form == SnapshotForm::incremental;
+  std::shared_ptr<const BackendImages> base;
+  if (incremental && request.base.value != 0) base = chains_->find(request.base);
+  std::vector<ImageSnapshotTask::State> states;
+  states.reserve(tables_.size());
+  for (const auto& table : tables_) {
+    ImageSnapshotTask::State& state = states.emplace_back();
+    if (base != nullptr) {
+      const auto images = base->find(table->declaration().name);
+      if (images != base->end()) state.base = &images->second;
+    }
+    if (state.base != nullptr) table->confirm(state.base->epoch);
+    state.table = table->freeze();
+  }
+  return std::make_unique<ImageSnapshotTask>(request.id, std::move(states), std::move(base),
+                                             incremental ? chains_ : nullptr);
 }
 
 Result<std::vector<std::string>> HeapKeyedStateBackend::keys_of_group(std::uint32_t group) {

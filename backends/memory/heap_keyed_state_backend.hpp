@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "backends/memory/image_chains.hpp"
 #include "backends/restored_states.hpp"
 #include "state/keyed_state_backend.hpp"
 #include "state/table.hpp"
@@ -16,7 +17,8 @@ namespace weir {
 /// Threads: the task's; snapshot tasks anywhere, also when the backend is gone.
 class HeapKeyedStateBackend final : public KeyedStateBackend {
  public:
-  explicit HeapKeyedStateBackend(const KeyedStateBackendContext& context);
+  /// `writes_images`: a snapshot that need not be canonical consists of segment images.
+  HeapKeyedStateBackend(const KeyedStateBackendContext& context, bool writes_images);
 
   [[nodiscard]] Status restore(std::vector<RestoredKeyedState> states) override;
   [[nodiscard]] Status add_table(std::unique_ptr<TableBase> table) override;
@@ -24,14 +26,25 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
   [[nodiscard]] std::vector<std::string> unclaimed_states() const override;
   [[nodiscard]] std::vector<StateDeclaration> declarations() const override;
   [[nodiscard]] Status store_changes() override;
-  [[nodiscard]] Result<std::unique_ptr<SnapshotTask>> begin_snapshot(CheckpointId id) override;
+  [[nodiscard]] Result<std::unique_ptr<SnapshotTask>> begin_snapshot(
+      const SnapshotRequest& request) override;
+  void checkpoint_complete(CheckpointId id) override;
   [[nodiscard]] Result<std::vector<std::string>> keys_of_group(std::uint32_t group) override;
   [[nodiscard]] std::uint64_t size_bytes() const override;
   void dispose() override {}
 
  private:
+  void note_images(const TableBase& table, const RestoredEntries& entries);
+  [[nodiscard]] Status load_piece();
+  void remember_restored();
+  [[nodiscard]] std::unique_ptr<SnapshotTask> begin_images(const SnapshotRequest& request);
+
   const std::string operator_uid_;
+  const bool writes_images_;
+  CheckpointId restored_checkpoint_;  // 0 if nobody builds on it, and once `chains_` know it
+  BackendImages restored_images_;     // what it consists of
   RestoredStates restored_;
+  std::shared_ptr<ImageChains> chains_;
   std::vector<std::unique_ptr<TableBase>> tables_;  // in the order they were added
   /// What is yet to be loaded, the next one last.
   std::vector<std::pair<TableBase*, RestoredEntries>> loading_;

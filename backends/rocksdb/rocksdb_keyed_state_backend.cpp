@@ -50,13 +50,13 @@ class RocksDBSnapshotTask final : public SnapshotTask {
   RocksDBSnapshotTask(std::shared_ptr<RocksDBDatabase> database, std::vector<Source> states)
       : snapshot_(std::move(database)), states_(std::move(states)) {}
 
-  Result<std::vector<KeyedStateHandle>> run(SnapshotSink& sink) override {
-    std::vector<KeyedStateHandle> handles;
+  Result<KeyedSnapshot> run(SnapshotSink& sink) override {
+    KeyedSnapshot written;
     for (const Source& state : states_) {
       WEIR_TRY_ASSIGN(handle, write(state, sink));
-      handles.push_back(std::move(handle));
+      written.handles.push_back(std::move(handle));
     }
-    return handles;
+    return written;
   }
 
  private:
@@ -118,7 +118,7 @@ RocksDBKeyedStateBackend::RocksDBKeyedStateBackend(const KeyedStateBackendContex
                                                    std::shared_ptr<RocksDBDatabase> database)
     : context_(context),
       cache_bytes_(cache_bytes),
-      restored_(context.operator_uid, context.key_width),
+      restored_(context.operator_uid),
       database_(std::move(database)) {}
 
 Status RocksDBKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
@@ -134,7 +134,7 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
       return error(Errc::already_exists, "operator '" + context_.operator_uid +
                                              "' has two states named '" + name +
                                              "'; names are unique within an operator");
-  WEIR_TRY_ASSIGN(entries, restored_.claim(table->declaration(), table->groups()));
+  WEIR_TRY_ASSIGN(entries, restored_.claim(*table));
   // The prefix keeps a state called "default" apart from the family that every database has.
   WEIR_TRY_ASSIGN(family, database_->create_column_family("state " + name));
   auto state = std::make_unique<State>();
@@ -214,7 +214,8 @@ Status RocksDBKeyedStateBackend::store_changes() {
   return {};
 }
 
-Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(CheckpointId) {
+Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
+    const SnapshotRequest&) {
   const bool changed =
       std::ranges::any_of(states_, [](const auto& state) { return state->table->has_changes(); });
   if (changed) WEIR_TRY(store_changes());

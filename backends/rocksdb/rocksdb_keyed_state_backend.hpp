@@ -36,7 +36,8 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
   [[nodiscard]] Status store_changes() override;
   /// What was changed since the last `store_changes` is stored first; a task that calls it after every
   /// slice leaves nothing to do here.
-  [[nodiscard]] Result<std::unique_ptr<SnapshotTask>> begin_snapshot(CheckpointId id) override;
+  [[nodiscard]] Result<std::unique_ptr<SnapshotTask>> begin_snapshot(
+      const SnapshotRequest& request) override;
   [[nodiscard]] Result<std::vector<std::string>> keys_of_group(std::uint32_t group) override;
   [[nodiscard]] std::uint64_t size_bytes() const override;
   void dispose() override;

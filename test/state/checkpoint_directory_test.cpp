@@ -380,6 +380,82 @@ SCENARIO("orphans of crashes are deleted and nothing else", "[state]") {
   (void)metadata;
 }
 
+SCENARIO("shared files that no checkpoint names are deleted", "[state]") {
+  World world;
+  const JobId job = test::sample_job;
+  const std::string chk7 = checkpoint_directory(root, job, {7});
+  const std::string shared = job_directory(root, job) + "/shared";
+  auto metadata = test::write_sample(world.storage, chk7, world.random);
+  const std::string named = test::share_sample(world.storage, chk7, metadata);
+  const std::vector<std::string> orphans{
+      shared + "/." + data_file_name({9}, {12}, {}, world.random) + ".77",
+      shared + "/" + data_file_name({8}, {5}, {}, world.random),
+      shared + "/" + data_file_name({8}, {6}, {}, world.random), shared + "/notes"};
+  for (const std::string& path : orphans) world.storage.put(path, "orphan");
+  const auto swept = [&] {
+    auto removed = delete_orphans(world.storage, root, job);
+    REQUIRE(removed);
+    std::ranges::sort(*removed);
+    return *removed;
+  };
+  auto expected = orphans;
+  std::ranges::sort(expected);
+
+  THEN("their numbers are counted on above") {
+    CHECK(world.highest(job) == HighestFound{{12}, {9}});
+  }
+  WHEN("all checkpoints can be read") {
+    THEN("those go, what is named stays") {
+      CHECK(swept() == expected);
+      CHECK(verify_snapshot(world.storage, chk7) == metadata);
+    }
+  }
+  WHEN("a checkpoint is damaged") {
+    world.complete(job, 6, 1, 1);
+    world.damage(job, 6);
+    THEN("nothing shared is touched, because it may name any of them") { CHECK(swept().empty()); }
+  }
+  WHEN("the checkpoint is incomplete") {
+    world.storage.files.erase(chk7 + "/_metadata");
+    THEN("its file goes, too") {
+      const auto removed = swept();
+      CHECK(std::ranges::find(removed, named) != removed.end());
+      CHECK(world.storage.files.empty());
+    }
+  }
+  WHEN("directories and symbolic links lie about") {
+    world.storage.put(shared + "/sub/data-e1-c1-v0-s0-a0-1", "not ours");
+    THEN("they stay") { CHECK(swept() == expected); }
+  }
+  WHEN("one checkpoint's files are deleted") {
+    REQUIRE(delete_shared_files_of(world.storage, shared, {6}));
+    THEN("the others' stay") {
+      CHECK_FALSE(world.storage.files.contains(orphans[2]));
+      CHECK(world.storage.files.contains(orphans[1]));
+      CHECK(world.storage.files.contains(orphans[0]));
+      CHECK(world.storage.files.contains(named));
+    }
+  }
+  WHEN("there is nothing shared") {
+    THEN("there is nothing to delete") {
+      CHECK(delete_shared_files_of(world.storage, root + "/elsewhere/shared", {6}));
+    }
+  }
+}
+
+TEST_CASE("a job's directory goes when only its lock and an empty shared one are left", "[state]") {
+  World world;
+  const std::string directory = job_directory(root, job_a);
+  world.storage.put(directory + "/.lock", "");
+  world.storage.put(directory + "/shared/data", "");
+  REQUIRE(remove_job_directory_if_empty(world.storage, root, job_a));
+  CHECK(world.storage.files.size() == 2);
+  world.storage.files.erase(directory + "/shared/data");
+  REQUIRE(remove_job_directory_if_empty(world.storage, root, job_a));
+  CHECK(world.storage.files.empty());
+  CHECK_FALSE(world.storage.directories.contains(directory));
+}
+
 TEST_CASE("a job's directory goes when only its lock is left", "[state]") {
   World world;
   const std::string directory = job_directory(root, job_a);

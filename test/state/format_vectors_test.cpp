@@ -6,6 +6,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "state/frozen_table.hpp"
 #include "test/state/snapshot_samples.hpp"
 
 namespace weir {
@@ -36,18 +37,24 @@ constexpr std::string_view hello_blocks =
 constexpr std::string_view empty_blocks =
     "005288dcffd338da887766554433221100000000000000000000000001000000";
 constexpr std::string_view metadata_file =
-    "57454952534e4150010000000000000088776655443322112701000000000000"
-    "ca1fb803d20f2f94027b0dc49302017288776655443322110000000000000000"
-    "270100000100000001efcdab89674523011032547698badcfe0a000000776f72"
+    "57454952534e4150010000000000000088776655443322113101000000000000"
+    "3123c9ea678594d98bce3dd9d0b2530188776655443322110000000000000000"
+    "310100000100000001efcdab89674523011032547698badcfe0a000000776f72"
     "642d636f756e7407000000000000000200000000000000010000000068e5cf8b"
     "010000fa68e5cf8b010000010000000000000000000000000000001f00000000"
     "0000001f0000000f000000003908000000040000007765697200080000000300"
-    "0000000000000100000006000000636f756e74730b000000636f756e7420776f"
-    "7264730001000000800000000100000005000000636f756e7401010c00000000"
-    "0000000000000000000000000000000005000000000000000000000000000000"
-    "00000000000100000000000000000100000005000000636f756e740000000001"
-    "0000003900000000000000000000001f000000000000000100000000000000a6"
-    "229955c751342c0000000000000000";
+    "000000000000000100000006000000636f756e74730b000000636f756e742077"
+    "6f7264730001000000800000000100000005000000636f756e7401010c000000"
+    "0000000000000000000000000000000000050000000000000000000000000000"
+    "0000000000000100000000000000000100000005000000636f756e7400000000"
+    "010000003900000000000000000000001f000000000000000100000000000000"
+    "a6229955c751342c0000000000000000000000000000000000";
+constexpr std::string_view whole_image =
+    "01080000000001050000000000000001000000000000000001000000012a0000"
+    "00000000000300000000000000";
+constexpr std::string_view changed_image =
+    "00080000000001050000000000000001000000000000000001000000012a0000"
+    "00000000000400000000000000";
 constexpr std::string_view pointer_file =
     "57454952504e5452010000000000000088776655443322115b00000000000000"
     "22601c535d7e0a617cde7c461d16e93a88776655443322110000000000000000"
@@ -131,6 +138,42 @@ TEST_CASE("values, schemas, keys and entries have the documented bytes", "[state
       {key_group_of(hash_key(std::int64_t{42}), 128), encode_value(std::int64_t{42}), {}, {}}, 8,
       numbered);
   CHECK(hex(numbered) == number_entry);
+}
+
+class StringSink final : public SnapshotSink {
+ public:
+  std::string bytes;
+  Status append(std::string_view part) override {
+    bytes += part;
+    return {};
+  }
+  std::uint64_t position() const override { return bytes.size(); }
+};
+
+TEST_CASE("segment images have the documented bytes", "[state]") {
+  const KeyGroupRange groups{0, 1};
+  Table<std::int64_t> counts(
+      {"count", StateKind::value, schema_of<std::uint64_t>(), schema_of<std::int64_t>()},
+      {groups, 1, 8});
+  const auto set = [&](std::uint64_t word, std::int64_t value) {
+    KeyContext key;
+    key.word = word;
+    key.hash = hash_key(word);
+    counts.find_or_insert(key) = value;
+  };
+  const auto images = [&](std::uint32_t base) {
+    const auto frozen = counts.freeze();
+    StringSink sink;
+    REQUIRE(frozen->write_images(0, base, sink));
+    counts.confirm(frozen->epoch());
+    return std::pair(hex(sink.bytes), frozen->epoch());
+  };
+  set(0, 5);
+  set(42, 3);
+  const auto [whole, epoch] = images(0);
+  CHECK(whole == whole_image);
+  set(42, 4);
+  CHECK(images(epoch).first == changed_image);
 }
 
 TEST_CASE("block files have the documented bytes", "[state]") {

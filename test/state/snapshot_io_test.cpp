@@ -200,6 +200,70 @@ TEST_CASE("names of data files carry epoch, checkpoint and attempt and never com
   const std::string first = name();
   CHECK_THAT(first, Catch::StartsWith("data-e2-c17-v3-s4-a5-"));
   CHECK(first != name());
+  const auto numbers = std::pair(LeaderEpoch{2}, CheckpointId{17});
+  CHECK(numbers_in_data_file(first) == numbers);
+  CHECK(numbers_in_data_file("." + first + ".ab12") == numbers);
+  for (const char* other : {"", "_metadata", "data-e2", "data-e2-c", "data-e02-c17-v", "data-e2-cx",
+                            "data-ex-c2", "data-e99999999999999999999-c1-"})
+    CHECK_FALSE(numbers_in_data_file(other));
+}
+
+SCENARIO("a snapshot is verified together with the files that it shares", "[state]") {
+  MemoryStorage storage;
+  CountedRandom random;
+  const std::string checkpoint = "/checkpoints/job/chk-7";
+  SnapshotMetadata metadata = write_sample(storage, checkpoint, random);
+  const std::string shared = share_sample(storage, checkpoint, metadata);
+  CHECK(shared == "/checkpoints/job/shared/" + metadata.locations[0].file);
+  CHECK(verify_snapshot(storage, checkpoint) == metadata);
+
+  WHEN("a bit of a shared file is flipped") {
+    std::string& bytes = storage.bytes(shared);
+    THEN("it is noticed and the file is named") {
+      for (std::size_t bit = 0; bit < bytes.size() * 8; bit += bit < 4000 ? 1 : 331) {
+        bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+        const auto verified = verify_snapshot(storage, checkpoint);
+        bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+        REQUIRE_FALSE(verified);
+        REQUIRE(verified.error().code == Errc::corruption);
+        REQUIRE_THAT(verified.error().what, Catch::StartsWith(shared + ": block "));
+      }
+    }
+  }
+  WHEN("a shared file is missing") {
+    storage.files.erase(shared);
+    THEN("it is named") {
+      const auto verified = verify_snapshot(storage, checkpoint);
+      REQUIRE_FALSE(verified);
+      CHECK(verified.error().code == Errc::not_found);
+      CHECK_THAT(verified.error().what, Catch::Contains(shared));
+    }
+  }
+  WHEN("the snapshot is deleted") {
+    REQUIRE(delete_snapshot(storage, checkpoint));
+    THEN("what it shares stays") {
+      CHECK(storage.files.contains(shared));
+      CHECK_FALSE(storage.directories.contains(checkpoint));
+    }
+  }
+}
+
+TEST_CASE("a payload that is to be shared goes beside its checkpoint", "[state]") {
+  MemoryStorage storage;
+  CountedRandom random;
+  for (const std::size_t size : {100U, 101U}) {
+    SnapshotPlacement placement;
+    placement.inline_threshold_bytes = 100;
+    placement.shared = true;
+    TaskSnapshotWriter writer(&storage, "/c/job/chk-3", "data-x", placement, random);
+    REQUIRE(writer.append(std::string(size, 'x')));
+    const auto location = writer.finish();
+    REQUIRE(location);
+    CHECK(location->shared == (size > 100));
+    CHECK(storage.files.contains("/c/job/shared/data-x") == (size > 100));
+    CHECK((*make_source(storage, "/c/job/chk-9", *location))->read(0, size) ==
+          std::string(size, 'x'));
+  }
 }
 
 SCENARIO("a snapshot is verified as a whole", "[state]") {

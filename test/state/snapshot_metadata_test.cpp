@@ -33,6 +33,22 @@ TEST_CASE("metadata with inline state of several blocks reads back", "[state]") 
   CHECK(*back == metadata);
 }
 
+TEST_CASE("a state may consist of images of several checkpoints", "[state]") {
+  SnapshotMetadata metadata = sample();
+  auto& keyed = metadata.operators[1].subtasks[0].keyed;
+  keyed[0].format = StateFormat::segments;
+  keyed[0].sequence = metadata.checkpoint.value;
+  for (std::uint64_t sequence = 1; sequence < metadata.checkpoint.value; ++sequence) {
+    keyed.push_back(keyed[0]);
+    keyed.back().sequence = sequence;
+    for (auto& extent : keyed.back().groups) extent.length = 0;
+  }
+  REQUIRE(keyed.size() > 1);
+  const auto back = decode_metadata(encode_metadata(metadata, 42), path);
+  REQUIRE(back);
+  CHECK(*back == metadata);
+}
+
 TEST_CASE("metadata answers what is asked of it", "[state]") {
   const SnapshotMetadata metadata = sample();
   REQUIRE(metadata.find("counts"));
@@ -44,6 +60,8 @@ TEST_CASE("metadata answers what is asked of it", "[state]") {
   for (const auto& location : metadata.locations) bytes += location.size_bytes;
   CHECK(metadata.size_bytes() == bytes);
   CHECK(TaskSnapshot{metadata.locations, {}}.size_bytes() == bytes);
+  CHECK(TaskSnapshot{metadata.locations, {}}.written_bytes() == metadata.locations[0].size_bytes);
+  CHECK(TaskSnapshot().written_bytes() == 0);
 }
 
 SCENARIO("every flipped bit and every truncation of a metadata file is noticed", "[state]") {
@@ -92,6 +110,9 @@ SCENARIO("handles that point outside are refused although every checksum is righ
   const auto source = [](SnapshotMetadata& m) -> OperatorSnapshot& { return m.operators[0]; };
   const auto group = [counts](SnapshotMetadata& m) -> KeyGroupExtent& {
     return counts(m).subtasks[0].keyed[0].groups[0];
+  };
+  const auto keyed = [counts](SnapshotMetadata& m) -> KeyedStateHandle& {
+    return counts(m).subtasks[0].keyed[0];
   };
   const auto elements = [source](SnapshotMetadata& m) -> OperatorStateHandle& {
     return source(m).subtasks[0].operator_states[0];
@@ -142,6 +163,38 @@ SCENARIO("handles that point outside are refused although every checksum is righ
       {"file twice", [&](auto& m) { m.locations.push_back(m.locations[0]); }},
       {"file and inline", [&](auto& m) { m.locations[0].inline_bytes = SharedBytes("x"); }},
       {"inline size", [&](auto& m) { m.locations[1].size_bytes += 1; }},
+      {"inline and shared",
+       [&](auto& m) { m.kind = SnapshotKind::checkpoint, m.locations[1].shared = true; }},
+      {"shared by a savepoint",
+       [&](auto& m) { m.kind = SnapshotKind::savepoint, m.locations[0].shared = true; }},
+      {"sequence of a canonical state", [&](auto& m) { keyed(m).sequence = 1; }},
+      {"image without a sequence", [&](auto& m) { keyed(m).format = StateFormat::segments; }},
+      {"image of a later checkpoint",
+       [&](auto& m) {
+         keyed(m).format = StateFormat::segments;
+         keyed(m).sequence = m.checkpoint.value + 1;
+       }},
+      {"two images from one checkpoint",
+       [&](auto& m) {
+         keyed(m).format = StateFormat::segments;
+         keyed(m).sequence = m.checkpoint.value;
+         auto again = keyed(m);
+         for (auto& extent : again.groups) extent.length = 0;
+         counts(m).subtasks[0].keyed.push_back(again);
+       }},
+      {"image of a canonical state",
+       [&](auto& m) {
+         counts(m).subtasks[0].keyed.push_back(
+             {"count", 0, {}, StateFormat::segments, m.checkpoint.value});
+       }},
+      {"canonical and an image",
+       [&](auto& m) {
+         keyed(m).format = StateFormat::segments;
+         keyed(m).sequence = m.checkpoint.value;
+         counts(m).subtasks[0].keyed.push_back({"count", 0, {}});
+         keyed(m).groups.resize(1);
+         keyed(m).groups[0].length = 0;
+       }},
       {"impossible size", [&](auto& m) { m.locations[0].size_bytes = ~std::uint64_t{0}; }},
   };
   for (const auto& [name, damage] : damages) {

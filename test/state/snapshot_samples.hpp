@@ -119,4 +119,21 @@ inline SnapshotMetadata write_sample(CheckpointStorage& storage, const std::stri
   return metadata;
 }
 
+/// Makes the sample in `directory` an incremental checkpoint whose data file is shared: subtask 0 consists of
+/// a piece of an older checkpoint. Returns the path of the file.
+inline std::string share_sample(MemoryStorage& storage, const std::string& directory,
+                                SnapshotMetadata& metadata) {
+  DataLocation& location = metadata.locations[0];
+  const std::string path = shared_directory(directory) + "/" + location.file;
+  storage.put(path, storage.bytes(directory + "/" + location.file));
+  storage.files.erase(directory + "/" + location.file);
+  location.shared = true;
+  metadata.kind = SnapshotKind::checkpoint;
+  KeyedStateHandle& handle = metadata.operators[1].subtasks[0].keyed[0];
+  handle.format = StateFormat::segments;
+  handle.sequence = metadata.checkpoint.value;
+  storage.put(directory + "/_metadata", encode_metadata(metadata, 1));
+  return path;
+}
+
 }  // namespace weir::test

@@ -1,0 +1,59 @@
+#include "backends/memory/image_chains.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace weir {
+
+namespace {
+
+/// Snapshots remembered beside the base; more are in flight, or were given up since, only if nothing
+/// completes. Forgetting one costs a whole snapshot at most.
+constexpr std::size_t most_remembered = 16;
+/// Pieces of a group beyond which it is written whole again, however small they are: each is a line in
+/// every later `_metadata`, and keeps a file alive.
+constexpr std::size_t most_pieces = 64;
+constexpr std::uint64_t always_at_times = 3;
+constexpr std::size_t groups_for_each_compacted = 16;
+
+}  // namespace
+
+void ImageChains::remember(CheckpointId checkpoint, BackendImages images) {
+  const std::scoped_lock lock(mutex_);
+  checkpoints_[checkpoint] = std::make_shared<const BackendImages>(std::move(images));
+  // The oldest is the base that the next snapshot will probably build on.
+  if (checkpoints_.size() > most_remembered) checkpoints_.erase(std::next(checkpoints_.begin()));
+}
+
+std::shared_ptr<const BackendImages> ImageChains::find(CheckpointId base) {
+  const std::scoped_lock lock(mutex_);
+  checkpoints_.erase(checkpoints_.begin(), checkpoints_.lower_bound(base));
+  const auto found = checkpoints_.find(base);
+  return found == checkpoints_.end() ? nullptr : found->second;
+}
+
+std::vector<bool> choose_compacted(const std::vector<ImageChain>& groups) {
+  struct Due {
+    double times;  // of the whole piece that the later ones are
+    std::size_t group;
+  };
+  std::vector<bool> chosen(groups.size(), false);
+  std::vector<Due> due;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const ImageChain& chain = groups[i];
+    if (chain.empty()) continue;
+    const std::uint64_t whole = chain.front().extent.length;
+    std::uint64_t later = 0;
+    for (std::size_t piece = 1; piece < chain.size(); ++piece) later += chain[piece].extent.length;
+    if (later <= whole && chain.size() <= most_pieces) continue;
+    if (later / always_at_times > whole) chosen[i] = true;
+    due.push_back({static_cast<double>(later) / static_cast<double>(whole), i});
+  }
+  std::ranges::stable_sort(due, std::greater(), &Due::times);
+  const std::size_t count =
+      std::min(due.size(), std::max<std::size_t>(1, groups.size() / groups_for_each_compacted));
+  for (std::size_t i = 0; i < count; ++i) chosen[due[i].group] = true;
+  return chosen;
+}
+
+}  // namespace weir
