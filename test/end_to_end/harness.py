@@ -280,6 +280,34 @@ def settings(**values):
     return words
 
 
+# --- the job numbered_lines --------------------------------------------------------------------------
+
+KEYS_OF_NUMBERED_LINES = 64
+
+
+def make_lines(place, lines):
+    return place.write("lines.txt", "".join(f"{i} line\n" for i in range(lines)))
+
+
+def exactly_once(lines, first, total):
+    """`lines` are those of the numbers from `first` to `total`, with their counts within each key."""
+    numbers = collections.Counter(int(line.split(" ", 1)[0]) for line in lines)
+    equal([n for n in range(first, total) if n not in numbers][:20], [], "lines that are lost")
+    equal([n for n, c in numbers.items() if c != 1 or n < first][:20], [], "lines that are doubled")
+    seen = collections.Counter((int(line.split(" ", 1)[0]) % KEYS_OF_NUMBERED_LINES, int(line.rsplit("\t", 1)[1])) for line in lines)
+    expected = collections.Counter((n % KEYS_OF_NUMBERED_LINES, n // KEYS_OF_NUMBERED_LINES + 1) for n in range(first, total))
+    if first == 0:
+        equal(sorted((seen - expected).items())[:10], [], "counts of a key that are wrong")
+
+
+def progress(place, process, trace, checkpoints=2):
+    """Waits for some more completed checkpoints."""
+    have = len({m["checkpoint"] for m in trace.find("NotifyCheckpointComplete")})
+    wait_until(lambda: process.code() is not None or
+               len({m["checkpoint"] for m in trace.find("NotifyCheckpointComplete")}) >= have + checkpoints, "checkpoints")
+    equal(process.code(), None, "the job ended early:", process.err())
+
+
 # --- the error sentence ------------------------------------------------------------------------------
 
 

@@ -7,34 +7,10 @@ import sys
 from collections import Counter
 
 import harness
-from harness import (case, check, committed, equal, example_so, job_so, metadata_below, output_lines, refused, settings,
-                     wait_until)
+from harness import (case, check, committed, equal, exactly_once, example_so, job_so, make_lines, metadata_below,
+                     output_lines, progress, refused, settings, wait_until)
 
-KEYS = 64
 RATE = 4000
-
-
-def make_lines(place, lines):
-    return place.write("lines.txt", "".join(f"{i} line\n" for i in range(lines)))
-
-
-def exactly_once(lines, first, total):
-    """`lines` are those of the numbers from `first` to `total`, with their counts within each key."""
-    numbers = Counter(int(line.split(" ", 1)[0]) for line in lines)
-    equal([n for n in range(first, total) if n not in numbers][:20], [], "lines that are lost")
-    equal([n for n, c in numbers.items() if c != 1 or n < first][:20], [], "lines that are doubled")
-    seen = Counter((int(line.split(" ", 1)[0]) % KEYS, int(line.rsplit("\t", 1)[1])) for line in lines)
-    expected = Counter((n % KEYS, n // KEYS + 1) for n in range(first, total))
-    if first == 0:
-        equal(sorted((seen - expected).items())[:10], [], "counts of a key that are wrong")
-
-
-def progress(place, process, trace, checkpoints=2):
-    """Waits for some more completed checkpoints."""
-    have = len({m["checkpoint"] for m in trace.find("NotifyCheckpointComplete")})
-    wait_until(lambda: process.code() is not None or
-               len({m["checkpoint"] for m in trace.find("NotifyCheckpointComplete")}) >= have + checkpoints, "checkpoints")
-    equal(process.code(), None, "the job ended early:", process.err())
 
 
 @case("savepoint, kill -9, resume, cancel -s, restore elsewhere: the words are counted exactly right")
