@@ -21,7 +21,7 @@ BLOCK, BLOCK_HEADER, DOCUMENT_HEADER = 65536, 32, 40
 SCHEMA = [("kind", "<B"), ("name", "string"), ("label", "string"), ("number", "<q")]
 SCHEMA.append(("children", ("list", SCHEMA)))
 EXTENT = [("group", "<I"), ("offset", "<Q"), ("length", "<Q"), ("entries", "<Q"), ("checksum", "<Q")]
-KEYED = [("state", "string"), ("location", "<I"), ("groups", ("list", EXTENT))]
+KEYED = [("state", "string"), ("location", "<I"), ("groups", ("list", EXTENT)), ("format", "<B"), ("sequence", "<Q")]
 OPERATOR_STATE = [("state", "string"), ("location", "<I"), ("offset", "<Q"), ("length", "<Q"), ("checksum", "<Q"),
                   ("elements", ("list", "<Q"))]
 CHANNEL = [("producer_uid", "string"), ("output_tag", "string"), ("consumer_uid", "string"), ("input", "<I"),
@@ -31,7 +31,8 @@ SUBTASK = [("subtask", "<I"), ("finished", "<B"), ("keyed", ("list", KEYED)),
 STATE = [("name", "string"), ("kind", "<B"), ("key", ("optional", SCHEMA)), ("value", SCHEMA)]
 OPERATOR = [("uid", "string"), ("name", "string"), ("generated_uid", "<B"), ("parallelism", "<I"),
             ("max_parallelism", "<I"), ("states", ("list", STATE)), ("subtasks", ("list", SUBTASK))]
-LOCATION = [("file", "string"), ("file_id", "<Q"), ("size_bytes", "<Q"), ("inline_bytes", "string")]
+LOCATION = [("file", "string"), ("file_id", "<Q"), ("size_bytes", "<Q"), ("inline_bytes", "string"),
+            ("shared", "<B")]
 METADATA = [("kind", "<B"), ("job", "<QQ"), ("job_name", "string"), ("checkpoint", "<Q"), ("epoch", "<Q"),
             ("attempt", "<I"), ("triggered_at_ms", "<q"), ("completed_at_ms", "<q"),
             ("locations", ("list", LOCATION)), ("operators", ("list", OPERATOR))]
