@@ -44,8 +44,8 @@ class SchemaContext {
 };
 
 /// How a type is written, read, described and measured. Specialized here for scalars, strings,
-/// containers, optional, pair, tuple, variant, enumerations and described types; a raw serializer
-/// specializes it too. Members:
+/// containers, optional, pair, tuple, variant, enumerations, described types and those with a serializer
+/// of their own. Members:
 /// - `fixed_width`: bytes of every encoding, 0 if they vary; `min_width`: bytes of the shortest one
 /// - `encode<Encoding>(value, writer)`, `decode(reader, value)`: a failed decode fails the reader
 /// - `schema(context)`, `heap_bytes(value)`: memory that the value holds beyond `sizeof`
@@ -609,6 +609,60 @@ struct Codec<T> {
   }
   static Schema schema(SchemaContext& context) { return Codec<Mirror>::schema(context); }
   static std::size_t heap_bytes(const T& value) { return Codec<Mirror>::heap_bytes(Mirror(value)); }
+};
+
+/// `u32 length | u16 version | what the serializer wrote`; the length counts the version. Every value has
+/// its version, because a state may hold values of several.
+template <HasSerializer T>
+struct Codec<T> {
+  using Serializer = typename decltype(weir_serializer(TypeTag<T>{}))::Type;
+  static constexpr std::size_t fixed_width = 0;
+  static constexpr std::size_t min_width = sizeof(std::uint32_t) + sizeof(std::uint16_t);
+  static constexpr std::uint16_t version = Serializer::version;
+  static constexpr std::uint16_t oldest_version = [] {
+    if constexpr (requires { Serializer::oldest_version; })
+      return std::uint16_t{Serializer::oldest_version};
+    else
+      return version;
+  }();
+  static_assert(oldest_version <= version, "a serializer reads what it writes");
+
+  template <Encoding E>
+  static void encode(const T& value, ByteWriter& writer) {
+    static_assert(
+        E == Encoding::value,
+        "a type with WEIR_SERIALIZER cannot be a key: nobody can say that equal keys have "
+        "equal bytes; describe it with WEIR_FIELDS or WEIR_AS");
+    const std::size_t begin = writer.size();
+    writer.number(std::uint32_t{0});
+    writer.number(version);
+    Serializer::write(value, writer);
+    const auto length = static_cast<std::uint32_t>(writer.size() - begin - sizeof(std::uint32_t));
+    std::memcpy(writer.buffer().data() + begin, &length, sizeof(length));
+  }
+  static void decode(ByteReader& reader, T& value) {
+    ByteReader bytes(reader.string());
+    const auto written_with = bytes.number<std::uint16_t>();
+    if (bytes.failed() || written_with < oldest_version || written_with > version)
+      return reader.fail();
+    Serializer::read(bytes, written_with, value);
+    if (!bytes.complete()) reader.fail();
+  }
+  static Schema schema(SchemaContext&) {
+    Schema result{SchemaKind::raw, std::string(Serializer::name), {}, version, {}};
+    if (oldest_version != version)
+      result.children.push_back({SchemaKind::int64, {}, "oldest", oldest_version, {}});
+    return result;
+  }
+  static std::size_t heap_bytes(const T& value) {
+    if constexpr (requires { Serializer::heap_bytes(value); }) {
+      return Serializer::heap_bytes(value);
+    } else {
+      static_assert(std::is_trivially_copyable_v<T>,
+                    "the serializer of a type that may hold memory needs heap_bytes(value)");
+      return 0;
+    }
+  }
 };
 
 }  // namespace weir

@@ -69,6 +69,10 @@ concept HasFields = requires { weir_fields(TypeTag<T>{}); };
 template <class T>
 concept HasMirror = requires { weir_mirror(TypeTag<T>{}); };
 
+/// A type that `WEIR_SERIALIZER` leaves to a serializer of the job's own.
+template <class T>
+concept HasSerializer = requires { weir_serializer(TypeTag<T>{}); };
+
 }  // namespace weir
 
 // Applies `macro(context, argument)` to each argument, separated by commas; up to 64 arguments.
@@ -107,6 +111,28 @@ concept HasMirror = requires { weir_mirror(TypeTag<T>{}); };
 #define WEIR_AS(Foreign, Mirror)                                          \
   [[maybe_unused]] constexpr auto weir_mirror(::weir::TypeTag<Foreign>) { \
     return ::weir::TypeTag<Mirror>{};                                     \
+  }
+
+/// Leaves a type to a serializer of the job's own, for types that neither fields nor a mirror can
+/// describe. Tools then show its values as bytes, so it is the last resort. Stands in the namespace of
+/// the type. The type is default-constructible and cannot be a key. The serializer:
+///
+///   struct SketchSerializer {
+///     static constexpr std::string_view name = "sketch";  // for ever
+///     static constexpr std::uint16_t version = 2;         // of what `write` writes
+///     static constexpr std::uint16_t oldest_version = 1;  // that `read` reads; optional, else `version`
+///     static void write(const Sketch& sketch, weir::ByteWriter& writer);
+///     /// All of the bytes that `write` of that version wrote; `reader.fail()` if they are none.
+///     static void read(weir::ByteReader& reader, std::uint16_t version, Sketch& sketch);
+///     /// Memory beyond `sizeof`; not needed if the type is trivially copyable.
+///     static std::size_t heap_bytes(const Sketch& sketch);
+///   };
+///   WEIR_SERIALIZER(Sketch, SketchSerializer)
+///
+/// `write` and `read` may be called on any thread, on different values at the same time.
+#define WEIR_SERIALIZER(Type, Serializer)                                  \
+  [[maybe_unused]] constexpr auto weir_serializer(::weir::TypeTag<Type>) { \
+    return ::weir::TypeTag<Serializer>{};                                  \
   }
 
 /// Describes an enumeration, so that decoding refuses unknown values and tools print names:

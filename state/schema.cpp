@@ -127,6 +127,12 @@ Status check_schema_within(const Schema& schema, Enclosing& enclosing, int depth
       if (enclosing_index(enclosing, schema.name) < 0)
         return malformed("a reference to '" + schema.name + "', which is not around it");
       return needs(count == 0);
+    case SchemaKind::raw:
+      WEIR_TRY(needs(count <= 1));
+      if (count == 1 && (schema.children[0].kind != SchemaKind::int64 ||
+                         !schema.children[0].children.empty() || schema.children[0].label.empty()))
+        return malformed("a serializer that reads from no version on");
+      return {};
     default:
       return needs(count == 0);
   }
@@ -172,6 +178,8 @@ void append_text(const Schema& schema, std::string& out) {
       return;
     case SchemaKind::raw:
       out += "raw " + schema.name + " version " + std::to_string(schema.number);
+      if (!schema.children.empty())
+        out += " reading from " + std::to_string(schema.children[0].number);
       return;
     case SchemaKind::array:
       append_children(schema, "array<", ", " + std::to_string(schema.number) + ">", false, out);
@@ -465,7 +473,9 @@ class JsonPrinter {
 class CompatibilityCheck {
  public:
   Status compare(const Schema& was, const Schema& is) {
-    if (was.kind != is.kind || was.number != is.number) return differs(was, is);
+    if (was.kind != is.kind) return differs(was, is);
+    if (was.kind == SchemaKind::raw) return compare_serializers(was, is);
+    if (was.number != is.number) return differs(was, is);
     switch (was.kind) {
       case SchemaKind::structure:
         return compare_structures(was, is);
@@ -475,9 +485,6 @@ class CompatibilityCheck {
         // The types' names may differ, so what counts is which structure around it is meant.
         if (enclosing_index(was_enclosing_, was.name) != enclosing_index(is_enclosing_, is.name))
           return differs(was, is);
-        return {};
-      case SchemaKind::raw:
-        if (was.name != is.name) return differs(was, is);
         return {};
       default:
         break;
@@ -542,6 +549,16 @@ class CompatibilityCheck {
     if (is.children.size() > common) return field(is.children[common].label, "was added");
     was_enclosing_.pop_back();
     is_enclosing_.pop_back();
+    return {};
+  }
+
+  [[nodiscard]] Status compare_serializers(const Schema& was, const Schema& is) const {
+    // Values that an older program wrote may still be among those of the newest one.
+    const auto oldest = [](const Schema& schema) {
+      return schema.children.empty() ? schema.number : schema.children[0].number;
+    };
+    if (was.name != is.name || was.number > is.number || oldest(was) < oldest(is))
+      return differs(was, is);
     return {};
   }
 

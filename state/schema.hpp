@@ -33,7 +33,9 @@ enum class SchemaKind : std::uint8_t {
   variant = 19,      ///< u8 index into `children`, then that one
   enumeration = 20,  ///< as `children[0]`, the underlying type; further children name the values
   reference = 21,    ///< the enclosing structure called `name`, for recursive types
-  raw = 22,          ///< u32 length, bytes of the serializer `name`, version `number`
+  raw =
+      22,  ///< u32 length, u16 version, bytes of the serializer `name`, which writes version `number`
+           ///< and reads from that of `children[0]` on, if there is one
 };
 WEIR_ENUM(SchemaKind, boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32,
           float64, string, array, list, set, map, optional, structure, variant, enumeration,
@@ -45,7 +47,7 @@ struct Schema {
   SchemaKind kind = SchemaKind::structure;
   std::string name;         ///< of the type (structure, enumeration, reference, raw), else empty
   std::string label;        ///< the field's or enumerator's name within the parent, else empty
-  std::int64_t number = 0;  ///< array length, enumerator value or raw version, else 0
+  std::int64_t number = 0;  ///< array length, enumerator value or version (raw), else 0
   std::vector<Schema> children;
   bool operator==(const Schema&) const = default;
 };
@@ -64,7 +66,7 @@ WEIR_FIELDS(Schema, kind, name, label, number, children)
 [[nodiscard]] Status append_json(const Schema& schema, ByteReader& reader, std::string& json);
 
 /// Whether state written with `writer` may be read as `reader`; names of types do not matter, names
-/// of fields do. Errors: `state_incompatible`, with the path of the first field that differs.
+/// of fields and of serializers do. A serializer must read the version that was written. Errors: `state_incompatible`, with the path of the first field that differs.
 [[nodiscard]] Status check_compatible(const Schema& writer, const Schema& reader);
 
 }  // namespace weir

@@ -44,6 +44,53 @@ struct CelsiusMirror {
 WEIR_FIELDS(CelsiusMirror, degrees)
 WEIR_AS(Celsius, CelsiusMirror)
 
+/// A type that only its own serializer can write.
+class Sketch {
+ public:
+  Sketch() = default;
+  explicit Sketch(std::vector<bool> bits, int rate = 0) : bits_(std::move(bits)), rate_(rate) {}
+  const std::vector<bool>& bits() const { return bits_; }
+  int rate() const { return rate_; }
+  bool operator==(const Sketch&) const = default;
+
+ private:
+  std::vector<bool> bits_;
+  int rate_ = 0;
+};
+/// Version 1 had no rate.
+struct SketchSerializer {
+  static constexpr std::string_view name = "sketch";
+  static constexpr std::uint16_t version = 2;
+  static constexpr std::uint16_t oldest_version = 1;
+  static void write(const Sketch& sketch, ByteWriter& writer) {
+    writer.number(static_cast<std::uint8_t>(sketch.rate()));
+    for (const bool bit : sketch.bits()) writer.number(static_cast<std::uint8_t>(bit));
+  }
+  static void read(ByteReader& reader, std::uint16_t version_written, Sketch& sketch) {
+    const int rate = version_written >= 2 ? reader.number<std::uint8_t>() : -1;
+    std::vector<bool> bits;
+    while (reader.remaining() > 0) bits.push_back(reader.number<std::uint8_t>() != 0);
+    sketch = Sketch(std::move(bits), rate);
+  }
+  static std::size_t heap_bytes(const Sketch& sketch) { return sketch.bits().capacity() / 8; }
+};
+WEIR_SERIALIZER(Sketch, SketchSerializer)
+
+/// A trivially copyable one, the first two bytes of whose serializer are all there is.
+struct Handle {
+  std::uint16_t number = 0;
+  bool operator==(const Handle&) const = default;
+};
+struct HandleSerializer {
+  static constexpr std::string_view name = "handle";
+  static constexpr std::uint16_t version = 1;
+  static void write(const Handle& handle, ByteWriter& writer) { writer.number(handle.number); }
+  static void read(ByteReader& reader, std::uint16_t, Handle& handle) {
+    handle.number = reader.number<std::uint16_t>();
+  }
+};
+WEIR_SERIALIZER(Handle, HandleSerializer)
+
 struct Everything {
   bool flag = false;
   std::int8_t i8 = 0;
@@ -242,6 +289,38 @@ SCENARIO("hostile bytes fail to decode and allocate nothing large", "[state]") {
       CHECK_FALSE((decode_value<std::variant<std::int8_t, bool>>("\2x", "variant")));
     }
   }
+}
+
+TEST_CASE("a type with a serializer of its own is written by it", "[state]") {
+  const Sketch sketch({true, false, true}, 7);
+  const std::string bytes = encode_value(sketch);
+  CHECK(bytes == std::string("\6\0\0\0\2\0\7\1\0\1", 10));
+  CHECK(decode_value<Sketch>(bytes, "it") == Result<Sketch>(sketch));
+  const std::map<std::string, Sketch> sketches{{"a", sketch}, {"b", Sketch()}};
+  check_round_trip(sketches);
+  check_round_trip(Handle{513});
+  CHECK(to_string(schema_of<Sketch>()) == "raw sketch version 2 reading from 1");
+  CHECK(to_string(schema_of<Handle>()) == "raw handle version 1");
+  CHECK(check_schema(schema_of<std::map<std::string, Sketch>>()));
+  CHECK(memory_usage(sketch) > sizeof(Sketch));
+  CHECK(memory_usage(Handle{}) == sizeof(Handle));
+
+  ByteReader reader(bytes);
+  std::string json;
+  REQUIRE(append_json(schema_of<Sketch>(), reader, json));
+  CHECK(json == "\"020007010001\"");
+}
+
+TEST_CASE("a serializer reads the versions that it says it reads", "[state]") {
+  const std::string first("\4\0\0\0\1\0\1\1", 8);
+  CHECK(decode_value<Sketch>(first, "it") == Result<Sketch>(Sketch({true, true}, -1)));
+  for (const std::string& bad :
+       {std::string("\4\0\0\0\3\0\1\1", 8), std::string("\4\0\0\0\0\0\1\1", 8),
+        std::string("\1\0\0\0\1", 5), std::string("\0\0\0\0", 4), std::string("\4\0\0\0\1\0", 6)})
+    CHECK_FALSE(decode_value<Sketch>(bad, "it"));
+  // Fewer bytes than it wants, and more.
+  CHECK_FALSE(decode_value<Handle>(std::string("\3\0\0\0\1\0\5", 7), "it"));
+  CHECK_FALSE(decode_value<Handle>(std::string("\5\0\0\0\1\0\5\5\5", 9), "it"));
 }
 
 TEST_CASE("a failed decode names what it was reading", "[state]") {

@@ -206,6 +206,13 @@ SCENARIO("bytes that do not fit their schema are refused", "[state]") {
         {SchemaKind::structure, {}, {}, 0, {integer}},
         {SchemaKind::reference, "Nobody", {}, 0, {}},
         {SchemaKind::int32, {}, {}, 0, {integer}},
+        {SchemaKind::raw, "mine", {}, 2, {integer}},
+        {SchemaKind::raw, "mine", {}, 2, {{SchemaKind::string, {}, "oldest", 1, {}}}},
+        {SchemaKind::raw,
+         "mine",
+         {},
+         2,
+         std::vector<Schema>(2, {SchemaKind::int64, {}, "oldest", 1, {}})},
         {SchemaKind::list, {}, {}, 0, {{SchemaKind::set, {}, {}, 0, {}}}},
     };
     THEN("each is refused before it is used") {
@@ -275,6 +282,19 @@ SCENARIO("state is compatible when fields agree, whatever types are called", "[s
     CHECK(reason(old_raw, {SchemaKind::raw, "mine", {}, 2, {}}) ==
           "the type was raw mine version 1, is raw mine version 2");
     CHECK(reason(old_raw, {SchemaKind::raw, "yours", {}, 1, {}}) != "compatible");
+    const auto from = [](std::int64_t oldest) {
+      return std::vector<Schema>{{SchemaKind::int64, {}, "oldest", oldest, {}}};
+    };
+    const Schema newer{SchemaKind::raw, "mine", {}, 3, from(1)};
+    CHECK(reason(old_raw, newer) == "compatible");
+    CHECK(reason({SchemaKind::raw, "mine", {}, 2, from(1)}, newer) == "compatible");
+    CHECK(reason(newer, newer) == "compatible");
+    CHECK(reason(newer, {SchemaKind::raw, "mine", {}, 2, from(1)}) ==
+          "the type was raw mine version 3 reading from 1, is raw mine version 2 reading from 1");
+    CHECK(reason(old_raw, {SchemaKind::raw, "mine", {}, 3, from(2)}) ==
+          "the type was raw mine version 1, is raw mine version 3 reading from 2");
+    // What the older program wrote may hold values that a still older one wrote.
+    CHECK(reason(newer, {SchemaKind::raw, "mine", {}, 4, from(2)}) != "compatible");
   }
 }
 
