@@ -1,6 +1,7 @@
 #pragma once
 
 #include <concepts>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -104,6 +105,7 @@ class KeyedOperator : public Operator {
     RuntimeContext runtime(context, &key_, Codec<Key>::fixed_width, schema_of<Key>());
     WEIR_TRY(derived().open_function(runtime));
     tables_ = runtime.tables();
+    state_time_ = runtime.state_time();
     group_of_.emplace(context.max_parallelism());
     groups_ = key_group_range(context.subtask(), context.parallelism(), context.max_parallelism());
     walk_group_ = groups_.first;
@@ -117,6 +119,7 @@ class KeyedOperator : public Operator {
     auto& out = output_.collector();
     const bool timed = !batch.times.empty();
     if (!timed) out.clear_time();
+    if (state_time_) state_time_->advance();
     for (std::size_t i = cursor.next; i < std::min(cursor.next + prefetch_distance, cursor.limit);
          ++i)
       prefetch(batch, i);
@@ -136,6 +139,8 @@ class KeyedOperator : public Operator {
     if constexpr (Derived::walks_keys) {
       auto& out = output_.collector();
       out.clear_time();
+      // Not again before the end: a key that was found to have state still has it when its turn comes.
+      if (state_time_ && walk_group_ == groups_.first) state_time_->advance();
       for (std::size_t calls = 0; calls < 256 && !out.full(); ++calls) {
         while (walk_next_ == walk_keys_.size()) {
           if (walk_group_ == groups_.end) return Progress::done;
@@ -192,6 +197,7 @@ class KeyedOperator : public Operator {
   std::optional<KeyGroupMapper> group_of_;
   KeyGroupRange groups_;
   std::vector<TableBase*> tables_;
+  std::shared_ptr<StateTime> state_time_;  // null if no state has a time to live
   KeyedStateBackend* backend_ = nullptr;
   // Where the walk over the keys at the end of the input stands.
   std::uint32_t walk_group_ = 0;

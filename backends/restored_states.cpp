@@ -165,6 +165,10 @@ Status RestoredStates::check(const StateDeclaration& restored,
   if (restored.key)
     if (const auto same = check_compatible(*restored.key, *declared.key); !same)
       return differs("the key has another type in the snapshot: " + same.error().what);
+  if (const bool had = has_time_to_live(restored); had != has_time_to_live(declared))
+    return differs(std::string("it has ") + (had ? "a" : "no") +
+                   " time to live in the snapshot and " + (had ? "none" : "one") +
+                   " in the job; declare it as it was, or use another name for the new state");
   if (const auto same = check_compatible(restored.value, declared.value); !same)
     return differs("the value has another type in the snapshot: " + same.error().what);
   return {};

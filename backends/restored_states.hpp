@@ -44,7 +44,7 @@ class RestoredEntries {
   [[nodiscard]] const std::vector<Extent>& extents() const { return extents_; }
 
   /// Passes the next piece, entries of `group()`, to `take`. Images are turned into entries, a group at a
-  /// time. Requires `!done()`. Errors: as `ExtentReader::next`, and those of `take` with operator, state
+  /// time, without what has expired by now. Requires `!done()`. Errors: as `ExtentReader::next`, and those of `take` with operator, state
   /// and source put before.
   [[nodiscard]] Status next(const std::function<Status(std::span<const EntryView>)>& take);
   /// Passes the next image, which belongs to `group()` and matches its checksum, to `take`. Requires
@@ -78,8 +78,8 @@ class RestoredStates {
 
   /// Takes the state that `table` declares: its entries within the table's groups; none if it was not
   /// restored.
-  /// Errors: `state_incompatible` if kind, key or value differ, naming operator, state and the first
-  /// field that does; `corruption` if a key group comes twice.
+  /// Errors: `state_incompatible` if kind, key, value or having a time to live differ, naming operator,
+  /// state and the first field that does; `corruption` if a key group comes twice.
   [[nodiscard]] Result<RestoredEntries> claim(const TableBase& table);
 
  private:

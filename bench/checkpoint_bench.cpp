@@ -38,10 +38,10 @@ class Bench {
     context.groups = {0, key_groups};
     context.max_parallelism = key_groups;
     keyed_ = std::move(*backend_.create_keyed_state_backend(context));
-    auto table = make_table(ValueStateDescriptor<Value>{"value"}, schema_of<std::uint64_t>(),
-                            {{0, key_groups}, key_groups, 8});
-    value_ = {table.get(), &key_};
-    WEIR_ASSERT(keyed_->add_table(std::move(table)));
+    auto made = make_state(ValueStateDescriptor<Value>{"value"}, schema_of<std::uint64_t>(),
+                           {{0, key_groups}, key_groups, 8}, &key_);
+    value_ = std::move(made.handle);
+    WEIR_ASSERT(keyed_->add_table(std::move(made.table)));
   }
 
   void touch(std::uint64_t key) {

@@ -36,21 +36,27 @@ class RuntimeContext {
   // Keyed state; keyed streams only.
   template <Described T>
   [[nodiscard]] ValueState<T> state(const ValueStateDescriptor<T>& descriptor) {
-    return bind<ValueState<T>, T>(descriptor);
+    return bind<ValueState<T>>(descriptor);
   }
   template <Described T>
   [[nodiscard]] ListState<T> list_state(const ListStateDescriptor<T>& descriptor) {
-    return bind<ListState<T>, ListValue<T>>(descriptor);
+    return bind<ListState<T>>(descriptor);
   }
   template <Described T>
   [[nodiscard]] ReducingState<T> reducing_state(const ReducingStateDescriptor<T>& descriptor) {
-    if (!descriptor.reduce) {
-      fail(Error{Errc::invalid_argument,
-                 "operator '" + uid() + "', state '" + descriptor.name +
-                     "': a reducing state needs a function; give its descriptor one"});
-      return {};
-    }
-    return bind<ReducingState<T>, T>(descriptor);
+    if (!descriptor.reduce) return refuse<ReducingState<T>>(descriptor.name, without_function);
+    return bind<ReducingState<T>>(descriptor);
+  }
+  template <class In, Described Acc, class Out>
+  [[nodiscard]] AggregatingState<In, Acc, Out> aggregating_state(
+      const AggregatingStateDescriptor<In, Acc, Out>& descriptor) {
+    using Handle = AggregatingState<In, Acc, Out>;
+    if (!descriptor.function) return refuse<Handle>(descriptor.name, without_function);
+    return bind<Handle>(descriptor);
+  }
+  template <class K, class V>
+  [[nodiscard]] MapState<K, V> map_state(const MapStateDescriptor<K, V>& descriptor) {
+    return bind<MapState<K, V>>(descriptor);
   }
 
   // Operator state, without a key.
@@ -67,17 +73,24 @@ class RuntimeContext {
 
   /// The first error of the calls above.
   [[nodiscard]] const Status& status() const { return status_; }
-  /// The tables of the keyed states, for prefetching.
+  /// The tables of the keyed states in which a key has one place, for prefetching.
   [[nodiscard]] const std::vector<TableBase*>& tables() const { return tables_; }
+  /// What states with a time to live go by, for the operator to advance; null if there are none.
+  [[nodiscard]] const std::shared_ptr<StateTime>& state_time() const { return state_time_; }
 
  private:
-  template <class Handle, class V, class Descriptor>
+  static constexpr const char* without_function =
+      "a reducing or aggregating state needs a function; give its descriptor one";
+
+  template <class Handle, class Descriptor>
   [[nodiscard]] Handle bind(const Descriptor& descriptor) {
-    if (key_ == nullptr) {
-      fail(Error{Errc::invalid_argument,
-                 "operator '" + uid() + "', state '" + descriptor.name +
-                     "': keyed state needs a keyed stream; call key_by before"});
-      return {};
+    if (key_ == nullptr)
+      return refuse<Handle>(descriptor.name,
+                            "keyed state needs a keyed stream; call key_by before");
+    if (descriptor.ttl) {
+      if (const Status valid = check_ttl(*descriptor.ttl); !valid)
+        return refuse<Handle>(descriptor.name, valid.error().what);
+      if (!state_time_) state_time_ = std::make_shared<StateTime>(context_.clock());
     }
     auto backend = context_.keyed_state(key_width_);
     if (!backend) {
@@ -87,14 +100,20 @@ class RuntimeContext {
     const TableOptions options{
         key_group_range(subtask(), parallelism(), context_.max_parallelism()),
         context_.max_parallelism(), key_width_};
-    auto table = make_table(descriptor, key_schema_, options);
-    Table<V>* const raw = table.get();
-    if (auto added = (*backend)->add_table(std::move(table)); !added) {
+    auto made = make_state(descriptor, key_schema_, options, key_, state_time_);
+    TableBase* const table = made.table.get();
+    const bool is_map = table->declaration().kind == StateKind::map;
+    if (auto added = (*backend)->add_table(std::move(made.table)); !added) {
       fail(added.error());
       return {};
     }
-    tables_.push_back(raw);
-    return Handle(raw, key_);
+    if (!is_map) tables_.push_back(table);
+    return std::move(made.handle);
+  }
+  template <class Handle>
+  [[nodiscard]] Handle refuse(const std::string& state, const std::string& why) {
+    fail(Error{Errc::invalid_argument, "operator '" + uid() + "', state '" + state + "': " + why});
+    return {};
   }
   template <class T>
   [[nodiscard]] OperatorListState<T>* operator_state(const std::string& name, StateKind kind) {
@@ -113,6 +132,7 @@ class RuntimeContext {
   Schema key_schema_;
   Status status_;
   std::vector<TableBase*> tables_;
+  std::shared_ptr<StateTime> state_time_;
 };
 
 }  // namespace weir

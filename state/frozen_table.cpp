@@ -21,11 +21,13 @@ std::uint64_t byte_order(std::uint64_t word) { return __builtin_bswap64(word); }
 
 FrozenTable::FrozenTable(std::shared_ptr<const table::Storage> storage,
                          std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
-                         std::uint32_t epoch, std::shared_ptr<std::atomic<bool>> ended)
+                         std::uint32_t epoch, LiveFilter filter,
+                         std::shared_ptr<std::atomic<bool>> ended)
     : storage_(std::move(storage)),
       declaration_(std::move(declaration)),
       range_(range),
       epoch_(epoch),
+      filter_(filter),
       ended_(std::move(ended)),
       groups_(storage_->groups) {}
 
@@ -44,7 +46,7 @@ Result<KeyGroupExtent> FrozenTable::write_group(std::uint32_t group, SnapshotSin
   WEIR_TRY(storage_->shape.compact ? write_compact(header, writer, group)
                                    : write_wide(header, writer, group));
   auto extent = writer.finish();
-  if (extent) WEIR_ASSERT(extent->entries == entries(group));
+  if (extent && filter_.keeps_all()) WEIR_ASSERT(extent->entries == entries(group));
   return extent;
 }
 
@@ -72,8 +74,8 @@ Status FrozenTable::write_compact(const Group& group, ExtentWriter& writer,
     value.clear();
     append_entry_key({number, {reinterpret_cast<const char*>(&word), shape.key_width}, {}, {}},
                      shape.key_width, key);
-    shape.layout->encode(entry.value, value_writer);
-    WEIR_TRY(writer.add(key, value));
+    if (filter_.encode(entry.value, shape.layout->encode, value_writer))
+      WEIR_TRY(writer.add(key, value));
   }
   return {};
 }
@@ -115,8 +117,8 @@ Status FrozenTable::write_wide(const Group& group, ExtentWriter& writer,
   ByteWriter value_writer(value);
   for (const Entry& entry : entries) {
     value.clear();
-    shape.layout->encode(entry.value, value_writer);
-    WEIR_TRY(writer.add(key_of(entry), value));
+    if (filter_.encode(entry.value, shape.layout->encode, value_writer))
+      WEIR_TRY(writer.add(key_of(entry), value));
   }
   return {};
 }
@@ -128,7 +130,7 @@ Result<KeyedStateHandle> FrozenTable::write(SnapshotSink& sink) const {
   for (std::uint32_t group = range_.first; group < range_.end; ++group) {
     if (entries(group) == 0) continue;
     WEIR_TRY_ASSIGN(extent, write_group(group, sink));
-    handle.groups.push_back(extent);
+    if (extent.entries > 0) handle.groups.push_back(extent);
   }
   return handle;
 }

@@ -23,9 +23,10 @@ class FrozenTable {
 
   [[nodiscard]] const StateDeclaration& declaration() const { return *declaration_; }
   [[nodiscard]] KeyGroupRange groups() const { return range_; }
-  /// Entries of `group`, which is one of `groups()`.
+  /// Entries of `group`, which is one of `groups()`; those that had expired are among them.
   [[nodiscard]] std::uint64_t entries(std::uint32_t group) const;
-  /// Sorts and encodes the entries of `group` and appends them to `sink`. Errors: those of `sink`.
+  /// Sorts and encodes the entries of `group` that had not expired and appends them to `sink`. Errors:
+  /// those of `sink`.
   [[nodiscard]] Result<KeyGroupExtent> write_group(std::uint32_t group, SnapshotSink& sink) const;
   /// Writes all groups, ascending. Errors: those of `sink`.
   [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink) const;
@@ -36,7 +37,8 @@ class FrozenTable {
   [[nodiscard]] bool is_new_since(std::uint32_t group, std::uint32_t base) const;
   /// Writes the segments of `group` as they lie in memory (docs/formats/snapshot.md, "segment images"):
   /// what was written since the snapshot of epoch `base`, which was confirmed before this one was made,
-  /// or everything if `base` is 0. `entries` of the extent counts what is in it. Errors: those of `sink`.
+  /// or everything if `base` is 0. What has expired is in it: a slot that were left out would end the
+  /// search for entries behind it. `entries` of the extent counts what is in it. Errors: those of `sink`.
   [[nodiscard]] Result<KeyGroupExtent> write_images(std::uint32_t group, std::uint32_t base,
                                                     SnapshotSink& sink) const;
 
@@ -44,7 +46,7 @@ class FrozenTable {
   friend class TableBase;
   FrozenTable(std::shared_ptr<const table::Storage> storage,
               std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
-              std::uint32_t epoch, std::shared_ptr<std::atomic<bool>> ended);
+              std::uint32_t epoch, LiveFilter filter, std::shared_ptr<std::atomic<bool>> ended);
   [[nodiscard]] Status write_compact(const table::Group& group, ExtentWriter& writer,
                                      std::uint32_t number) const;
   [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,
@@ -55,6 +57,7 @@ class FrozenTable {
   std::shared_ptr<const StateDeclaration> declaration_;
   KeyGroupRange range_;
   std::uint32_t epoch_;
+  LiveFilter filter_;                         // what had expired
   std::shared_ptr<std::atomic<bool>> ended_;  // tells the owner
   std::vector<table::Group> groups_;
 };

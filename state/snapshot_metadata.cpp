@@ -28,7 +28,9 @@ bool is_single_name(const std::string& name) {
                               [](char c) { return c == '/' || c == '\\' || (c >= 0 && c < 32); });
 }
 
-bool is_keyed(StateKind kind) { return kind <= StateKind::list; }
+bool is_keyed(StateKind kind) {
+  return kind != StateKind::operator_list && kind != StateKind::operator_union;
+}
 
 /// Walks through a snapshot's handles and stops at the first that does not fit.
 class ConsistencyCheck {
@@ -97,6 +99,8 @@ class ConsistencyCheck {
           (one.max_parallelism > max_key_groups || one.max_parallelism < one.parallelism))
         return damaged("its maximum parallelism is " + std::to_string(one.max_parallelism));
       WEIR_TRY(check_schema(state.value));
+      if (state.kind == StateKind::map && state.value.kind != SchemaKind::map)
+        return damaged("state '" + state.name + "' is a map without map key");
       if (state.key) WEIR_TRY(check_schema(*state.key));
     }
     return {};

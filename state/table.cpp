@@ -36,7 +36,9 @@ TableBase::TableBase(StateDeclaration declaration, const TableOptions& options,
     : range_(options.groups),
       shape_(shape_of(layout, options)),
       declaration_(std::make_shared<const StateDeclaration>(std::move(declaration))),
-      storage_(std::make_shared<table::Storage>(shape_, options.groups.size())) {
+      storage_(std::make_shared<table::Storage>(shape_, options.groups.size())),
+      ttl_(options.ttl) {
+  WEIR_ASSERT((ttl_ != nullptr) == (layout.timed != nullptr));
   WEIR_ASSERT(range_.first <= range_.end && range_.end <= options.max_parallelism);
   groups_ = storage_->groups.data();
 }
@@ -78,8 +80,8 @@ std::unique_ptr<FrozenTable> TableBase::freeze() {
   reclaim();
   auto ended = storage_->begin_snapshot(epoch_);
   counters_.groups_frozen += range_.size();
-  return std::unique_ptr<FrozenTable>(
-      new FrozenTable(storage_, declaration_, range_, epoch_++, std::move(ended)));
+  return std::unique_ptr<FrozenTable>(new FrozenTable(storage_, declaration_, range_, epoch_++,
+                                                      snapshot_filter(), std::move(ended)));
 }
 
 void TableBase::confirm(std::uint32_t epoch) {
@@ -96,6 +98,12 @@ void TableBase::reserve(std::uint32_t group, std::uint64_t entries) {
 }
 
 Status TableBase::insert(std::string_view entry_key, std::string_view value) {
+  WEIR_TRY_ASSIGN(key, context_of(entry_key));
+  if (find_value(key) != nullptr) return error(Errc::corruption, "a key appears twice");
+  return decode_entry(value, insert_default(key));
+}
+
+Result<KeyContext> TableBase::context_of(std::string_view entry_key) const {
   EntryKey entry;
   const bool whole = read_entry_key(entry_key, shape_.key_width, entry);
   if (!whole || (!shape_.composite && !(entry.name_space.empty() && entry.map_key.empty())))
@@ -111,8 +119,7 @@ Status TableBase::insert(std::string_view entry_key, std::string_view value) {
     std::memcpy(&key.word, entry.key.data(), entry.key.size());
     key.bytes = {};
   }
-  if (find_value(key) != nullptr) return error(Errc::corruption, "a key appears twice");
-  return decode_entry(value, insert_default(key));
+  return key;
 }
 
 Status TableBase::decode_entry(std::string_view bytes, void* value) const {
@@ -129,15 +136,25 @@ Status TableBase::decode_entry(std::string_view bytes, void* value) const {
 void TableBase::append_keys(std::uint32_t group, std::vector<std::string>& keys) const {
   WEIR_ASSERT(range_.contains(group));
   const Group& header = groups_[group - range_.first];
+  const LiveFilter filter = live_filter();
   const auto append_word = [&](std::uint64_t word) {
     keys.emplace_back(reinterpret_cast<const char*>(&word), shape_.key_width);
   };
-  if (header.zero != nullptr) append_word(0);
+  if (header.zero != nullptr && !filter.drops(table::value_of(shape_, header.zero))) append_word(0);
   table::for_each_slot(shape_, header, [&](char* slot) {
-    if (shape_.compact)
+    if (filter.drops(table::slot_value(shape_, slot))) return;
+    if (shape_.compact) {
       append_word(table::word_of(slot));
-    else
-      keys.emplace_back(key_in(table::key_of(shape_, table::node_of(slot))));
+      return;
+    }
+    const Node* node = table::node_of(slot);
+    const std::string_view key = key_in(table::key_of(shape_, node));
+    if (shape_.composite && filter.keeps_all()) {
+      // Only the first entry of a key names it, or a large map would be as many keys.
+      const Node* previous = table::links_of(node).previous;
+      if (previous != nullptr && key_in(table::key_of(shape_, previous)) == key) return;
+    }
+    keys.emplace_back(key);
   });
 }
 

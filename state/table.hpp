@@ -22,6 +22,7 @@
 #include "state/keyed_state_backend.hpp"
 #include "state/list_value.hpp"
 #include "state/snapshot_metadata.hpp"
+#include "state/time_to_live.hpp"
 
 namespace weir {
 
@@ -34,6 +35,7 @@ struct TableOptions {
   /// follows the key group in the entry key, its `hash` is that of these bytes and its `word` 0; the
   /// entries of one key are linked, so that they can be walked.
   bool composite = false;
+  std::shared_ptr<const TimeToLive> ttl = nullptr;  ///< of a state that has one
 };
 
 /// Work that a table did on its owner's thread, counted so that tests can assert what was not done.
@@ -67,6 +69,11 @@ class StateBacking {
   /// Reads the value of `entry_key` (layout of state/entry_key.hpp) into `value`; false if there is
   /// none. May block. Errors: `io_error`, `corruption`.
   [[nodiscard]] virtual Result<bool> load(std::string_view entry_key, std::string& value) = 0;
+  /// Calls `visit(entry key, value)` for the entries whose keys begin with `prefix`, ascending, from the
+  /// first that is not below `from`, until it returns false. May block. Errors: `io_error`.
+  [[nodiscard]] virtual Status scan(
+      std::string_view prefix, std::string_view from,
+      const std::function<bool(std::string_view entry_key, std::string_view value)>& visit) = 0;
 };
 
 /// How a table's values become the bytes of an entry and back. This one serves value state and, with
@@ -183,6 +190,7 @@ struct Layout {
   void (*destroy)(void* value);                  // null: nothing to do
   void (*encode)(const void* value, ByteWriter& writer);
   std::size_t (*heap_bytes)(const void* value);  // null: always 0
+  const TimedLayout* timed;                      // null: nothing in it expires
 };
 
 template <class V>
@@ -209,6 +217,8 @@ template <class T>
 constexpr bool is_numbers() {
   if constexpr (std::is_arithmetic_v<T>)
     return !std::is_same_v<T, bool>;
+  else if constexpr (is_timed<T>)
+    return is_numbers<decltype(T::value)>();
   else if constexpr (HasFields<T> && std::is_trivially_copyable_v<T>)
     return []<class Owner, class... Members>(std::type_identity<FieldList<Owner, Members...>>) {
       return (is_numbers<Members>() && ...);
@@ -264,6 +274,7 @@ Layout layout_of() {
     layout.heap_bytes = [](const void* value) {
       return EntryCodec<V>::heap_bytes(*static_cast<const V*>(value));
     };
+  layout.timed = timed_layout<V>;
   return layout;
 }
 template <class V>
@@ -343,9 +354,24 @@ class TableBase {
   [[nodiscard]] Status insert(std::string_view entry_key, std::string_view value);
   /// Lays what `FrozenTable::write_images` wrote over `group`: first an extent that is whole, then those
   /// that build on it, in order. Errors: `corruption`; the table is then not to be used.
+  /// What has expired since, or had expired when they were written, comes back to be found here.
   [[nodiscard]] Status load_images(std::uint32_t group, std::string_view bytes);
-  /// Appends the encoded keys in memory of `group`, in no order.
+  /// Appends the encoded keys in memory of `group`, in no order; keys whose entries have all expired
+  /// are left out.
   void append_keys(std::uint32_t group, std::vector<std::string>& keys) const;
+
+  /// Removes the entries that `Table::walk` would visit, of a composite table. May throw
+  /// `StateAccessFailed`.
+  void erase_all(std::uint32_t group, std::string_view key, std::string_view prefix);
+
+  /// Of a state that has one. Requires `declaration()` to say so.
+  [[nodiscard]] const TimeToLive& ttl() const { return *ttl_; }
+  /// What handles would return of an encoded value, and what a snapshot taken now keeps of it.
+  [[nodiscard]] LiveFilter live_filter() const;
+  [[nodiscard]] LiveFilter snapshot_filter() const;
+  /// Looks for expired entries behind those that it looked at before, in memory and now and then in
+  /// the database, and removes them: a bounded piece of work. Errors: those of `StateBacking::scan`.
+  [[nodiscard]] Status clean_up() { return ttl_ == nullptr ? Status() : remove_expired(); }
 
   /// Makes the table a cache in front of `backing`, which outlives it; before the first access.
   /// `backing_is_empty` saves the look-ups of keys that were never there.
@@ -365,6 +391,10 @@ class TableBase {
 
   /// Decodes `bytes` into the default-constructed `value`.
   [[nodiscard]] virtual bool decode(std::string_view bytes, void* value) const = 0;
+  /// Those of a table like this one.
+  [[nodiscard]] TableOptions options_for(KeyGroupRange groups) const {
+    return {groups, groups.end, shape_.key_width, shape_.composite, ttl_};
+  }
 
   // What is off the path of a hit. A `slot` is an index within the segment of `home`.
   void* insert_default(const KeyContext& key);
@@ -377,6 +407,13 @@ class TableBase {
   /// The first entry of `key`, and the one that follows `node`; null if there is none.
   [[nodiscard]] const table::Node* first_of(std::string_view key) const;
   [[nodiscard]] const table::Node* next_of(const table::Node* node, std::string_view key) const;
+  /// Calls `visit` for the entries in the database whose contexts' bytes begin with `prefix`, in group
+  /// `group` of a composite table, unless memory knows better, until it returns false. May throw
+  /// `StateAccessFailed`.
+  void scan_stored(
+      std::uint32_t group, std::string_view prefix,
+      const std::function<bool(std::string_view bytes, std::string_view value)>& visit) const;
+  [[nodiscard]] Status decode_entry(std::string_view bytes, void* value) const;
 
   // The path of a hit reads these.
   table::Group* groups_ = nullptr;  // of `storage_`, by group - range_.first
@@ -426,13 +463,28 @@ class TableBase {
   [[nodiscard]] std::size_t change_position(const KeyContext& key) const;
   [[nodiscard]] bool is_changed(const KeyContext& key) const;
   [[nodiscard]] std::string entry_key_of(const KeyContext& key) const;
-  [[nodiscard]] Status decode_entry(std::string_view bytes, void* value) const;
+  /// The context that `entry_key` was made from; views into it. Errors: `corruption`.
+  [[nodiscard]] Result<KeyContext> context_of(std::string_view entry_key) const;
+  /// Whether what the database says of `key` does not count.
+  [[nodiscard]] bool is_overridden(const KeyContext& key) const;
+  [[nodiscard]] Status remove_expired();
+  void remove_expired_in_memory();
+  [[nodiscard]] Status remove_expired_stored();
 
   std::shared_ptr<const StateDeclaration> declaration_;
   std::shared_ptr<table::Storage> storage_;
   std::unordered_map<KeyHash, table::Node*>
       first_of_key_;  // of a composite table, by the key's hash
   TableCounters counters_;
+  // Of a state with a time to live only:
+  const std::shared_ptr<const TimeToLive> ttl_;
+  struct {
+    std::uint32_t group = 0;  // from `range_.first`
+    std::uint32_t segment = 0;
+    std::uint32_t slot = 0;
+    std::uint32_t calls = 0;
+    std::string stored;  // entry key
+  } cleaned_;            // where `remove_expired` goes on
   // Of a cache only:
   std::vector<bool> complete_;               // by group: every entry of the database is in memory
   std::uint32_t next_dropped_ = 0;           // group at which dropping goes on
@@ -491,11 +543,27 @@ class Table final : public TableBase {
       f(node_key_of(node), static_cast<const Node*>(node)->value);
   }
 
+  /// The same, also with those that only the database has, until `f` returns false. `prefix` is what the
+  /// bytes of the entries to be visited begin with: `key`, with its length if that varies, and a namespace.
+  template <class F>
+  void walk(std::uint32_t group, std::string_view key, std::string_view prefix, F&& f) const {
+    for (const table::Node* node = first_of(key); node != nullptr; node = next_of(node, key))
+      if (node_key_of(node).starts_with(prefix) &&
+          !f(node_key_of(node), static_cast<const Node*>(node)->value))
+        return;
+    if (backing_ == nullptr) return;
+    scan_stored(group, prefix, [&](std::string_view bytes, std::string_view encoded) {
+      V value{};
+      if (auto decoded = decode_entry(encoded, &value); !decoded)
+        throw StateAccessFailed(std::move(decoded.error()));
+      return f(bytes, std::as_const(value));
+    });
+  }
+
   [[nodiscard]] const EntryCodec<V>& codec() const { return codec_; }
 
   [[nodiscard]] std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const override {
-    return std::make_unique<Table>(
-        declaration(), TableOptions{groups, groups.end, shape_.key_width, shape_.composite}, codec_);
+    return std::make_unique<Table>(declaration(), options_for(groups), codec_);
   }
 
  private:

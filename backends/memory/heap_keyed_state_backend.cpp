@@ -127,7 +127,10 @@ std::vector<StateDeclaration> HeapKeyedStateBackend::declarations() const {
 }
 
 Status HeapKeyedStateBackend::store_changes() {
-  for (const auto& table : tables_) table->reclaim();
+  for (const auto& table : tables_) {
+    WEIR_TRY(table->clean_up());
+    table->reclaim();
+  }
   return {};
 }
 

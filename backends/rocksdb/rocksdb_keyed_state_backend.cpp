@@ -46,6 +46,7 @@ class RocksDBSnapshotTask final : public SnapshotTask {
   struct Source {
     std::string name;
     rocksdb::ColumnFamilyHandle* family;
+    LiveFilter filter;
   };
   RocksDBSnapshotTask(std::shared_ptr<RocksDBDatabase> database, std::vector<Source> states)
       : snapshot_(std::move(database)), states_(std::move(states)) {}
@@ -74,11 +75,14 @@ class RocksDBSnapshotTask final : public SnapshotTask {
         snapshot_.database().db().NewIterator(options, state.family));
     std::optional<ExtentWriter> extent;
     std::uint32_t group = 0;
+    std::string buffer;
     for (entries->SeekToFirst(); entries->Valid(); entries->Next()) {
       const std::string_view key = view_of(entries->key());
       ByteReader reader(key);
       const std::uint32_t next_group = reader.big_endian<std::uint16_t>();
       if (reader.failed()) return error(Errc::corruption, what + ": a key is malformed");
+      std::string_view value = view_of(entries->value());
+      if (!state.filter.keep(value, buffer)) continue;
       if (extent && next_group != group) {
         WEIR_TRY_ASSIGN(finished, extent->finish());
         handle.groups.push_back(finished);
@@ -86,7 +90,7 @@ class RocksDBSnapshotTask final : public SnapshotTask {
       }
       group = next_group;
       if (!extent) extent.emplace(sink, group);
-      WEIR_TRY(extent->add(key, view_of(entries->value())));
+      WEIR_TRY(extent->add(key, value));
     }
     WEIR_TRY(to_error(entries->status(), what));
     if (extent) {
@@ -194,7 +198,20 @@ std::vector<StateDeclaration> RocksDBKeyedStateBackend::declarations() const {
   return declarations;
 }
 
+Status RocksDBKeyedStateBackend::State::scan(
+    std::string_view prefix, std::string_view from,
+    const std::function<bool(std::string_view, std::string_view)>& visit) {
+  const std::unique_ptr<rocksdb::Iterator> entries(
+      database->db().NewIterator(rocksdb::ReadOptions(), family));
+  for (entries->Seek(slice_of(from)); entries->Valid(); entries->Next()) {
+    const std::string_view key = view_of(entries->key());
+    if (!key.starts_with(prefix) || !visit(key, view_of(entries->value()))) break;
+  }
+  return to_error(entries->status(), database->path() + ": cannot scan");
+}
+
 Status RocksDBKeyedStateBackend::store_changes() {
+  for (const auto& state : states_) WEIR_TRY(state->table->clean_up());
   rocksdb::WriteBatch batch;
   rocksdb::Status failed;
   for (const auto& state : states_) {
@@ -222,7 +239,8 @@ Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
   std::vector<RocksDBSnapshotTask::Source> sources;
   sources.reserve(states_.size());
   for (const auto& state : states_)
-    sources.push_back({state->table->declaration().name, state->family});
+    sources.push_back(
+        {state->table->declaration().name, state->family, state->table->snapshot_filter()});
   return std::make_unique<RocksDBSnapshotTask>(database_, std::move(sources));
 }
 
@@ -234,14 +252,19 @@ Result<std::vector<std::string>> RocksDBKeyedStateBackend::keys_of_group(std::ui
   rocksdb::ReadOptions options;
   options.iterate_upper_bound = &end_slice;
   std::vector<std::string> keys;
+  std::string buffer;
   for (const auto& state : states_) {
+    const LiveFilter filter = state->table->live_filter();
     const std::unique_ptr<rocksdb::Iterator> entries(
         database_->db().NewIterator(options, state->family));
     for (entries->Seek(begin); entries->Valid(); entries->Next()) {
       EntryKey entry;
       if (!read_entry_key(view_of(entries->key()), context_.key_width, entry))
         return error(Errc::corruption, database_->path() + ": a key is malformed");
-      keys.emplace_back(entry.key);
+      std::string_view value = view_of(entries->value());
+      // The entries of one key stand together.
+      const bool is_new = keys.empty() || keys.back() != entry.key;
+      if (is_new && filter.keep(value, buffer)) keys.emplace_back(entry.key);
     }
     WEIR_TRY(to_error(entries->status(), database_->path() + ": cannot scan"));
   }

@@ -51,6 +51,8 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
     Result<bool> load(std::string_view entry_key, std::string& value) override {
       return database->get(family, entry_key, value);
     }
+    Status scan(std::string_view prefix, std::string_view from,
+                const std::function<bool(std::string_view, std::string_view)>& visit) override;
   };
 
   RocksDBKeyedStateBackend(const KeyedStateBackendContext& context, std::size_t cache_bytes,

@@ -119,6 +119,19 @@ TEST_CASE("a state that cannot be had fails the task with that reason", "[api]")
       if (what_ == 2)
         for (int i = 0; i < 2; ++i) (void)context.operator_list_state<long>("twice");
       if (what_ == 3) (void)context.state(ValueStateDescriptor<long>{"keyed"});
+      if (what_ == 4)
+        (void)context.aggregating_state(AggregatingStateDescriptor<long, long, long>{"sum", {}});
+      if (what_ == 5) {
+        (void)context.state(ValueStateDescriptor<long>{"twice"});
+        (void)context.map_state(MapStateDescriptor<long, long>{"twice"});
+      }
+      if (what_ == 6)
+        (void)context.map_state(
+            MapStateDescriptor<long, long>{"short", StateTtlConfig{std::chrono::milliseconds(0)}});
+      if (what_ == 7) {
+        (void)context.map_state(MapStateDescriptor<long, long>{"twice"});
+        (void)context.operator_list_state<long>("twice");
+      }
     }
     void flat_map(const long&, Collector<long>&) override {}
     int what_;
@@ -136,10 +149,16 @@ TEST_CASE("a state that cannot be had fails the task with that reason", "[api]")
     CHECK(test.settle() == StepResult::finished);
     return test.listener->failure.what;
   };
-  CHECK(
-      failure(0, true) ==
-      "operator 'broken', state 'sum': a reducing state needs a function; give its descriptor one");
+  CHECK(failure(0, true) ==
+        "operator 'broken', state 'sum': a reducing or aggregating state needs a "
+        "function; give its descriptor one");
+  CHECK(failure(4, true) == failure(0, true));
   CHECK(failure(1, true).find("'twice'") != std::string::npos);
+  CHECK(failure(5, true) == failure(1, true));
+  CHECK(failure(7, true) == failure(2, false));
+  CHECK(failure(6, true) ==
+        "operator 'broken', state 'short': its time to live is 0 ms; give one above 0, or none for "
+        "state that stays");
   CHECK(failure(2, false) ==
         "operator 'broken', state 'twice': the name is used twice; give each state of an operator "
         "its own");

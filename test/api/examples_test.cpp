@@ -149,6 +149,47 @@ struct Contextual final : RichFlatMapFunction<std::string, long> {
   ValueState<long> count_;
 };
 
+// state/descriptors.hpp
+
+struct Average final : AggregateFunction<double, std::pair<double, long>, double> {
+  std::pair<double, long> create_accumulator() const override { return {0, 0}; }
+  void add(const double& value, std::pair<double, long>& sum) const override {
+    sum.first += value;
+    ++sum.second;
+  }
+  double get_result(const std::pair<double, long>& sum) const override {
+    return sum.first / static_cast<double>(sum.second);
+  }
+  void merge(const std::pair<double, long>& other, std::pair<double, long>& sum) const override {
+    sum.first += other.first;
+    sum.second += other.second;
+  }
+};
+
+struct Averages final : RichFlatMapFunction<Order, Total> {
+  void open(RuntimeContext& context) override {
+    average_ = context.aggregating_state(
+        AggregatingStateDescriptor<double, std::pair<double, long>, double>{
+            "average", std::make_shared<Average>()});
+  }
+  void flat_map(const Order& order, Collector<Total>& out) override {
+    average_.add(order.amount);
+    out.collect({order.customer, *average_.get()});
+  }
+  AggregatingState<double, std::pair<double, long>, double> average_;
+};
+
+TEST_CASE("the example of an aggregating state averages", "[api]") {
+  const auto averages = collector<Total>();
+  run_by_hand([&](StreamEnvironment& env) {
+    env.from_collection<Order>({{"x", 1}, {"x", 4}})
+        .key_by([](const Order& order) { return order.customer; })
+        .flat_map(Averages{})
+        .collect(averages);
+  });
+  CHECK(averages->values() == std::vector<Total>{{"x", 1}, {"x", 2.5}});
+}
+
 TEST_CASE("the example of a runtime context counts", "[api]") {
   const auto counts = collector<long>();
   run_by_hand([&](StreamEnvironment& env) {

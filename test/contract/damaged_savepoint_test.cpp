@@ -46,11 +46,10 @@ class Counter {
 
   /// Adds the state with its restored entries.
   Status add_state() {
-    auto table = make_table(ValueStateDescriptor<std::int64_t>{"count"}, schema_of<std::uint64_t>(),
-                            {context_.groups, max_parallelism, context_.key_width});
-    auto* typed = table.get();
-    WEIR_TRY(keyed->add_table(std::move(table)));
-    count = {typed, &key_};
+    auto made = make_state(ValueStateDescriptor<std::int64_t>{"count"}, schema_of<std::uint64_t>(),
+                           {context_.groups, max_parallelism, context_.key_width}, &key_);
+    WEIR_TRY(keyed->add_table(std::move(made.table)));
+    count = made.handle;
     for (;;) {
       WEIR_TRY_ASSIGN(all_loaded, keyed->load_restored());
       if (all_loaded) return {};

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "state/extents.hpp"
 #include "state/keyed_state.hpp"
 #include "storage/posix_file_system.hpp"
+#include "test/state/state_clock.hpp"
 #include "test/storage/temporary_directory.hpp"
 
 namespace weir::test {
@@ -93,6 +95,23 @@ K make_key(std::uint64_t i) {
   else
     return static_cast<K>(i);
 }
+
+using SumAndCount = std::pair<std::int64_t, std::int64_t>;
+
+struct Mean final : AggregateFunction<std::int64_t, SumAndCount, std::string> {
+  SumAndCount create_accumulator() const override { return {1000, 0}; }  // no default value
+  void add(const std::int64_t& value, SumAndCount& accumulator) const override {
+    accumulator.first += value;
+    ++accumulator.second;
+  }
+  std::string get_result(const SumAndCount& accumulator) const override {
+    return std::to_string(accumulator.first) + "/" + std::to_string(accumulator.second);
+  }
+  void merge(const SumAndCount& other, SumAndCount& accumulator) const override {
+    accumulator.first += other.first - 1000;
+    accumulator.second += other.second;
+  }
+};
 
 class BytesSink final : public SnapshotSink {
  public:
@@ -206,6 +225,9 @@ struct Expected {
   std::optional<std::uint64_t> probe;
   std::vector<std::int64_t> visits;
   std::optional<std::int64_t> sum;
+  std::optional<SumAndCount> mean;
+  std::map<std::string, std::int64_t> pages;
+  std::map<std::uint32_t, std::string> notes;
 };
 using Model = std::map<std::uint64_t, Expected>;
 
@@ -231,14 +253,17 @@ class Subtask {
     REQUIRE(created);
     keyed = std::move(*created);
     REQUIRE(keyed->restore(restored_of(from, groups)));
-    count = {add(ValueStateDescriptor<std::int64_t>{"count"}), &key};
-    name = {add(ValueStateDescriptor<std::string>{"name"}), &key};
-    large = {add(ValueStateDescriptor<Large>{"large"}), &key};
-    probe = {add(ValueStateDescriptor<Probe>{"probe"}), &key};
-    visits = {add(ListStateDescriptor<std::int64_t>{"visits"}), &key};
-    sum = {add(ReducingStateDescriptor<std::int64_t>{
-               "sum", [](std::int64_t a, std::int64_t b) { return a + b; }}),
-           &key};
+    count = add(ValueStateDescriptor<std::int64_t>{"count"});
+    name = add(ValueStateDescriptor<std::string>{"name"});
+    large = add(ValueStateDescriptor<Large>{"large"});
+    probe = add(ValueStateDescriptor<Probe>{"probe"});
+    visits = add(ListStateDescriptor<std::int64_t>{"visits"});
+    sum = add(ReducingStateDescriptor<std::int64_t>{
+        "sum", [](std::int64_t a, std::int64_t b) { return a + b; }});
+    mean = add(AggregatingStateDescriptor<std::int64_t, SumAndCount, std::string>{
+        "mean", std::make_shared<Mean>()});
+    pages = add(MapStateDescriptor<std::string, std::int64_t>{"pages"});
+    notes = add(MapStateDescriptor<std::uint32_t, std::string>{"notes"});
     const auto loaded = load_restored(*keyed);
     INFO((loaded ? "" : loaded.error().what));
     REQUIRE(loaded);
@@ -267,7 +292,9 @@ class Subtask {
   void change(Model& model, std::uint64_t i, std::uint64_t what, std::int64_t value) {
     if (!select(i)) return;
     Expected& expected = model[i];
-    switch (what % 14) {
+    const auto number = static_cast<std::uint32_t>(value % 50);
+    const std::string page(number, 'p');
+    switch (what % 21) {
       case 0:
       case 1:
         ++count.mutable_value();
@@ -320,20 +347,61 @@ class Subtask {
         sum.add(value);
         expected.sum = expected.sum.value_or(0) + value;
         break;
-      default:
+      case 13:
         sum.clear();
         probe.clear();
+        mean.clear();
         expected.sum.reset();
         expected.probe.reset();
+        expected.mean.reset();
+        break;
+      case 14:
+        mean.add(value);
+        if (!expected.mean) expected.mean = {1000, 0};
+        expected.mean->first += value;
+        ++expected.mean->second;
+        break;
+      case 15:
+        pages.put(page, value);
+        expected.pages[page] = value;
+        break;
+      case 16:
+        ++pages.mutable_value(page);
+        ++expected.pages[page];
+        notes.mutable_value(number) += "+";
+        expected.notes[number] += "+";
+        break;
+      case 17:
+        pages.remove(page);
+        expected.pages.erase(page);
+        notes.remove(number);
+        expected.notes.erase(number);
+        break;
+      case 18: {
+        const std::map<std::uint32_t, std::string> some{
+            {number, page}, {number + 1, "b"}, {number + 2, ""}};
+        notes.put_all(some);
+        for (const auto& [map_key, note] : some) expected.notes[map_key] = note;
+        break;
+      }
+      case 19:
+        if (value % 4 != 0) break;  // not as often as one entry
+        pages.clear();
+        expected.pages.clear();
+        break;
+      default:
+        if (value % 4 != 0) break;
+        notes.clear();
+        expected.notes.clear();
     }
   }
   /// Sets every state of key `i`.
   void fill(Model& model, std::uint64_t i) {
-    for (const std::uint64_t what : {0, 4, 6, 8, 9, 10, 12})
+    for (const std::uint64_t what : {0, 4, 6, 8, 9, 10, 12, 14, 15, 16, 18})
       change(model, i, what, static_cast<std::int64_t>(i + what));
   }
   void clear(Model& model, std::uint64_t i) {
-    for (const std::uint64_t what : {3, 5, 7, 11, 13}) change(model, i, what, 0);
+    for (const std::uint64_t what : {3, 5, 7, 11, 13, 19, 20}) change(model, i, what, 0);
   }
   /// Compares every state of key `i` with what it should be.
   void check(const Model& model, std::uint64_t i) {
@@ -352,6 +420,32 @@ class Subtask {
     CHECK(visits.get() == expected.visits);
     CHECK(visits.size() == expected.visits.size());
     CHECK(copy(sum.get()) == expected.sum);
+    CHECK(mean.get() ==
+          (expected.mean ? std::optional(Mean().get_result(*expected.mean)) : std::nullopt));
+    check_map(pages, expected.pages);
+    check_map(notes, expected.notes);
+  }
+  template <class MapKey, class V>
+  static void check_map(const MapState<MapKey, V>& state, const std::map<MapKey, V>& expected) {
+    CHECK(state.is_empty() == expected.empty());
+    std::map<MapKey, V> entries;
+    std::multiset<MapKey> keys;
+    std::multiset<V> values;
+    std::multiset<V> expected_values;
+    state.for_each(
+        [&](const MapKey& key, const V& value) { CHECK(entries.emplace(key, value).second); });
+    state.for_each_key([&](const MapKey& key) { keys.insert(key); });
+    state.for_each_value([&](const V& value) { values.insert(value); });
+    CHECK(entries == expected);
+    CHECK(keys.size() == expected.size());
+    for (const auto& [key, value] : expected) {
+      expected_values.insert(value);
+      CHECK(keys.contains(key));
+      const V* held = state.get(key);
+      CHECK((held != nullptr && *held == value));
+    }
+    CHECK(values == expected_values);
+    CHECK(state.contains(MapKey{}) == expected.contains(MapKey{}));
   }
   /// What a snapshot of this subtask should hold.
   Contents contents(const Model& model) {
@@ -367,6 +461,11 @@ class Subtask {
       for (const std::int64_t visit : expected.visits)
         contents["visits"][entry_key] += encode_value(visit);
       if (expected.sum) contents["sum"][entry_key] = encode_value(*expected.sum);
+      if (expected.mean) contents["mean"][entry_key] = encode_value(*expected.mean);
+      for (const auto& [page, number] : expected.pages)
+        contents["pages"][entry_key + encode_value(page)] = encode_value(number);
+      for (const auto& [number, note] : expected.notes)
+        contents["notes"][entry_key + encode_value(number)] = encode_value(note);
     }
     return contents;
   }
@@ -407,18 +506,20 @@ class Subtask {
   ValueState<Probe> probe;
   ListState<std::int64_t> visits;
   ReducingState<std::int64_t> sum;
+  AggregatingState<std::int64_t, SumAndCount, std::string> mean;
+  MapState<std::string, std::int64_t> pages;
+  MapState<std::uint32_t, std::string> notes;
 
  private:
   template <class Descriptor>
-  auto* add(const Descriptor& descriptor) {
-    auto table =
-        make_table(descriptor, schema_of<K>(), {groups_, max_parallelism, Codec<K>::fixed_width});
-    auto* typed = table.get();
-    tables.push_back(typed);
-    const auto added = keyed->add_table(std::move(table));
+  auto add(const Descriptor& descriptor) {
+    auto made = make_state(descriptor, schema_of<K>(),
+                           {groups_, max_parallelism, Codec<K>::fixed_width}, &key);
+    tables.push_back(made.table.get());
+    const auto added = keyed->add_table(std::move(made.table));
     INFO((added ? "" : added.error().what));
     REQUIRE(added);
-    return typed;
+    return std::move(made.handle);
   }
 
   SnapshotForm form_;
@@ -428,30 +529,45 @@ class Subtask {
   std::string encoded_;
 };
 
-template <class K>
-Contents contents_of(const Snapshot& snapshot) {
-  const bool canonical = std::ranges::all_of(snapshot.handles, [](const KeyedStateHandle& handle) {
+bool is_canonical(const Snapshot& snapshot) {
+  return std::ranges::all_of(snapshot.handles, [](const KeyedStateHandle& handle) {
     return handle.format == StateFormat::canonical;
   });
-  if (!canonical) {
-    TemporaryDirectory directory;
-    const BackendUnderTest memory{"memory", [] { return std::make_unique<MemoryStateBackend>(); }};
-    Subtask<K> restored(memory, directory.path() + "/local", {0, max_parallelism}, {snapshot});
-    return contents_of<K>(restored.snapshot());
-  }
+}
+
+/// What a canonical snapshot holds.
+Contents canonical_contents(const Snapshot& snapshot, std::size_t key_width) {
+  REQUIRE(is_canonical(snapshot));
   Contents contents;
   for (const KeyedStateHandle& handle : snapshot.handles) {
     BytesSource source(snapshot.payloads.at(handle.location));
     for (const KeyGroupExtent& extent : handle.groups) {
-      const auto read =
-          read_extent(source, extent, Codec<K>::fixed_width, [&](auto key, auto value) -> Status {
-            contents[handle.state][std::string(key)] = value;
-            return {};
-          });
+      const auto read = read_extent(source, extent, key_width, [&](auto key, auto value) -> Status {
+        contents[handle.state][std::string(key)] = value;
+        return {};
+      });
       REQUIRE(read);
     }
   }
   return contents;
+}
+
+/// The entries that the state `name` has in a snapshot, pieces that replace others counted as well.
+std::uint64_t entries_of(const Snapshot& snapshot, std::string_view name) {
+  std::uint64_t entries = 0;
+  for (const KeyedStateHandle& handle : snapshot.handles)
+    if (handle.state == name)
+      for (const KeyGroupExtent& extent : handle.groups) entries += extent.entries;
+  return entries;
+}
+
+template <class K>
+Contents contents_of(const Snapshot& snapshot) {
+  if (is_canonical(snapshot)) return canonical_contents(snapshot, Codec<K>::fixed_width);
+  TemporaryDirectory directory;
+  const BackendUnderTest memory{"memory", [] { return std::make_unique<MemoryStateBackend>(); }};
+  Subtask<K> restored(memory, directory.path() + "/local", {0, max_parallelism}, {snapshot});
+  return canonical_contents(restored.snapshot(), Codec<K>::fixed_width);
 }
 
 #define WEIR_ALL_KEYS std::uint64_t, std::uint16_t, std::string, WideKey
@@ -490,8 +606,9 @@ TEMPLATE_TEST_CASE("a backend keeps every kind of state per key", "[contract]", 
   SECTION("the keys of a group are listed once each, in order") {
     std::map<std::uint32_t, std::vector<std::string>> expected;
     for (const auto& [i, held] : model) {
-      const bool has_state =
-          held.count || held.name || held.large || held.probe || held.sum || !held.visits.empty();
+      const bool has_state = held.count || held.name || held.large || held.probe || held.sum ||
+                             held.mean || !held.visits.empty() || !held.pages.empty() ||
+                             !held.notes.empty();
       if (has_state && subtask.select(i))
         expected[subtask.key.group].push_back(Subtask<TestType>::encoded_key(i));
     }
@@ -608,11 +725,14 @@ TEMPLATE_TEST_CASE("state is dealt out anew when the parallelism changes", "[con
   Model model;
   std::vector<Snapshot> snapshots;
   Contents first;
-  for (const std::uint32_t parallelism : {1U, 2U, 3U, 4U, 1U}) {
+  int round = 0;
+  // From every one of 1, 2, 3, 4 and 8 to every other.
+  for (const std::uint32_t parallelism :
+       {1U, 2U, 3U, 4U, 8U, 1U, 3U, 8U, 2U, 4U, 1U, 4U, 2U, 1U, 8U, 4U, 3U, 2U, 8U, 3U, 1U}) {
     std::vector<Snapshot> next;
     for (std::uint32_t subtask = 0; subtask < parallelism; ++subtask) {
-      const std::string local = directory.path() + "/" + std::to_string(parallelism) + "-" +
-                                std::to_string(subtask) + (snapshots.empty() ? "" : "-restored");
+      const std::string local =
+          directory.path() + "/" + std::to_string(round) + "-" + std::to_string(subtask);
       Subtask<TestType> one(backend, local, key_group_range(subtask, parallelism, max_parallelism),
                             snapshots);
       if (snapshots.empty())
@@ -621,6 +741,7 @@ TEMPLATE_TEST_CASE("state is dealt out anew when the parallelism changes", "[con
       next.push_back(one.snapshot());
     }
     snapshots = std::move(next);
+    ++round;
     if (first.empty()) first = contents_of<TestType>(snapshots[0]);
   }
   CHECK(contents_of<TestType>(snapshots[0]) == first);
@@ -824,9 +945,10 @@ TEST_CASE("a backend that is disposed of within a restore leaves no files", "[co
   REQUIRE(created);
   KeyedStateBackend& keyed = **created;
   REQUIRE(keyed.restore(restored_of({snapshot}, context.groups)));
-  REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"},
+  REQUIRE(keyed.add_table(make_state(ValueStateDescriptor<std::int64_t>{"count"},
                                      schema_of<std::uint64_t>(),
-                                     {context.groups, max_parallelism, 8})));
+                                     {context.groups, max_parallelism, 8}, nullptr)
+                              .table));
   CHECK(keyed.load_restored() == Result<bool>(false));
   keyed.dispose();
   CHECK(files.list(directory.path()).value().empty());
@@ -869,7 +991,7 @@ TEST_CASE("local files that a killed process has left are no obstacle", "[contra
     Subtask<std::uint64_t> next(backend, local);
     for (std::uint64_t i = 0; i < 300; ++i) next.check(nothing, i);
     for (std::uint64_t i = 100; i < 400; ++i) next.fill(model, i);
-    CHECK(next.snapshot().handles.size() == 6);
+    CHECK(next.snapshot().handles.size() == next.tables.size());
   }
   CHECK(files.list(directory.path()).value().empty());
 }
@@ -1004,18 +1126,56 @@ TEST_CASE("restored state that does not fit the job is refused by name", "[contr
 
   SECTION("a value of another type") {
     restore(snapshot);
-    refused(keyed.add_table(make_table(ValueStateDescriptor<std::string>{"count"}, key, options)),
-            Errc::state_incompatible, {"counter", "count"});
+    refused(
+        keyed.add_table(
+            make_state(ValueStateDescriptor<std::string>{"count"}, key, options, nullptr).table),
+        Errc::state_incompatible, {"counter", "count"});
   }
   SECTION("a state of another kind") {
     restore(snapshot);
-    refused(keyed.add_table(make_table(ListStateDescriptor<std::int64_t>{"count"}, key, options)),
-            Errc::state_incompatible, {"counter", "count", "value", "list"});
+    refused(
+        keyed.add_table(
+            make_state(ListStateDescriptor<std::int64_t>{"count"}, key, options, nullptr).table),
+        Errc::state_incompatible, {"counter", "count", "value", "list"});
+  }
+  SECTION("a map for a value, a map of other keys and a map of other values") {
+    restore(snapshot);
+    refused(keyed.add_table(make_state(MapStateDescriptor<std::int64_t, std::int64_t>{"count"}, key,
+                                       options, nullptr)
+                                .table),
+            Errc::state_incompatible, {"counter", "count", "value", "map"});
+    refused(keyed.add_table(make_state(MapStateDescriptor<std::int64_t, std::int64_t>{"pages"}, key,
+                                       options, nullptr)
+                                .table),
+            Errc::state_incompatible, {"counter", "pages", "<key>", "string", "int64"});
+    refused(keyed.add_table(
+                make_state(MapStateDescriptor<std::string, double>{"pages"}, key, options, nullptr)
+                    .table),
+            Errc::state_incompatible, {"counter", "pages", "<value>", "int64", "float64"});
+  }
+  SECTION("a time to live where there was none") {
+    restore(snapshot);
+    StateClock clock;
+    const auto time = std::make_shared<StateTime>(clock);
+    const StateTtlConfig ttl{std::chrono::hours(1)};
+    refused(keyed.add_table(make_state(ValueStateDescriptor<std::int64_t>{"count", ttl}, key,
+                                       options, nullptr, time)
+                                .table),
+            Errc::state_incompatible, {"counter", "'count'", "no time to live in the snapshot"});
+    refused(keyed.add_table(make_state(ListStateDescriptor<std::int64_t>{"visits", ttl}, key,
+                                       options, nullptr, time)
+                                .table),
+            Errc::state_incompatible, {"counter", "'visits'", "no time to live in the snapshot"});
+    refused(keyed.add_table(make_state(MapStateDescriptor<std::string, std::int64_t>{"pages", ttl},
+                                       key, options, nullptr, time)
+                                .table),
+            Errc::state_incompatible, {"counter", "'pages'", "no time to live in the snapshot"});
   }
   SECTION("a key of another type") {
     restore(snapshot);
-    refused(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"},
-                                       schema_of<std::int64_t>(), options)),
+    refused(keyed.add_table(make_state(ValueStateDescriptor<std::int64_t>{"count"},
+                                       schema_of<std::int64_t>(), options, nullptr)
+                                .table),
             Errc::state_incompatible, {"counter", "count", "key"});
   }
   SECTION("any damaged byte") {
@@ -1023,19 +1183,22 @@ TEST_CASE("restored state that does not fit the job is refused by name", "[contr
     const std::size_t step = GENERATE(range(std::size_t{0}, std::size_t{20}));
     const std::size_t at = step * 7 % extent.length;
     restore(damage(extent.offset + at));
-    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
+    REQUIRE(keyed.add_table(
+        make_state(ValueStateDescriptor<std::int64_t>{"count"}, key, options, nullptr).table));
     refused(load_restored(keyed), Errc::corruption, {"/snapshot/data", "key group"});
   }
   SECTION("a wrong number of entries") {
     if (backend.form != SnapshotForm::canonical) return;  // nothing is done with that of an image
     ++snapshot.handles[0].groups[0].entries;
     restore(snapshot);
-    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
+    REQUIRE(keyed.add_table(
+        make_state(ValueStateDescriptor<std::int64_t>{"count"}, key, options, nullptr).table));
     refused(load_restored(keyed), Errc::corruption, {"number of entries"});
   }
   SECTION("nothing, but a restore is many pieces of work") {
     restore(snapshot);
-    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
+    REQUIRE(keyed.add_table(
+        make_state(ValueStateDescriptor<std::int64_t>{"count"}, key, options, nullptr).table));
     const std::size_t groups = snapshot.handles[0].groups.size();
     REQUIRE(groups > 1);
     for (std::size_t piece = 1; piece <= groups; ++piece) {
@@ -1046,15 +1209,22 @@ TEST_CASE("restored state that does not fit the job is refused by name", "[contr
     CHECK(keyed.load_restored() == Result<bool>(true));
   }
   SECTION("a name used twice") {
-    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"n"}, key, options)));
-    refused(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"n"}, key, options)),
+    REQUIRE(keyed.add_table(
+        make_state(ValueStateDescriptor<std::int64_t>{"n"}, key, options, nullptr).table));
+    refused(keyed.add_table(
+                make_state(ValueStateDescriptor<std::int64_t>{"n"}, key, options, nullptr).table),
+            Errc::already_exists, {"counter", "'n'"});
+    refused(keyed.add_table(make_state(MapStateDescriptor<std::int64_t, std::int64_t>{"n"}, key,
+                                       options, nullptr)
+                                .table),
             Errc::already_exists, {"counter", "'n'"});
   }
   SECTION("states that nobody declares are named") {
     restore(snapshot);
-    REQUIRE(keyed.add_table(make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
-    CHECK(keyed.unclaimed_states() ==
-          std::vector<std::string>{"name", "large", "probe", "visits", "sum"});
+    REQUIRE(keyed.add_table(
+        make_state(ValueStateDescriptor<std::int64_t>{"count"}, key, options, nullptr).table));
+    CHECK(keyed.unclaimed_states() == std::vector<std::string>{"name", "large", "probe", "visits",
+                                                               "sum", "mean", "pages", "notes"});
     CHECK(keyed.declarations().size() == 1);
   }
   keyed.dispose();
@@ -1249,23 +1419,470 @@ TEST_CASE("every byte of every piece of a chain is under a checksum", "[contract
       REQUIRE((*keyed)->restore(restored_of({damaged}, context.groups)));
       const TableOptions options{context.groups, max_parallelism, 8};
       const Schema key = schema_of<std::uint64_t>();
-      REQUIRE((*keyed)->add_table(
-          make_table(ValueStateDescriptor<std::int64_t>{"count"}, key, options)));
-      REQUIRE(
-          (*keyed)->add_table(make_table(ValueStateDescriptor<std::string>{"name"}, key, options)));
-      REQUIRE((*keyed)->add_table(make_table(ValueStateDescriptor<Large>{"large"}, key, options)));
-      REQUIRE((*keyed)->add_table(make_table(ValueStateDescriptor<Probe>{"probe"}, key, options)));
-      REQUIRE((*keyed)->add_table(
-          make_table(ListStateDescriptor<std::int64_t>{"visits"}, key, options)));
-      REQUIRE((*keyed)->add_table(make_table(
-          ReducingStateDescriptor<std::int64_t>{
-              "sum", [](std::int64_t a, std::int64_t b) { return a + b; }},
-          key, options)));
+      const auto add = [&](const auto& descriptor) {
+        REQUIRE((*keyed)->add_table(make_state(descriptor, key, options, nullptr).table));
+      };
+      add(ValueStateDescriptor<std::int64_t>{"count"});
+      add(ValueStateDescriptor<std::string>{"name"});
+      add(ValueStateDescriptor<Large>{"large"});
+      add(ValueStateDescriptor<Probe>{"probe"});
+      add(ListStateDescriptor<std::int64_t>{"visits"});
+      add(ReducingStateDescriptor<std::int64_t>{
+          "sum", [](std::int64_t a, std::int64_t b) { return a + b; }});
+      add(AggregatingStateDescriptor<std::int64_t, SumAndCount, std::string>{
+          "mean", std::make_shared<Mean>()});
+      add(MapStateDescriptor<std::string, std::int64_t>{"pages"});
+      add(MapStateDescriptor<std::uint32_t, std::string>{"notes"});
+      REQUIRE((*keyed)->unclaimed_states().empty());
       const Status loaded = load_restored(**keyed);
       REQUIRE_FALSE(loaded);
       REQUIRE(loaded.error().code == Errc::corruption);
     }
   }
+}
+
+/// What one key should have of states with a time to live: each value with the time of its last access.
+struct TimedExpected {
+  std::map<int, Timed<std::int64_t>> count;  // with the key 0, so that all are maps
+  std::map<int, Timed<std::string>> name;
+  std::multimap<int, Timed<std::int64_t>> visits;  // all with the key 0: in the order of adding
+  std::map<int, Timed<std::int64_t>> sum;
+  std::map<int, Timed<SumAndCount>> mean;
+  std::map<std::string, Timed<std::int64_t>> pages;
+  template <class F>
+  void for_each_state(F&& f) {
+    f("count", count);
+    f("name", name);
+    f("visits", visits);
+    f("sum", sum);
+    f("mean", mean);
+    f("pages", pages);
+  }
+};
+
+/// One operator in one subtask whose states all have a time to live of a second.
+template <class K>
+class TimedSubtask {
+ public:
+  static constexpr std::chrono::milliseconds time_to_live{1000};
+
+  TimedSubtask(const BackendUnderTest& under_test, const std::string& directory, StateClock& clock,
+               TtlUpdateType update_type, const std::vector<Snapshot>& from = {},
+               CheckpointId restored = {})
+      : form_(under_test.form),
+        backend_(under_test.make()),
+        time_(std::make_shared<StateTime>(clock)),
+        clock_(clock),
+        ttl_{time_to_live, update_type} {
+    KeyedStateBackendContext context;
+    context.operator_uid = "counter";
+    context.key_width = Codec<K>::fixed_width;
+    context.groups = {0, max_parallelism};
+    context.max_parallelism = max_parallelism;
+    context.local_directory = directory;
+    context.files = &files_;
+    context.restored_checkpoint = restored;
+    auto created = backend_->create_keyed_state_backend(context);
+    REQUIRE(created);
+    keyed = std::move(*created);
+    REQUIRE(keyed->restore(restored_of(from, context.groups)));
+    count_ = add(ValueStateDescriptor<std::int64_t>{"count", ttl_});
+    name_ = add(ValueStateDescriptor<std::string>{"name", ttl_});
+    visits_ = add(ListStateDescriptor<std::int64_t>{"visits", ttl_});
+    sum_ = add(ReducingStateDescriptor<std::int64_t>{
+        "sum", [](std::int64_t a, std::int64_t b) { return a + b; }, ttl_});
+    mean_ = add(AggregatingStateDescriptor<std::int64_t, SumAndCount, std::string>{
+        "mean", std::make_shared<Mean>(), ttl_});
+    pages_ = add(MapStateDescriptor<std::string, std::int64_t>{"pages", ttl_});
+    REQUIRE(load_restored(*keyed));
+  }
+  ~TimedSubtask() { keyed->dispose(); }
+  TimedSubtask(const TimedSubtask&) = delete;
+  TimedSubtask& operator=(const TimedSubtask&) = delete;
+
+  void pass(std::chrono::milliseconds time) {
+    clock_.advance(time);
+    time_->advance();
+  }
+  /// Changes something of key `i`, in the state and in `expected`, which is that of the key.
+  void change(TimedExpected& expected, std::uint64_t i, std::uint64_t what, std::int64_t value) {
+    select(i);
+    drop_expired(expected);
+    const std::int64_t now = clock_.wall.count();
+    const std::string page(static_cast<std::size_t>(value % 20), 'p');
+    switch (what % 12) {
+      case 0:
+        ++count_.mutable_value();
+        expected.count[0] = {now, expected.count[0].value + 1};
+        break;
+      case 1:
+        count_.update(value);
+        expected.count[0] = {now, value};
+        break;
+      case 2:
+        count_.clear();
+        expected.count.clear();
+        break;
+      case 3:
+        name_.update(page);
+        expected.name[0] = {now, page};
+        break;
+      case 4:
+        visits_.add(value);
+        expected.visits.insert({0, {now, value}});
+        break;
+      case 5: {
+        const std::vector<std::int64_t> some(static_cast<std::size_t>(value) % 70, value);
+        visits_.add_all(some);
+        for (const std::int64_t visit : some) expected.visits.insert({0, {now, visit}});
+        break;
+      }
+      case 6:
+        if (value % 4 != 0) break;
+        visits_.update({1, 2});
+        expected.visits = {{0, {now, 1}}, {0, {now, 2}}};
+        break;
+      case 7:
+        sum_.add(value);
+        expected.sum[0] = {now, expected.sum[0].value + value};
+        break;
+      case 8:
+        mean_.add(value);
+        if (expected.mean.empty()) expected.mean[0] = {now, {1000, 0}};
+        expected.mean[0] = {
+            now, {expected.mean[0].value.first + value, expected.mean[0].value.second + 1}};
+        break;
+      case 9:
+        pages_.put(page, value);
+        expected.pages[page] = {now, value};
+        break;
+      case 10:
+        ++pages_.mutable_value(page);
+        expected.pages[page] = {now, expected.pages[page].value + 1};
+        break;
+      default:
+        pages_.remove(page);
+        expected.pages.erase(page);
+        if (value % 8 != 0) break;
+        pages_.clear();
+        expected.pages.clear();
+    }
+  }
+  void fill(TimedExpected& expected, std::uint64_t i) {
+    for (const std::uint64_t what : {0, 3, 4, 7, 8, 9})
+      change(expected, i, what, static_cast<std::int64_t>(i + what));
+  }
+  /// Reads every state of key `i` and compares it with what it should be.
+  void check(TimedExpected& expected, std::uint64_t i) {
+    select(i);
+    drop_expired(expected);
+    const auto same = [](const auto* value, const auto& values) {
+      return value == nullptr ? values.empty()
+                              : values.size() == 1 && *value == values.begin()->second.value;
+    };
+    CHECK(count_.contains() == !expected.count.empty());
+    CHECK(same(count_.value(), expected.count));
+    CHECK(same(name_.value(), expected.name));
+    CHECK(same(sum_.get(), expected.sum));
+    CHECK(mean_.get() == (expected.mean.empty()
+                              ? std::nullopt
+                              : std::optional(Mean().get_result(expected.mean[0].value))));
+    std::vector<std::int64_t> visits;
+    for (const auto& [zero, visit] : expected.visits) visits.push_back(visit.value);
+    CHECK(visits_.get() == visits);
+    CHECK(visits_.size() == visits.size());
+    CHECK(pages_.is_empty() == expected.pages.empty());
+    std::map<std::string, std::int64_t> pages;
+    pages_.for_each([&](const std::string& page, std::int64_t value) { pages[page] = value; });
+    CHECK(pages.size() == expected.pages.size());
+    for (const auto& [page, timed] : expected.pages) {
+      const std::int64_t* held = pages_.get(page);
+      CHECK((held != nullptr && *held == timed.value && pages[page] == timed.value));
+    }
+    if (ttl_.update_type == TtlUpdateType::on_read_and_write)
+      expected.for_each_state([&](const char*, auto& values) {
+        for (auto& [key, timed] : values) timed.accessed_at_ms = clock_.wall.count();
+      });
+  }
+  /// What has not expired in `snapshot`, whatever its form.
+  Contents contents_of(const Snapshot& snapshot) {
+    if (is_canonical(snapshot)) return canonical_contents(snapshot, Codec<K>::fixed_width);
+    TemporaryDirectory directory;
+    const BackendUnderTest memory{"memory", [] { return std::make_unique<MemoryStateBackend>(); }};
+    TimedSubtask restored(memory, directory.path() + "/local", clock_, ttl_.update_type,
+                          {snapshot});
+    return canonical_contents(restored.snapshot(), Codec<K>::fixed_width);
+  }
+  /// What that should be.
+  Contents contents(std::map<std::uint64_t, TimedExpected>& model) {
+    Contents contents;
+    for (auto& [i, expected] : model) {
+      select(i);
+      drop_expired(expected);
+      std::string entry_key;
+      append_entry_key({key_.group, Subtask<K>::encoded_key(i), {}, {}}, Codec<K>::fixed_width,
+                       entry_key);
+      expected.for_each_state([&](const char* name, auto& values) {
+        for (const auto& [map_key, timed] : values) {
+          std::string of_map;
+          if constexpr (std::is_same_v<std::remove_cvref_t<decltype(map_key)>, std::string>)
+            of_map = encode_value(map_key);
+          contents[name][entry_key + of_map] += encode_value(timed);
+        }
+      });
+    }
+    return contents;
+  }
+  std::vector<std::string> all_keys() {
+    std::vector<std::string> keys;
+    for (std::uint32_t group = 0; group < max_parallelism; ++group)
+      std::ranges::copy(keyed->keys_of_group(group).value(), std::back_inserter(keys));
+    std::ranges::sort(keys);
+    return keys;
+  }
+  std::uint64_t entries() const {
+    std::uint64_t sum = 0;
+    for (const TableBase* table : tables_) sum += table->entries();
+    return sum;
+  }
+  Snapshot snapshot(std::uint64_t id = 1, std::uint64_t base = 0) {
+    auto task = keyed->begin_snapshot({{id}, {base}, form_});
+    REQUIRE(task);
+    return run(**task, keyed->declarations());
+  }
+
+  std::unique_ptr<KeyedStateBackend> keyed;
+
+ private:
+  void select(std::uint64_t i) {
+    const K value = make_key<K>(i);
+    key_ = {};
+    key_.hash = hash_key(value);
+    key_.group = key_group_of(key_.hash, max_parallelism);
+    if constexpr (is_compact_key<K>) {
+      key_.word = compact_key(value);
+    } else {
+      encoded_ = Subtask<K>::encoded_key(i);
+      key_.bytes = encoded_;
+    }
+  }
+  void drop_expired(TimedExpected& expected) {
+    expected.for_each_state([&](const char*, auto& values) {
+      std::erase_if(values, [&](const auto& entry) {
+        return entry.second.accessed_at_ms + time_to_live.count() <= clock_.wall.count();
+      });
+    });
+  }
+  template <class Descriptor>
+  auto add(const Descriptor& descriptor) {
+    auto made =
+        make_state(descriptor, schema_of<K>(),
+                   {{0, max_parallelism}, max_parallelism, Codec<K>::fixed_width}, &key_, time_);
+    tables_.push_back(made.table.get());
+    const auto added = keyed->add_table(std::move(made.table));
+    INFO((added ? "" : added.error().what));
+    REQUIRE(added);
+    return std::move(made.handle);
+  }
+
+  SnapshotForm form_;
+  PosixFileSystem files_;
+  std::unique_ptr<StateBackend> backend_;
+  std::shared_ptr<StateTime> time_;
+  StateClock& clock_;
+  const StateTtlConfig ttl_;
+  std::vector<const TableBase*> tables_;
+  KeyContext key_;
+  std::string encoded_;
+  ValueState<std::int64_t> count_;
+  ValueState<std::string> name_;
+  ListState<std::int64_t> visits_;
+  ReducingState<std::int64_t> sum_;
+  AggregatingState<std::int64_t, SumAndCount, std::string> mean_;
+  MapState<std::string, std::int64_t> pages_;
+};
+
+TEMPLATE_TEST_CASE("state with a time to live agrees with a simple model, across restores",
+                   "[contract]", WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  const TtlUpdateType update_type =
+      GENERATE(TtlUpdateType::on_create_and_write, TtlUpdateType::on_read_and_write);
+  INFO(backend.name << (update_type == TtlUpdateType::on_read_and_write ? ", read" : ""));
+  TemporaryDirectory directory;
+  StateClock clock;
+  std::mt19937_64 random(20240608);
+  std::map<std::uint64_t, TimedExpected> model;
+  std::vector<Snapshot> from;
+  std::uint64_t checkpoint = 0;
+  for (std::size_t attempt = 0; attempt < 4; ++attempt) {
+    // First again on the same backend, which may build on what it is restored from.
+    const BackendUnderTest& now =
+        attempt < 2 ? backend : all_backends()[random() % all_backends().size()];
+    TimedSubtask<TestType> subtask(now, directory.path() + "/" + std::to_string(attempt), clock,
+                                   update_type, from, CheckpointId{checkpoint});
+    const auto take = [&] {
+      const Snapshot snapshot = subtask.snapshot(checkpoint + 1, checkpoint);
+      subtask.keyed->checkpoint_complete({++checkpoint});
+      CHECK((subtask.contents_of(snapshot) == subtask.contents(model)));
+      return snapshot;
+    };
+    for (int operation = 0; operation < 6000; ++operation) {
+      const std::uint64_t i = random() % 3 == 0 ? random() % 5 : random() % 60;
+      subtask.change(model[i], i, random(), static_cast<std::int64_t>(random() % 1000));
+      if (random() % 8 == 0) {
+        const std::uint64_t read = random() % 60;
+        subtask.check(model[read], read);
+      }
+      if (random() % 16 == 0) subtask.pass(std::chrono::milliseconds(random() % 60));
+      if (random() % 32 == 0) REQUIRE(subtask.keyed->store_changes());
+      if (random() % 1000 == 0) take();
+    }
+    from = {take()};
+    clock.advance(std::chrono::milliseconds(200));
+  }
+}
+
+TEMPLATE_TEST_CASE("expired entries leave snapshots at once and the memory in the background",
+                   "[contract]", WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  const bool canonical = backend.form == SnapshotForm::canonical;
+  TemporaryDirectory directory;
+  StateClock clock;
+  TimedSubtask<TestType> subtask(backend, directory.path() + "/local", clock,
+                                 TtlUpdateType::on_create_and_write);
+  std::map<std::uint64_t, TimedExpected> model;
+  for (std::uint64_t i = 0; i < 500; ++i) subtask.fill(model[i], i);
+  REQUIRE(subtask.keyed->store_changes());
+  subtask.pass(std::chrono::milliseconds(600));
+  for (std::uint64_t i = 0; i < 500; i += 5) subtask.fill(model[i], i);
+  subtask.pass(std::chrono::milliseconds(399));
+  CHECK(subtask.all_keys().size() == 500);
+  CHECK(subtask.contents_of(subtask.snapshot(1, 0)) == subtask.contents(model));
+  clock.advance(std::chrono::milliseconds(1));  // no record comes: only the snapshot sees it
+  const Snapshot half = subtask.snapshot(2, 0);
+  CHECK(subtask.contents_of(half) == subtask.contents(model));
+  // Images are what lies in memory, where what has expired is yet to be found.
+  for (const char* state : {"count", "name", "sum", "mean", "pages"})
+    CHECK(entries_of(half, state) == (canonical ? 100 : 500));
+  subtask.pass(std::chrono::milliseconds(0));
+  CHECK(subtask.all_keys().size() == 100);
+
+  const auto clean = [&] {
+    for (int slice = 0; slice < 500; ++slice) REQUIRE(subtask.keyed->store_changes());
+  };
+  clean();
+  CHECK(subtask.entries() <= 600);  // one value, name, list, sum, mean and page for 100 keys
+  CHECK(subtask.contents_of(subtask.snapshot(3, 2)) == subtask.contents(model));
+  for (const char* state : {"count", "name", "sum", "mean", "pages"})
+    CHECK(entries_of(subtask.snapshot(4, 0), state) == 100);
+  for (std::uint64_t i = 0; i < 500; ++i) subtask.check(model[i], i);
+
+  subtask.pass(std::chrono::milliseconds(600));
+  clean();
+  CHECK(subtask.entries() == 0);
+  CHECK(subtask.all_keys().empty());
+  for (const KeyedStateHandle& handle : subtask.snapshot(5, 0).handles)
+    CHECK(handle.groups.empty());
+
+  SECTION("what was restored expires as if it had not been away") {
+    StateClock later;
+    later.wall = clock.wall - std::chrono::milliseconds(1);
+    TimedSubtask<TestType> restored(backend, directory.path() + "/restored", later,
+                                    TtlUpdateType::on_create_and_write, {half});
+    CHECK(restored.all_keys().size() == 100);
+    restored.pass(std::chrono::milliseconds(1));
+    CHECK(restored.all_keys().empty());
+    CHECK(restored.contents_of(restored.snapshot()).empty());
+    for (int slice = 0; slice < 500; ++slice) REQUIRE(restored.keyed->store_changes());
+    CHECK(restored.entries() == 0);
+    CHECK(entries_of(restored.snapshot(), "count") == 0);
+  }
+}
+
+TEMPLATE_TEST_CASE("what an incremental snapshot no longer holds does not come back", "[contract]",
+                   WEIR_ALL_KEYS) {
+  TemporaryDirectory directory;
+  StateClock clock;
+  // Nothing has expired yet for whoever has this clock, so he sees whatever is there.
+  StateClock early = clock;
+  const auto keys_in = [&](const Snapshot& snapshot, const BackendUnderTest& backend) {
+    early.wall = std::chrono::milliseconds(1'700'000'000'000);
+    static std::uint64_t locals = 0;
+    TimedSubtask<TestType> restored(backend, directory.path() + "/" + std::to_string(locals++),
+                                    early, TtlUpdateType::on_create_and_write, {snapshot});
+    return restored.all_keys().size();
+  };
+  std::map<std::uint64_t, TimedExpected> model;
+  auto subtask = std::make_unique<TimedSubtask<TestType>>(
+      fs_incremental(), directory.path() + "/1", clock, TtlUpdateType::on_create_and_write);
+  for (std::uint64_t i = 0; i < 200; ++i) subtask->fill(model[i], i);
+  Snapshot snapshot = subtask->snapshot(1, 0);
+  subtask->pass(std::chrono::milliseconds(600));
+  for (std::uint64_t i = 0; i < 200; i += 5) subtask->fill(model[i], i);
+  subtask->pass(std::chrono::milliseconds(500));
+  snapshot = subtask->snapshot(2, 1);
+  REQUIRE(snapshot.locations.size() == 2);
+  CHECK(subtask->contents_of(snapshot) == subtask->contents(model));
+
+  const bool restores = GENERATE(false, true);
+  if (restores)
+    subtask = std::make_unique<TimedSubtask<TestType>>(
+        fs_incremental(), directory.path() + "/2", clock, TtlUpdateType::on_create_and_write,
+        std::vector<Snapshot>{snapshot}, CheckpointId{2});
+  CHECK(subtask->all_keys().size() == 40);
+  CHECK(keys_in(snapshot, all_backends().front()) == 200);
+  for (int slice = 0; slice < 500; ++slice) REQUIRE(subtask->keyed->store_changes());
+  CHECK(subtask->all_keys().size() == 40);
+  snapshot = subtask->snapshot(3, 2);
+  REQUIRE(snapshot.locations.size() >= 2);
+  for (const BackendUnderTest& backend : all_backends()) {
+    INFO(backend.name);
+    CHECK(keys_in(snapshot, backend) == 40);
+  }
+}
+
+TEST_CASE("state with a time to live is not restored without one", "[contract]") {
+  const BackendUnderTest& backend = GENERATE(from_range(all_backends()));
+  INFO(backend.name);
+  TemporaryDirectory directory;
+  StateClock clock;
+  Snapshot snapshot;
+  {
+    TimedSubtask<std::uint64_t> subtask(backend, directory.path() + "/first", clock,
+                                        TtlUpdateType::on_create_and_write);
+    TimedExpected expected;
+    subtask.fill(expected, 1);
+    snapshot = subtask.snapshot();
+  }
+  PosixFileSystem files;
+  const auto state_backend = backend.make();
+  KeyedStateBackendContext context;
+  context.operator_uid = "counter";
+  context.key_width = 8;
+  context.groups = {0, max_parallelism};
+  context.max_parallelism = max_parallelism;
+  context.local_directory = directory.path() + "/second";
+  context.files = &files;
+  auto created = state_backend->create_keyed_state_backend(context);
+  REQUIRE(created);
+  REQUIRE((*created)->restore(restored_of({snapshot}, context.groups)));
+  const TableOptions options{context.groups, max_parallelism, 8};
+  const Schema key = schema_of<std::uint64_t>();
+  const auto check_refused = [&](const auto& descriptor) {
+    const Status added = (*created)->add_table(make_state(descriptor, key, options, nullptr).table);
+    REQUIRE_FALSE(added);
+    CHECK(added.error().code == Errc::state_incompatible);
+    CHECK_THAT(added.error().what,
+               Catch::StartsWith("operator 'counter', state '" + descriptor.name + "': ") &&
+                   Catch::Contains("a time to live in the snapshot and none in the job"));
+  };
+  check_refused(ValueStateDescriptor<std::int64_t>{"count"});
+  check_refused(ListStateDescriptor<std::int64_t>{"visits"});
+  check_refused(MapStateDescriptor<std::string, std::int64_t>{"pages"});
+  check_refused(AggregatingStateDescriptor<std::int64_t, SumAndCount, std::string>{
+      "mean", std::make_shared<Mean>()});
+  (*created)->dispose();
 }
 
 TEST_CASE("a backend says where its snapshots go", "[contract]") {

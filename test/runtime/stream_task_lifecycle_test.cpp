@@ -325,8 +325,12 @@ TEST_CASE("a task whose state does not fit fails for good", "[runtime]") {
 TEST_CASE("a restore is cancelled between two of its pieces", "[runtime]") {
   const ValueStateDescriptor<long> descriptor{"count"};
   const TableOptions options{{0, 128}, 128, 8};
-  auto saved = make_table(descriptor, schema_of<long>(), options);
-  for (const std::uint32_t group : {3, 4, 5}) saved->find_or_insert({group, group, group, {}}) = 7;
+  KeyContext key;
+  auto [saved, count] = make_state(descriptor, schema_of<long>(), options, &key);
+  for (const std::uint32_t group : {3, 4, 5}) {
+    key = {group, group, group, {}};
+    count.update(7);
+  }
 
   TaskWorld world;
   TaskSnapshotWriter writer(nullptr, "", "", {.files = false}, world.around.random);
@@ -342,7 +346,7 @@ TEST_CASE("a restore is cancelled between two of its pieces", "[runtime]") {
   Scripts scripts;
   scripts.head->open = [&](OperatorContext& context) -> Status {
     WEIR_TRY_ASSIGN(backend, context.keyed_state(8));
-    return backend->add_table(make_table(descriptor, schema_of<long>(), options));
+    return backend->add_table(make_state(descriptor, schema_of<long>(), options, nullptr).table);
   };
   TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1, 0, restore);
   while (scripts.tail->log.empty()) CHECK(test.task->step() == StepResult::busy);
@@ -397,8 +401,9 @@ TEST_CASE("a keyed state and an operator state of one operator have two names", 
   scripts.head->open = [](OperatorContext& context) -> Status {
     WEIR_TRY(context.operator_state().list_state<long>("same"));
     WEIR_TRY_ASSIGN(backend, context.keyed_state(8));
-    return backend->add_table(
-        make_table(ValueStateDescriptor<long>{"same"}, schema_of<long>(), {{0, 128}, 128, 8}));
+    return backend->add_table(make_state(ValueStateDescriptor<long>{"same"}, schema_of<long>(),
+                                         {{0, 128}, 128, 8}, nullptr)
+                                  .table);
   };
   TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
   CHECK(test.settle() == StepResult::finished);

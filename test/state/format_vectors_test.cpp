@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "state/frozen_table.hpp"
+#include "state/time_to_live.hpp"
 #include "test/state/snapshot_samples.hpp"
 
 namespace weir {
@@ -31,6 +32,9 @@ constexpr std::string_view weir_hash = "75f25bd2a7af9a96";
 constexpr std::string_view weir_entry =
     "0f000000003908000000040000007765697200080000000300000000000000";
 constexpr std::string_view number_entry = "00382a0000000000000000";
+constexpr std::string_view map_entry =
+    "1300000000382a000000000000000004000000776569721000000000"
+    "68e5cf8b0100000300000000000000";
 constexpr std::string_view hello_blocks =
     "169f3eb4ca95de3f887766554433221100000000000000000500000001000000"
     "68656c6c6f";
@@ -138,6 +142,14 @@ TEST_CASE("values, schemas, keys and entries have the documented bytes", "[state
       {key_group_of(hash_key(std::int64_t{42}), 128), encode_value(std::int64_t{42}), {}, {}}, 8,
       numbered);
   CHECK(hex(numbered) == number_entry);
+  std::string of_map;
+  append_entry_key({key_group_of(hash_key(std::int64_t{42}), 128),
+                    encode_value(std::int64_t{42}),
+                    {},
+                    encode_value(std::string("weir"))},
+                   8, of_map);
+  CHECK(hex(encode_value(of_map) +
+            encode_value(encode_value(Timed<std::int64_t>{1'700'000'000'000, 3}))) == map_entry);
 }
 
 class StringSink final : public SnapshotSink {
@@ -200,7 +212,7 @@ TEST_CASE("the documentation shows the same bytes", "[state]") {
   for (const char character : text.str())
     if (character != ' ' && character != '\n') digits.push_back(character);
   for (const auto vector : {bid_value, bid_schema, weir_key, weir_hash, weir_entry, number_entry,
-                            hello_blocks, empty_blocks, metadata_file, pointer_file}) {
+                            map_entry, hello_blocks, empty_blocks, metadata_file, pointer_file}) {
     INFO(vector);
     CHECK(digits.find("```" + std::string(vector) + "```") != std::string::npos);
   }

@@ -148,6 +148,12 @@ SCENARIO("handles that point outside are refused although every checksum is righ
        [&](auto& m) { counts(m).states[0].value = Schema{SchemaKind::list, {}, {}, 0, {}}; }},
       {"malformed key schema",
        [&](auto& m) { counts(m).states[0].key = Schema{SchemaKind::map, {}, {}, 0, {}}; }},
+      {"map without map key", [&](auto& m) { counts(m).states[0].kind = StateKind::map; }},
+      {"aggregating without key",
+       [&](auto& m) {
+         counts(m).states[0].kind = StateKind::aggregating;
+         counts(m).states[0].key.reset();
+       }},
       {"maximum parallelism", [&](auto& m) { counts(m).max_parallelism = 40'000; }},
       {"maximum below parallelism", [&](auto& m) { counts(m).max_parallelism = 1; }},
       {"parallelism", [&](auto& m) { counts(m).parallelism = 3; }},

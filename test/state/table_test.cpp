@@ -355,7 +355,10 @@ SCENARIO("the entries of one key of a composite table are walked", "[state]") {
         CHECK(entries_of(restored, 1).at("9") == 9);
         std::vector<std::string> keys;
         for (const std::uint32_t group : {0, 1, 2, 3}) restored.append_keys(group, keys);
-        CHECK(keys.size() == 30);
+        std::ranges::sort(keys);
+        CHECK(keys == std::vector<std::string>{encode_value(std::uint64_t{0}),
+                                               encode_value(std::uint64_t{1}),
+                                               encode_value(std::uint64_t{2})});
       }
     }
     WHEN("all entries of a key are removed") {
@@ -389,6 +392,10 @@ struct MapBacking final : StateBacking {
     if (found == entries.end()) return false;
     value = found->second;
     return true;
+  }
+  Status scan(std::string_view, std::string_view,
+              const std::function<bool(std::string_view, std::string_view)>&) override {
+    return error(Errc::unsupported, "this table's entries are not walked");
   }
   void take_changes(TableBase& table) {
     table.for_each_change([&](std::string_view key, const std::string* value) {

@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <utility>
+
+#include "state/table.hpp"
+#include "state/table_storage.hpp"
+
+// What tables do with several entries at once: the entries of one key that a database has, and those that
+// have expired.
+namespace weir {
+
+using table::Group;
+using table::Node;
+using table::Segment;
+
+namespace {
+
+/// Slots in memory that one `clean_up` looks at.
+constexpr std::uint32_t slots_at_once = 64;
+/// The database is looked at in larger pieces and seldom, because each piece begins with a search.
+constexpr std::uint32_t stored_entries_at_once = 1024;
+constexpr std::uint32_t calls_between_scans = 16;
+
+}  // namespace
+
+bool TableBase::is_overridden(const KeyContext& key) const {
+  return find_value(key) != nullptr || is_changed(key);
+}
+
+void TableBase::scan_stored(
+    std::uint32_t group, std::string_view prefix,
+    const std::function<bool(std::string_view bytes, std::string_view value)>& visit) const {
+  WEIR_ASSERT(shape_.composite);
+  if (complete_[group - range_.first]) return;
+  std::string begin;
+  ByteWriter(begin).big_endian(static_cast<std::uint16_t>(group));
+  begin += prefix;
+  const Status scanned =
+      backing_->scan(begin, begin, [&](std::string_view entry_key, std::string_view value) {
+        KeyContext key;
+        key.group = group;
+        key.bytes = entry_key.substr(sizeof(std::uint16_t));
+        key.hash = hash_bytes(key.bytes);
+        return is_overridden(key) || visit(key.bytes, value);
+      });
+  if (!scanned) throw StateAccessFailed(scanned.error());
+}
+
+void TableBase::erase_all(std::uint32_t group, std::string_view key, std::string_view prefix) {
+  std::vector<std::string> found;
+  for (const Node* node = first_of(key); node != nullptr; node = next_of(node, key))
+    if (const std::string_view bytes = table::key_of(shape_, node); bytes.starts_with(prefix))
+      found.emplace_back(bytes);
+  const std::size_t in_memory = found.size();
+  if (backing_ != nullptr)
+    scan_stored(group, prefix, [&](std::string_view bytes, std::string_view) {
+      found.emplace_back(bytes);
+      return true;
+    });
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const KeyContext entry{hash_bytes(found[i]), group, 0, found[i]};
+    if (i < in_memory)
+      erase_entry(entry);
+    else
+      note_change(entry);  // not in memory, so it was removed
+  }
+}
+
+LiveFilter TableBase::live_filter() const {
+  if (ttl_ == nullptr) return {};
+  return {shape_.layout->timed, ttl_->newest_expired_ms()};
+}
+
+LiveFilter TableBase::snapshot_filter() const {
+  if (ttl_ == nullptr) return {};
+  return {shape_.layout->timed, ttl_->time->read_ms() - ttl_->config.time_to_live.count()};
+}
+
+Status TableBase::remove_expired() {
+  remove_expired_in_memory();
+  if (backing_ == nullptr || ++cleaned_.calls % calls_between_scans != 0) return {};
+  return remove_expired_stored();
+}
+
+void TableBase::remove_expired_in_memory() {
+  const table::TimedLayout& timed = *shape_.layout->timed;
+  const std::int64_t newest_expired_ms = ttl_->newest_expired_ms();
+  struct Found {
+    KeyContext key;
+    std::string bytes;  // that the key views
+    table::Expiry expiry;
+  };
+  std::vector<Found> found;
+  const auto look_at = [&](std::uint64_t word, const Node* node, const void* value) {
+    const table::Expiry expiry = timed.expiry(value, newest_expired_ms);
+    if (expiry == table::Expiry::none) return;
+    Found& one = found.emplace_back();
+    one.expiry = expiry;
+    one.key.group = range_.first + cleaned_.group;
+    if (shape_.compact) {
+      one.key.word = word;
+      one.key.hash = hash_bytes({reinterpret_cast<const char*>(&word), shape_.key_width});
+    } else {
+      one.key.hash = word;
+      one.bytes = table::key_of(shape_, node);
+    }
+  };
+
+  for (std::uint32_t left = slots_at_once; left > 0;) {
+    const Group& group = groups_[cleaned_.group];
+    if (cleaned_.segment == 0 && cleaned_.slot == 0 && group.zero != nullptr)
+      look_at(0, nullptr, table::value_of(shape_, group.zero));
+    if (group.used == 0 || cleaned_.segment >= 1U << table::depth_of(group)) {
+      cleaned_.group = (cleaned_.group + 1) % range_.size();
+      cleaned_.segment = cleaned_.slot = 0;
+      --left;  // a group without entries costs something too
+      continue;
+    }
+    const Segment& segment = group.directory[cleaned_.segment];
+    for (; cleaned_.slot <= group.slot_mask && left > 0; ++cleaned_.slot, --left) {
+      char* slot = segment.slots + std::size_t{cleaned_.slot} * shape_.slot_bytes;
+      if (!table::is_taken(shape_, slot)) continue;
+      look_at(table::word_of(slot), shape_.inline_values ? nullptr : table::node_of(slot),
+              table::slot_value(shape_, slot));
+    }
+    if (cleaned_.slot <= group.slot_mask) break;
+    const std::uint32_t copies = table::copies_in(group, table::header_of(segment.slots).depth);
+    cleaned_.segment = (cleaned_.segment & ~(copies - 1)) + copies;
+    cleaned_.slot = 0;
+  }
+
+  for (Found& one : found) {
+    if (!shape_.compact) one.key.bytes = one.bytes;
+    if (one.expiry == table::Expiry::all) {
+      erase_entry(one.key);
+      continue;
+    }
+    Group& group = groups_[one.key.group - range_.first];
+    std::uint32_t slot = 0;
+    if (!find_slot(group, one.key, slot)) continue;
+    Node* node = thaw_node(group, one.key.hash >> 32, slot);  // lists are never inline
+    timed.drop_expired(table::value_of(shape_, node), newest_expired_ms);
+    if (backing_ != nullptr) note_change(one.key);
+  }
+}
+
+Status TableBase::remove_expired_stored() {
+  if (std::ranges::find(complete_, false) == complete_.end()) return {};
+  const LiveFilter filter = live_filter();
+  std::vector<std::string> expired;
+  std::string buffer;
+  std::uint32_t left = stored_entries_at_once;
+  const std::string from = std::exchange(cleaned_.stored, {});
+  WEIR_TRY(backing_->scan({}, from, [&](std::string_view entry_key, std::string_view value) {
+    if (left-- == 0) {
+      cleaned_.stored = entry_key;
+      return false;
+    }
+    if (!filter.keep(value, buffer)) expired.emplace_back(entry_key);
+    return true;
+  }));
+  for (const std::string& entry_key : expired) {
+    WEIR_TRY_ASSIGN(key, context_of(entry_key));
+    if (!is_overridden(key)) note_change(key);  // not in memory, so it was removed
+  }
+  return {};
+}
+
+}  // namespace weir
