@@ -1,9 +1,13 @@
-// A rich function with every kind of keyed state: a value, a value that is reduced, and a list. And a
-// function without key that keeps operator state: the elements that each subtask has seen last.
+// A rich function with every kind of keyed state: a value, a value that is reduced, one that is aggregated,
+// a list whose elements live for an hour, and a map. And a function without key that keeps operator state:
+// the elements that each subtask has seen last.
 //
 //   weir run all_states.so [--readings N] [--rate PER_SECOND]
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,9 +27,33 @@ struct Summary {
   std::string sensor;
   std::uint64_t readings = 0;
   double warmest = 0;
+  double mean = 0;
+  std::int64_t commonest = 0;  // whole degrees; the lowest of those that came equally often
   std::vector<double> latest;
 };
-WEIR_FIELDS(Summary, sensor, readings, warmest, latest)
+WEIR_FIELDS(Summary, sensor, readings, warmest, mean, commonest, latest)
+
+/// What is kept of the numbers whose mean is asked for.
+struct Sum {
+  double total = 0;
+  std::uint64_t count = 0;
+};
+WEIR_FIELDS(Sum, total, count)
+
+struct Mean final : AggregateFunction<double, Sum, double> {
+  Sum create_accumulator() const override { return {}; }
+  void add(const double& value, Sum& sum) const override {
+    sum.total += value;
+    ++sum.count;
+  }
+  double get_result(const Sum& sum) const override {
+    return sum.total / static_cast<double>(sum.count);
+  }
+  void merge(const Sum& other, Sum& sum) const override {
+    sum.total += other.total;
+    sum.count += other.count;
+  }
+};
 
 /// Emits a summary with every third reading of a sensor.
 class Summarize final : public RichFlatMapFunction<Reading, Summary> {
@@ -34,20 +62,42 @@ class Summarize final : public RichFlatMapFunction<Reading, Summary> {
     readings_ = context.state(ValueStateDescriptor<std::uint64_t>{"readings"});
     warmest_ = context.reducing_state(ReducingStateDescriptor<double>{
         "warmest", [](double a, double b) { return std::max(a, b); }});
-    latest_ = context.list_state(ListStateDescriptor<double>{"latest"});
+    mean_ = context.aggregating_state(
+        AggregatingStateDescriptor<double, Sum, double>{"mean", std::make_shared<Mean>()});
+    by_degree_ =
+        context.map_state(MapStateDescriptor<std::int64_t, std::uint64_t>{"readings by degree"});
+    latest_ = context.list_state(
+        ListStateDescriptor<double>{"latest", StateTtlConfig{std::chrono::hours(1)}});
   }
   void flat_map(const Reading& reading, Collector<Summary>& out) override {
     const std::uint64_t readings = ++readings_.mutable_value();
     warmest_.add(reading.celsius);
+    mean_.add(reading.celsius);
+    ++by_degree_.mutable_value(std::llround(reading.celsius));
     latest_.add(reading.celsius);
     if (readings % 3 != 0) return;
-    out.collect({reading.sensor, readings, *warmest_.get(), latest_.get()});
+    out.collect({reading.sensor, readings, *warmest_.get(), *mean_.get(), commonest_degree(),
+                 latest_.get()});
     latest_.clear();
   }
 
  private:
+  std::int64_t commonest_degree() const {
+    std::int64_t commonest = 0;
+    std::uint64_t most = 0;
+    // In no particular order, so what comes out must not depend on one.
+    by_degree_.for_each([&](std::int64_t degree, std::uint64_t readings) {
+      if (readings < most || (readings == most && degree > commonest)) return;
+      commonest = degree;
+      most = readings;
+    });
+    return commonest;
+  }
+
   ValueState<std::uint64_t> readings_;
   ReducingState<double> warmest_;
+  AggregatingState<double, Sum, double> mean_;
+  MapState<std::int64_t, std::uint64_t> by_degree_;
   ListState<double> latest_;
 };
 
@@ -63,7 +113,8 @@ class RememberLast final : public ProcessFunction<Summary, std::string>,
     recent_.push_back(summary);
     if (recent_.size() > 5) recent_.erase(recent_.begin());
     out.collect(summary.sensor + ": " + std::to_string(summary.readings) + " readings, warmest " +
-                std::to_string(summary.warmest));
+                std::to_string(summary.warmest) + ", mean " + std::to_string(summary.mean) +
+                ", most often " + std::to_string(summary.commonest));
   }
   void snapshot_state(const FunctionSnapshotContext&) override { last_->update(recent_); }
 

@@ -24,6 +24,34 @@ WEIR_JOB(doubled) {
 }
 """
 
+PAGES = """#include <weir/weir.hpp>
+
+struct Page {
+  long number = 0;
+};
+// described
+
+struct Count final : weir::RichFlatMapFunction<long, std::string> {
+  void open(weir::RuntimeContext& context) override {
+    visits_ = context.map_state(weir::MapStateDescriptor<Page, long>{"visits"});
+  }
+  void flat_map(const long& page, weir::Collector<std::string>& out) override {
+    out.collect(std::to_string(++visits_.mutable_value(Page{page})));
+  }
+  weir::MapState<Page, long> visits_;
+};
+
+WEIR_JOB(pages) {
+  env.generate(6, [](std::uint64_t i) { return static_cast<long>(i % 3); })
+      .uid("visits")
+      .key_by([](long) { return 0; })
+      .flat_map(Count{})
+      .uid("count")
+      .print()
+      .uid("print");
+}
+"""
+
 
 @case("a job that lies anywhere is compiled to a library that runs")
 def library(place):
@@ -62,6 +90,17 @@ def errors(place):
     equal((result.code, result.out), (1, ""))
     check("wrong.cpp:8" in result.err, "the compiler's complaint:", result.err)
     check(not os.path.exists(place / "job.so"), "a library was left")
+
+
+@case("a map key that is not described is refused with a sentence")
+def map_key(place):
+    source = place.write("pages.cpp", PAGES)
+    result = place.weir("compile", source, "-o", place / "job.so")
+    equal((result.code, result.out), (1, ""))
+    check("the map key of this MapState is not described" in result.err, "the compiler's complaint:", result.err)
+    place.good("compile", place.write("pages.cpp", PAGES.replace("// described", "WEIR_FIELDS(Page, number)")),
+               "-o", place / "job.so")
+    equal(sorted(place.good("run", place / "job.so").split()), ["1", "1", "1", "2", "2", "2"])
 
 
 if __name__ == "__main__":

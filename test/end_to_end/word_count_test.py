@@ -159,8 +159,13 @@ def other_examples(place):
     equal(last[2], {"account": 2, "orders": 3, "cents": 102 + 105 + 108})
 
     lines = place.good("run", "-p", 2, example_so("all_states"), "--readings", 24).splitlines()
-    equal(sorted(line.split(" readings")[0] for line in lines),
-          sorted(f"sensor-{i}: {n}" for i in range(4) for n in (3, 6)))
+
+    def summary(sensor, readings):
+        degrees = [15 + i * 7 % 20 for i in range(sensor, 24, 4)][:readings]
+        commonest = min(degrees, key=lambda degree: (-degrees.count(degree), degree))
+        return (f"sensor-{sensor}: {readings} readings, warmest {max(degrees):.6f}, "
+                f"mean {sum(degrees) / readings:.6f}, most often {commonest}")
+    equal(sorted(lines), sorted(summary(i, n) for i in range(4) for n in (3, 6)))
 
     source = place.write("text.txt", "".join(f"line {i}\n" for i in range(1000)))
     place.good("run", "-p", 3, example_so("line_numbers"), "--input", source, "--output", place / "numbered")
