@@ -7,8 +7,9 @@
 #include <catch2/catch.hpp>
 
 #include "state/frozen_table.hpp"
-#include "state/time_to_live.hpp"
+#include "state/keyed_state.hpp"
 #include "test/state/snapshot_samples.hpp"
+#include "test/state/state_clock.hpp"
 
 namespace weir {
 namespace format_vectors {
@@ -53,6 +54,10 @@ constexpr std::string_view metadata_file =
     "0000000000000100000000000000000100000005000000636f756e7400000000"
     "010000003900000000000000000000001f000000000000000100000000000000"
     "a6229955c751342c0000000000000000000000000000000000";
+constexpr std::string_view map_image =
+    "01080000000000010000000000000000010000000811000000"
+    "2a00000000000000000400000077656972"
+    "0068e5cf8b0100000300000000000000";
 constexpr std::string_view whole_image =
     "01080000000001050000000000000001000000000000000001000000012a0000"
     "00000000000300000000000000";
@@ -186,6 +191,22 @@ TEST_CASE("segment images have the documented bytes", "[state]") {
   CHECK(whole == whole_image);
   set(42, 4);
   CHECK(images(epoch).first == changed_image);
+
+  // It says what lies in memory, however long ago that has expired.
+  test::StateClock clock;
+  const auto time = std::make_shared<StateTime>(clock);
+  KeyContext key;
+  key.word = 42;
+  key.hash = hash_key(std::int64_t{42});
+  auto [pages, map] = make_state(
+      MapStateDescriptor<std::string, std::int64_t>{"pages",
+                                                    StateTtlConfig{std::chrono::seconds(1)}},
+      schema_of<std::int64_t>(), {groups, 1, 8}, &key, time);
+  map.put("weir", 3);
+  clock.advance(std::chrono::hours(1));
+  StringSink sink;
+  REQUIRE(pages->freeze()->write_images(0, 0, sink));
+  CHECK(hex(sink.bytes) == map_image);
 }
 
 TEST_CASE("block files have the documented bytes", "[state]") {
@@ -212,7 +233,8 @@ TEST_CASE("the documentation shows the same bytes", "[state]") {
   for (const char character : text.str())
     if (character != ' ' && character != '\n') digits.push_back(character);
   for (const auto vector : {bid_value, bid_schema, weir_key, weir_hash, weir_entry, number_entry,
-                            map_entry, hello_blocks, empty_blocks, metadata_file, pointer_file}) {
+                            map_entry, whole_image, changed_image, map_image, hello_blocks,
+                            empty_blocks, metadata_file, pointer_file}) {
     INFO(vector);
     CHECK(digits.find("```" + std::string(vector) + "```") != std::string::npos);
   }
