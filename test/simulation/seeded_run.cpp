@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -63,6 +64,40 @@ std::uint64_t key_of(std::uint64_t number, std::uint64_t keys) {
   return number * 0x9e3779b97f4a7c15 % keys;
 }
 
+using Extremes = std::pair<std::uint64_t, std::uint64_t>;
+
+struct LowestAndHighest final : AggregateFunction<std::uint64_t, Extremes, std::string> {
+  Extremes create_accumulator() const override { return {~std::uint64_t{0}, 0}; }
+  void add(const std::uint64_t& number, Extremes& extremes) const override {
+    merge({number, number}, extremes);
+  }
+  std::string get_result(const Extremes& extremes) const override {
+    return std::to_string(extremes.first) + " " + std::to_string(extremes.second);
+  }
+  void merge(const Extremes& other, Extremes& extremes) const override {
+    extremes.first = std::min(extremes.first, other.first);
+    extremes.second = std::max(extremes.second, other.second);
+  }
+};
+
+/// What is told of one key. The order of its records makes no difference.
+struct Kept {
+  std::uint64_t count = 0;
+  std::uint64_t sum = 0;
+  std::string extremes;
+  std::map<std::uint64_t, std::uint64_t> remainders;  ///< of the numbers by 7, and how often
+  std::vector<std::uint64_t> tenths;
+
+  [[nodiscard]] std::string line(std::uint64_t key) const {
+    std::string text = "key " + std::to_string(key) + " " + std::to_string(count) + " " +
+                       std::to_string(sum) + " " + extremes;
+    for (const auto& [remainder, times] : remainders)
+      text += " " + std::to_string(remainder) + "*" + std::to_string(times);
+    for (const std::uint64_t tenth : tenths) text += " " + std::to_string(tenth);
+    return text;
+  }
+};
+
 /// Lets every record through, and tells at the end of the input what it has kept of each key.
 struct Keep final : KeyedProcessFunction<std::uint64_t, Numbered, std::string> {
   explicit Keep(std::shared_ptr<Chaos> with) : chaos(std::move(with)) {}
@@ -72,6 +107,14 @@ struct Keep final : KeyedProcessFunction<std::uint64_t, Numbered, std::string> {
         "sum", [](std::uint64_t a, std::uint64_t b) { return a + b; }});
     last = context.state(ValueStateDescriptor<std::string>{"last"});
     every_tenth = context.list_state(ListStateDescriptor<std::uint64_t>{"every tenth"});
+    extremes =
+        context.aggregating_state(AggregatingStateDescriptor<std::uint64_t, Extremes, std::string>{
+            "extremes", std::make_shared<LowestAndHighest>()});
+    // One outlives every run, the other expires within most of them.
+    remainders = context.map_state(MapStateDescriptor<std::uint64_t, std::uint64_t>{
+        "remainders", StateTtlConfig{std::chrono::hours(24 * 1000)}});
+    recent = context.map_state(MapStateDescriptor<std::uint64_t, std::uint64_t>{
+        "recent", StateTtlConfig{milliseconds(100), TtlUpdateType::on_read_and_write}});
   }
   void process_element(const Numbered& record, Context&, Collector<std::string>& out) override {
     chaos->call();
@@ -83,19 +126,24 @@ struct Keep final : KeyedProcessFunction<std::uint64_t, Numbered, std::string> {
     else
       last.update(std::string(record.number % 50, 'x') + std::to_string(record.number));
     if (record.number % 10 == 0) every_tenth.add(record.number);
+    extremes.add(record.number);
+    ++remainders.mutable_value(record.number % 7);
+    const std::uint64_t* of_same_remainder = recent.get(record.number % 7);
+    if (of_same_remainder != nullptr && *of_same_remainder % 7 != record.number % 7)
+      throw std::logic_error("the state of another map key");
+    recent.put(record.number % 7, record.number);
     out.collect("record " + std::to_string(record.number));
   }
   void on_end_of_input(const std::uint64_t& key, Context&, Collector<std::string>& out) {
-    std::vector<std::uint64_t> tenths = every_tenth.get();
-    std::ranges::sort(tenths);
-    out.collect(line(key, count.value_or(0), sum.get() != nullptr ? *sum.get() : 0, tenths));
-  }
-  static std::string line(std::uint64_t key, std::uint64_t counted, std::uint64_t summed,
-                          const std::vector<std::uint64_t>& tenths) {
-    std::string text =
-        "key " + std::to_string(key) + " " + std::to_string(counted) + " " + std::to_string(summed);
-    for (const std::uint64_t tenth : tenths) text += " " + std::to_string(tenth);
-    return text;
+    Kept kept{count.value_or(0),
+              sum.get() != nullptr ? *sum.get() : 0,
+              extremes.get().value_or("none"),
+              {},
+              every_tenth.get()};
+    remainders.for_each(
+        [&](std::uint64_t remainder, std::uint64_t times) { kept.remainders[remainder] = times; });
+    std::ranges::sort(kept.tenths);
+    out.collect(kept.line(key));
   }
 
   std::shared_ptr<Chaos> chaos;
@@ -103,6 +151,9 @@ struct Keep final : KeyedProcessFunction<std::uint64_t, Numbered, std::string> {
   ReducingState<std::uint64_t> sum;
   ValueState<std::string> last;
   ListState<std::uint64_t> every_tenth;
+  AggregatingState<std::uint64_t, Extremes, std::string> extremes;
+  MapState<std::uint64_t, std::uint64_t> remainders;
+  MapState<std::uint64_t, std::uint64_t> recent;
 };
 
 void build_job(StreamEnvironment& env, const Drawn& drawn, const std::string& directory,
@@ -127,22 +178,25 @@ void build_job(StreamEnvironment& env, const Drawn& drawn, const std::string& di
 
 /// What a sequential program puts out, sorted.
 std::vector<std::string> model(const Drawn& drawn, bool with_records) {
-  struct Kept {
-    std::uint64_t count = 0;
-    std::uint64_t sum = 0;
-    std::vector<std::uint64_t> tenths;
-  };
   std::map<std::uint64_t, Kept> keys;
+  std::map<std::uint64_t, Extremes> extremes;
+  const LowestAndHighest function;
   std::vector<std::string> lines;
   for (std::uint64_t i = 0; i < drawn.records; ++i) {
     Kept& kept = keys[key_of(i, drawn.keys)];
     ++kept.count;
     kept.sum += i;
+    function.add(
+        i,
+        extremes.try_emplace(key_of(i, drawn.keys), function.create_accumulator()).first->second);
+    ++kept.remainders[i % 7];
     if (i % 10 == 0) kept.tenths.push_back(i);
     if (with_records) lines.push_back("record " + std::to_string(i));
   }
-  for (const auto& [key, kept] : keys)
-    lines.push_back(Keep::line(key, kept.count, kept.sum, kept.tenths));
+  for (auto& [key, kept] : keys) {
+    kept.extremes = function.get_result(extremes.at(key));
+    lines.push_back(kept.line(key));
+  }
   std::ranges::sort(lines);
   return lines;
 }
