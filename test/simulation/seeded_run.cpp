@@ -281,6 +281,7 @@ class SeededRun {
         {"state.savepoints.dir", savepoints},
         {"state.backend.fs.memory-threshold", random_.one_in(2) ? "0" : "2 kb"},
         {"state.checkpoints.num-retained", std::to_string(random_.between(1, 3))},
+        {"execution.checkpointing.incremental", random_.one_in(2) ? "true" : "false"},
         {"execution.checkpointing.interval", std::to_string(random_.between(30, 400)) + " ms"},
         {"execution.checkpointing.timeout", std::to_string(random_.between(2, 20)) + " s"},
         {"execution.checkpointing.max-concurrent-checkpoints",
@@ -343,6 +344,10 @@ class SeededRun {
     submitted_ = cluster_.ask<SubmitJobSuccess>(SubmitJob{std::move(what)}, patience);
   }
   std::uint32_t draw_parallelism() { return static_cast<std::uint32_t>(random_.between(1, 4)); }
+  /// Of a savepoint.
+  SnapshotForm draw_form() {
+    return random_.one_in(2) ? SnapshotForm::native : SnapshotForm::canonical;
+  }
   JobId draw_job_id() { return {random_.next() | 1, random_.next()}; }
 
   /// As `weir run`.
@@ -518,7 +523,8 @@ class SeededRun {
       case 6:
       case 7:
         if (!cluster_.has_job_manager() || savepoint_ || is_ending() || submitted_) return;
-        savepoint_ = cluster_.ask<TriggerSavepointSuccess>(TriggerSavepoint{job_, ""}, patience);
+        savepoint_ = cluster_.ask<TriggerSavepointSuccess>(TriggerSavepoint{job_, "", draw_form()},
+                                                           patience);
         return;
       default:
         if (!cluster_.has_job_manager() || is_ending() || submitted_) return;
@@ -528,9 +534,11 @@ class SeededRun {
   /// As `weir cancel -s` or `weir stop`, after which the job goes on at another parallelism.
   void end_with_savepoint() {
     if (random_.one_in(2))
-      cancelling_ = cluster_.ask<CancellationSuccess>(CancelJobWithSavepoint{job_, ""}, patience);
+      cancelling_ = cluster_.ask<CancellationSuccess>(CancelJobWithSavepoint{job_, "", draw_form()},
+                                                      patience);
     else
-      stopping_ = cluster_.ask<StoppingSuccess>(StopJobWithSavepoint{job_, "", false}, patience);
+      stopping_ = cluster_.ask<StoppingSuccess>(StopJobWithSavepoint{job_, "", false, draw_form()},
+                                                patience);
   }
 
   // ---- checking
