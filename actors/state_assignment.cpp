@@ -22,10 +22,6 @@ std::string quoted_operator(const Named& one) {
   return "operator '" + one.name + "' (uid '" + one.uid + "')";
 }
 
-bool is_keyed(StateKind kind) {
-  return kind != StateKind::operator_list && kind != StateKind::operator_union;
-}
-
 /// Whether anything would be lost without it.
 bool has_state(const OperatorSnapshot& snapshot) {
   return std::ranges::any_of(snapshot.subtasks, [](const OperatorSubtaskSnapshot& subtask) {
@@ -182,11 +178,15 @@ Status deal_operator_state(const OperatorSnapshot& old, Shares& shares) {
                                            "': the snapshot does not declare it");
       }
       const bool to_all = declaration->kind == StateKind::operator_union;
+      const bool is_copy = declaration->kind == StateKind::operator_broadcast;
       auto& first = dealt[handle.state];
       for (std::uint32_t i = 0; i < shares.size(); ++i) {
         std::vector<std::uint32_t> assigned;
-        if (to_all || (same_parallelism && i == subtask.subtask)) {
+        if (is_copy ? i % old.subtasks.size() == subtask.subtask
+                    : to_all || (same_parallelism && i == subtask.subtask)) {
           assigned = all_elements(handle);
+        } else if (is_copy) {
+          continue;  // all copies are alike, and each subtask takes one
         } else if (!same_parallelism) {
           assigned = elements_of(handle, first, i, shares.size());
         }

@@ -10,16 +10,24 @@
 
 #include "api/function_operators.hpp"
 #include "api/plan_builder.hpp"
+#include "api/two_input_operators.hpp"
 #include "connectors/collect_sink.hpp"
 #include "connectors/file_sink.hpp"
 #include "connectors/print_sink.hpp"
+#include "runtime/operators/timestamps.hpp"
 
 namespace weir {
 
 template <class T>
 class DataStream;
+template <class T>
+class BroadcastStream;
 template <class T, class KeySelector>
 class KeyedStream;
+template <class T, class U>
+class ConnectedStreams;
+template <class T, class KeySelector, class U, class OtherSelector>
+class ConnectedKeyedStreams;
 
 namespace detail {
 
@@ -96,6 +104,14 @@ class DataStream {
       return add<Out>("flat_map", [f] { return std::make_unique<FlatMapOperator<T, Out, F>>(f); });
     }
   }
+  /// Gives each record the event time `f(const T&)`, in milliseconds since 1970, and the stream watermarks
+  /// that say how far event time has come: `assign_timestamps_and_watermarks({.out_of_orderness = 5s}, f)`.
+  template <class F>
+  DataStream<T> assign_timestamps_and_watermarks(WatermarkStrategy strategy, F f) const {
+    return add<T>("timestamps", [strategy, f] {
+      return std::make_unique<TimestampsOperator<T, F>>(strategy, f);
+    });
+  }
   /// A `ProcessFunction`.
   template <class F>
   auto process(F f) const {
@@ -129,10 +145,11 @@ class DataStream {
     return DataStream(builder_, repartitioned(Partitioning::rebalance, rebalance_writer<T>()));
   }
   /// Sends every record to every subtask of the next operator.
-  DataStream<T> broadcast() const {
-    static_assert(Described<T>,
-                  "records that are exchanged need a description: WEIR_FIELDS(Type, members...)");
-    return DataStream(builder_, repartitioned(Partitioning::broadcast, broadcast_writer<T>()));
+  BroadcastStream<T> broadcast() const;
+  /// This stream as the first input of an operator with two, `other` as the second.
+  template <class U>
+  ConnectedStreams<T, U> connect(const DataStream<U>& other) const {
+    return {*this, other};
   }
   /// The records of this stream and of `others`, in no promised order between them.
   template <class... Others>
@@ -206,7 +223,20 @@ class DataStream {
   friend class DataStream;
   template <class, class>
   friend class KeyedStream;
+  template <class, class>
+  friend class ConnectedStreams;
+  template <class, class, class, class>
+  friend class ConnectedKeyedStreams;
 
+  /// Adds an operator that has this stream as its first input and `other` as its second.
+  template <class Out, class U>
+  DataStream<Out> add_with(const DataStream<U>& other, const std::string& name,
+                           std::function<std::unique_ptr<Operator>()> make) const {
+    DataStream<Out> result = add<Out>(name, std::move(make), true);
+    builder_->connect(other.upstream_, result.last(), 1, schema_or_none<U>(),
+                      [] { return std::make_unique<Batch<U>>(); });
+    return result;
+  }
   template <class Out, class F>
   DataStream<Out> add_function(const std::string& name, F f) const {
     return add<Out>(
@@ -226,6 +256,79 @@ class DataStream {
 
   PlanBuilder* builder_;
   std::vector<Upstream> upstream_;
+};
+
+/// A stream whose every record goes to every subtask of the next operator: the second input of functions
+/// with broadcast state.
+template <class T>
+class BroadcastStream final : public DataStream<T> {
+ public:
+  explicit BroadcastStream(DataStream<T> stream) : DataStream<T>(std::move(stream)) {}
+};
+
+template <class T>
+BroadcastStream<T> DataStream<T>::broadcast() const {
+  static_assert(Described<T>,
+                "records that are exchanged need a description: WEIR_FIELDS(Type, members...)");
+  return BroadcastStream<T>(
+      DataStream(builder_, repartitioned(Partitioning::broadcast, broadcast_writer<T>())));
+}
+
+/// Two streams that one operator reads, of different types as they may be.
+template <class T, class U>
+class ConnectedStreams {
+ public:
+  ConnectedStreams(DataStream<T> first, DataStream<U> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+
+  /// A `CoProcessFunction`; or, if the second stream is a broadcast one, a `BroadcastProcessFunction`.
+  template <class F>
+  DataStream<typename F::Result> process(F f) const {
+    static_assert(std::is_same_v<typename F::Input1, T> && std::is_same_v<typename F::Input2, U>,
+                  "the function's input types are not those of the streams, in this order");
+    return first_.template add_with<typename F::Result>(
+        second_, "co_process", [f] { return std::make_unique<detail::TwoInputOperator<F>>(f); });
+  }
+
+ private:
+  DataStream<T> first_;
+  DataStream<U> second_;
+};
+
+/// A keyed stream and another that one operator reads: one keyed in the same way, or a broadcast one,
+/// whose selector is `std::nullptr_t`.
+template <class T, class KeySelector, class U, class OtherSelector>
+class ConnectedKeyedStreams {
+ public:
+  using Key = std::remove_cvref_t<std::invoke_result_t<const KeySelector&, const T&>>;
+  ConnectedKeyedStreams(DataStream<T> first, KeySelector selector, DataStream<U> second,
+                        OtherSelector other_selector)
+      : first_(std::move(first)),
+        selector_(std::move(selector)),
+        second_(std::move(second)),
+        other_selector_(std::move(other_selector)) {}
+
+  /// A `KeyedCoProcessFunction`; or, if the second stream is a broadcast one, a
+  /// `KeyedBroadcastProcessFunction`.
+  template <class F>
+  DataStream<typename F::Result> process(F f) const {
+    static_assert(std::is_same_v<typename F::KeyType, Key>,
+                  "the function's key type is not the stream's");
+    static_assert(std::is_same_v<typename F::Input1, T> && std::is_same_v<typename F::Input2, U>,
+                  "the function's input types are not those of the streams, in this order");
+    return first_.template add_with<typename F::Result>(
+        second_, "co_process", [selector = selector_, other_selector = other_selector_, f] {
+          return std::make_unique<
+              detail::KeyedTwoInputOperator<Key, KeySelector, OtherSelector, F>>(selector,
+                                                                                 other_selector, f);
+        });
+  }
+
+ private:
+  DataStream<T> first_;
+  KeySelector selector_;
+  DataStream<U> second_;
+  OtherSelector other_selector_;
 };
 
 /// A stream whose records with equal keys come together in one subtask, in the order in which each
@@ -274,8 +377,25 @@ class KeyedStream {
                detail::KeyedFunctionOperator<T, typename F::Result, Key, KeySelector, F>>(
         "process", std::move(f));
   }
+  /// This stream as the first input of an operator with two, `other`, with keys of the same type, as the
+  /// second: a `KeyedCoProcessFunction` sees the states of one key from both.
+  template <class U, class OtherSelector>
+  ConnectedKeyedStreams<T, KeySelector, U, OtherSelector> connect(
+      const KeyedStream<U, OtherSelector>& other) const {
+    static_assert(std::is_same_v<typename KeyedStream<U, OtherSelector>::Key, Key>,
+                  "the keys of the two streams have different types");
+    return {stream_, selector_, other.stream_, other.selector_};
+  }
+  /// The same with a broadcast stream, for a `KeyedBroadcastProcessFunction`.
+  template <class U>
+  ConnectedKeyedStreams<T, KeySelector, U, std::nullptr_t> connect(
+      const BroadcastStream<U>& other) const {
+    return {stream_, selector_, other, nullptr};
+  }
 
  private:
+  template <class, class>
+  friend class KeyedStream;
   template <class State, class F, class Argument>
   auto add_map(F f, std::type_identity<Argument>) const {
     using Out = std::remove_cvref_t<std::invoke_result_t<F&, const T&, Argument&>>;

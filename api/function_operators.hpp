@@ -9,14 +9,11 @@
 #include <vector>
 
 #include "api/functions.hpp"
+#include "api/keyed_operator.hpp"
 #include "runtime/operators/stateless.hpp"
 
 /// The operators around the functions of `api/functions.hpp`. Job authors do not name them.
 namespace weir::detail {
-
-/// How many records ahead the tables are prefetched: enough to cover a miss to memory. Source:
-/// measured, as 16 to 32 were equal within noise.
-inline constexpr std::size_t prefetch_distance = 24;
 
 /// Opens a rich function and ties its snapshot hooks to the operator's state.
 template <class F>
@@ -93,160 +90,42 @@ class FunctionOperator final : public Operator {
   Output<Out> output_;
 };
 
-/// What operators on keyed streams share: the current key, prefetching, and the walk over the keys at
-/// the end of the input. `Derived` has `process(const In&, EventTime)` and may have
-/// `on_end_of_key(const Key&)`.
-template <class Derived, class In, class Out, class Key, class KeySelector>
-class KeyedOperator : public Operator {
- public:
-  explicit KeyedOperator(KeySelector selector) : selector_(std::move(selector)) {}
-
-  Status open(OperatorContext& context) override {
-    RuntimeContext runtime(context, &key_, Codec<Key>::fixed_width, schema_of<Key>());
-    WEIR_TRY(derived().open_function(runtime));
-    tables_ = runtime.tables();
-    state_time_ = runtime.state_time();
-    group_of_.emplace(context.max_parallelism());
-    groups_ = key_group_range(context.subtask(), context.parallelism(), context.max_parallelism());
-    walk_group_ = groups_.first;
-    WEIR_TRY_ASSIGN(backend, context.keyed_state(Codec<Key>::fixed_width));
-    backend_ = backend;
-    return {};
-  }
-
-  void on_batch(std::uint32_t, AnyBatch& any, Cursor& cursor) final {
-    auto& batch = static_cast<Batch<In>&>(any);
-    auto& out = output_.collector();
-    const bool timed = !batch.times.empty();
-    if (!timed) out.clear_time();
-    if (state_time_) state_time_->advance();
-    for (std::size_t i = cursor.next; i < std::min(cursor.next + prefetch_distance, cursor.limit);
-         ++i)
-      prefetch(batch, i);
-    while (cursor.next < cursor.limit && !out.full()) {
-      const std::size_t i = cursor.next++;
-      if (i + prefetch_distance < cursor.limit) prefetch(batch, i + prefetch_distance);
-      const In& value = batch.values[i];
-      const EventTime time = timed ? batch.times[i] : no_event_time;
-      if (timed) out.set_time(time);
-      const Key& key = selector_(value);
-      set_key(key, batch.hashes[i], groups_of_batch_[i % group_window]);
-      derived().process(value, key, time);
-    }
-  }
-
-  Progress on_end(std::uint32_t) final {
-    if constexpr (Derived::walks_keys) {
-      auto& out = output_.collector();
-      out.clear_time();
-      // Not again before the end: a key that was found to have state still has it when its turn comes.
-      if (state_time_ && walk_group_ == groups_.first) state_time_->advance();
-      for (std::size_t calls = 0; calls < 256 && !out.full(); ++calls) {
-        while (walk_next_ == walk_keys_.size()) {
-          if (walk_group_ == groups_.end) return Progress::done;
-          walk_keys_ = value_or_throw(backend_->keys_of_group(walk_group_++));
-          walk_next_ = 0;
-        }
-        ByteReader reader(walk_keys_[walk_next_++]);
-        Key key{};
-        decode(reader, key);
-        const KeyHash hash = hash_key(key);
-        set_key(key, hash, (*group_of_)(hash));
-        derived().on_end_of_key(key);
-      }
-      return Progress::more;
-    } else {
-      return derived().on_end_of_function();
-    }
-  }
-  std::vector<TaggedOutput> outputs() final { return {{"", &output_}}; }
-
- protected:
-  static constexpr bool walks_keys = false;
-  Progress on_end_of_function() { return Progress::done; }
-  Output<Out> output_;
-
- private:
-  /// A power of two above the prefetch distance.
-  static constexpr std::size_t group_window = 32;
-
-  Derived& derived() { return static_cast<Derived&>(*this); }
-  void prefetch(const Batch<In>& batch, std::size_t i) {
-    const KeyHash hash = batch.hashes[i];
-    const std::uint32_t group = (*group_of_)(hash);
-    groups_of_batch_[i % group_window] = group;
-    for (const TableBase* table : tables_) table->prefetch(hash, group);
-  }
-  void set_key(const Key& key, KeyHash hash, std::uint32_t group) {
-    key_.hash = hash;
-    key_.group = group;
-    if constexpr (is_compact_key<Key>) {
-      key_.word = compact_key(key);
-    } else {
-      key_bytes_.clear();
-      ByteWriter writer(key_bytes_);
-      encode_key(key, writer);
-      key_.bytes = key_bytes_;
-    }
-  }
-
-  KeySelector selector_;
-  KeyContext key_;
-  std::string key_bytes_;
-  std::uint32_t groups_of_batch_[group_window] = {};
-  std::optional<KeyGroupMapper> group_of_;
-  KeyGroupRange groups_;
-  std::vector<TableBase*> tables_;
-  std::shared_ptr<StateTime> state_time_;  // null if no state has a time to live
-  KeyedStateBackend* backend_ = nullptr;
-  // Where the walk over the keys at the end of the input stands.
-  std::uint32_t walk_group_ = 0;
-  std::vector<std::string> walk_keys_;
-  std::size_t walk_next_ = 0;
-};
-
 /// A `RichFlatMapFunction` or `KeyedProcessFunction` on a keyed stream.
 template <class In, class Out, class Key, class KeySelector, class F>
 class KeyedFunctionOperator final
-    : public KeyedOperator<KeyedFunctionOperator<In, Out, Key, KeySelector, F>, In, Out, Key,
-                           KeySelector> {
-  using Base = KeyedOperator<KeyedFunctionOperator, In, Out, Key, KeySelector>;
-  static constexpr bool is_process = requires { typename F::KeyType; };
-  struct NoContext {};
-  static auto context_type() {
-    if constexpr (is_process)
-      return typename F::Context{};
-    else
-      return NoContext{};
-  }
+    : public OneInputKeyedOperator<KeyedFunctionOperator<In, Out, Key, KeySelector, F>, In, Out,
+                                   Key, KeySelector> {
+  using Base = OneInputKeyedOperator<KeyedFunctionOperator, In, Out, Key, KeySelector>;
 
  public:
+  static constexpr bool has_timers = sets_timers<F, Out>;
+  static constexpr bool walks_keys = sees_keys_at_end<F, Key, KeyedContext<Key>, Out>;
+
   KeyedFunctionOperator(KeySelector selector, F f)
       : Base(std::move(selector)), f_(std::move(f)), life_(f_) {}
 
-  static constexpr bool walks_keys =
-      requires(F& f, const Key& key, decltype(context_type())& context, Collector<Out>& out) {
-        f.on_end_of_input(key, context, out);
-      };
-  Status open_function(RuntimeContext& context) { return life_.open(context); }
+  Status open_function(RuntimeContext& context) {
+    if constexpr (has_context) context_.attach(this->timer_service());
+    return life_.open(context);
+  }
   void process(const In& value, const Key& key, EventTime time) {
-    if constexpr (is_process) {
+    if constexpr (has_context) {
       context_.set(key, time);
       f_.F::process_element(value, context_, this->output_.collector());
     } else {
       f_.F::flat_map(value, this->output_.collector());
     }
   }
-  void on_end_of_key(const Key& key)
-    requires walks_keys
-  {
+  void fire(TimeDomain domain, std::int64_t time, const Key& key) {
+    fire_timer(f_, this->timer_service(), domain, time, key, this->output_.collector());
+  }
+  void on_end_of_key(const Key& key) {
     context_.set(key, no_event_time);
     f_.on_end_of_input(key, context_, this->output_.collector());
   }
-  Progress on_end_of_function() {
+  void on_end_of_function() {
     if constexpr (requires(Collector<Out>& out) { f_.on_end_of_input(out); })
       f_.on_end_of_input(this->output_.collector());
-    return Progress::done;
   }
   Status snapshot_state(const CheckpointBarrier& barrier) override {
     life_.snapshot(barrier);
@@ -254,21 +133,21 @@ class KeyedFunctionOperator final
   }
 
  private:
+  static constexpr bool has_context = requires { typename F::KeyType; };
   F f_;
   FunctionLife<F> life_;
-  decltype(context_type()) context_;
+  KeyedContext<Key> context_;
 };
 
 /// `f(const In&, State&) -> Out`, or with `std::optional<State>&`: `map_with_state`; with a
 /// `Collector<Out>&` behind them: `flat_map_with_state`.
 template <class In, class Out, class Key, class KeySelector, class State, class F>
 class WithStateOperator final
-    : public KeyedOperator<WithStateOperator<In, Out, Key, KeySelector, State, F>, In, Out, Key,
-                           KeySelector> {
-  using Base = KeyedOperator<WithStateOperator, In, Out, Key, KeySelector>;
+    : public OneInputKeyedOperator<WithStateOperator<In, Out, Key, KeySelector, State, F>, In, Out,
+                                   Key, KeySelector> {
+  using Base = OneInputKeyedOperator<WithStateOperator, In, Out, Key, KeySelector>;
 
  public:
-  static constexpr bool walks_keys = false;
   WithStateOperator(KeySelector selector, F f) : Base(std::move(selector)), f_(std::move(f)) {}
   Status open_function(RuntimeContext& context) {
     state_ = context.state(ValueStateDescriptor<State>{"state"});
@@ -304,11 +183,10 @@ class WithStateOperator final
 /// each record.
 template <class T, class Key, class KeySelector, class F>
 class ReduceOperator final
-    : public KeyedOperator<ReduceOperator<T, Key, KeySelector, F>, T, T, Key, KeySelector> {
-  using Base = KeyedOperator<ReduceOperator, T, T, Key, KeySelector>;
+    : public OneInputKeyedOperator<ReduceOperator<T, Key, KeySelector, F>, T, T, Key, KeySelector> {
+  using Base = OneInputKeyedOperator<ReduceOperator, T, T, Key, KeySelector>;
 
  public:
-  static constexpr bool walks_keys = false;
   ReduceOperator(KeySelector selector, F f) : Base(std::move(selector)), f_(std::move(f)) {}
   Status open_function(RuntimeContext& context) {
     state_ = context.reducing_state(ReducingStateDescriptor<T>{"reduced", f_});

@@ -4,6 +4,7 @@
 
 #include "runtime/batch.hpp"
 #include "runtime/runtime_context.hpp"
+#include "runtime/timer_service.hpp"
 
 namespace weir {
 
@@ -68,29 +69,116 @@ class RichFlatMapFunction : public RichFunction {
 /// `on_end_of_input(const Key&, Context&, Collector<Out>&)` is optional. When the input has ended it is
 /// called once for every key of the subtask that has state, the states being that key's; keys come by
 /// key group and, within it, in the order of their encoding.
+///
+/// `on_timer(std::int64_t time, OnTimerContext&, Collector<Out>&)` is optional too, but for a function that
+/// sets timers with `context.timer_service()`. It is called once for each timer when its time has come,
+/// the states being those of the key that set it. Timers are state: a snapshot holds them.
+///
+///   struct Quiet final : KeyedProcessFunction<std::string, Order, std::string> {
+///     void open(RuntimeContext& context) override { last_ = context.state(ValueStateDescriptor<long>{"last"}); }
+///     void process_element(const Order&, Context& context, Collector<std::string>&) override {
+///       last_.update(context.timestamp());
+///       context.timer_service().register_event_time_timer(context.timestamp() + 3'600'000);
+///     }
+///     void on_timer(std::int64_t time, OnTimerContext& context, Collector<std::string>& out) {
+///       if (*last_.value() + 3'600'000 == time) out.collect(context.current_key() + " ordered nothing for an hour");
+///     }
+///     ValueState<long> last_;
+///   };
 template <class Key, class In, class Out>
 class KeyedProcessFunction : public RichFunction {
  public:
   using Input = In;
   using Result = Out;
   using KeyType = Key;
-  /// What is known of the record or key that is being processed.
-  class Context {
-   public:
-    [[nodiscard]] const Key& current_key() const { return *key_; }
-    /// Event time in milliseconds, `no_event_time` if the record has none.
-    [[nodiscard]] EventTime timestamp() const { return time_; }
-    /// For the operator.
-    void set(const Key& key, EventTime time) {
-      key_ = &key;
-      time_ = time;
-    }
-
-   private:
-    const Key* key_ = nullptr;
-    EventTime time_ = no_event_time;
-  };
+  using Context = KeyedContext<Key>;
+  using OnTimerContext = TimerContext<Key>;
   virtual void process_element(const In& value, Context& context, Collector<Out>& out) = 0;
+};
+
+/// A function of two keyed streams with keys of one type, which share their states. `on_timer` and
+/// `on_end_of_input`, after the end of both, are as those of `KeyedProcessFunction`.
+///
+///   struct Join final : KeyedCoProcessFunction<long, Order, Payment, Paid> {
+///     void open(RuntimeContext& context) override { order_ = context.state(ValueStateDescriptor<Order>{"order"}); }
+///     void process_element1(const Order& order, Context&, Collector<Paid>&) override { order_.update(order); }
+///     void process_element2(const Payment& payment, Context&, Collector<Paid>& out) override {
+///       if (const Order* order = order_.value()) out.collect({*order, payment});
+///     }
+///     ValueState<Order> order_;
+///   };
+///   orders.key_by(id).connect(payments.key_by(order_id)).process(Join{});
+template <class Key, class In1, class In2, class Out>
+class KeyedCoProcessFunction : public RichFunction {
+ public:
+  using Input1 = In1;
+  using Input2 = In2;
+  using Result = Out;
+  using KeyType = Key;
+  using Context = KeyedContext<Key>;
+  using OnTimerContext = TimerContext<Key>;
+  virtual void process_element1(const In1& value, Context& context, Collector<Out>& out) = 0;
+  virtual void process_element2(const In2& value, Context& context, Collector<Out>& out) = 0;
+};
+
+/// A function of two streams without key. One with `void on_end_of_input(Collector<Out>&)` is called once
+/// more when both have ended.
+template <class In1, class In2, class Out>
+class CoProcessFunction : public RichFunction {
+ public:
+  using Input1 = In1;
+  using Input2 = In2;
+  using Result = Out;
+  virtual void process_element1(const In1& value, Collector<Out>& out) = 0;
+  virtual void process_element2(const In2& value, Collector<Out>& out) = 0;
+};
+
+/// A function of a keyed stream and a broadcast one, such as records and the rules that apply to them.
+/// Every subtask sees every record of the broadcast side, in no promised order towards the other one.
+/// `on_timer(std::int64_t time, OnTimerContext&, Collector<Out>&)` and `on_end_of_input(const Key&,
+/// ReadOnlyContext&, Collector<Out>&)` are as those of `KeyedProcessFunction`, for the keyed side.
+///
+///   struct Apply final : KeyedBroadcastProcessFunction<std::string, Event, Rule, Alert> {
+///     void open(RuntimeContext& context) override {
+///       rules_ = context.broadcast_state(MapStateDescriptor<std::string, Rule>{"rules"});
+///     }
+///     void process_element(const Event& event, ReadOnlyContext& context, Collector<Alert>& out) override {
+///       const Rule* rule = context.state(rules_).get(event.kind);
+///       if (rule != nullptr && event.amount > rule->limit) out.collect({event, *rule});
+///     }
+///     void process_broadcast_element(const Rule& rule, BroadcastContext& context, Collector<Alert>&) override {
+///       context.state(rules_).put(rule.kind, rule);
+///     }
+///     BroadcastStateHandle<std::string, Rule> rules_;
+///   };
+///   events.key_by(account).connect(rules.broadcast()).process(Apply{});
+template <class Key, class In, class Broadcast, class Out>
+class KeyedBroadcastProcessFunction : public RichFunction {
+ public:
+  using Input1 = In;
+  using Input2 = Broadcast;
+  using Result = Out;
+  using KeyType = Key;
+  class ReadOnlyContext : public KeyedContext<Key>, public weir::ReadOnlyContext {};
+  class OnTimerContext : public TimerContext<Key>, public weir::ReadOnlyContext {
+   public:
+    using TimerContext<Key>::TimerContext;
+  };
+  virtual void process_element(const In& value, ReadOnlyContext& context, Collector<Out>& out) = 0;
+  virtual void process_broadcast_element(const Broadcast& value, BroadcastContext& context,
+                                         Collector<Out>& out) = 0;
+};
+
+/// The same of a stream without key.
+template <class In, class Broadcast, class Out>
+class BroadcastProcessFunction : public RichFunction {
+ public:
+  using Input1 = In;
+  using Input2 = Broadcast;
+  using Result = Out;
+  virtual void process_element(const In& value, ReadOnlyContext& context, Collector<Out>& out) = 0;
+  virtual void process_broadcast_element(const Broadcast& value, BroadcastContext& context,
+                                         Collector<Out>& out) = 0;
 };
 
 /// A function of a stream without key that may keep operator state.

@@ -4,6 +4,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -130,11 +131,20 @@ class Operator {
 
   /// Before anything else: registers states, which arrive with their restored content.
   [[nodiscard]] virtual Status open(OperatorContext&) { return {}; }
+  /// Behind `open`, once the restored keyed state is all there and before the first record: prepares what
+  /// is made from it. `more`: call again.
+  [[nodiscard]] virtual Progress on_restored() { return Progress::done; }
   /// Works on `batch` from `cursor.next` to `cursor.limit` or until an output is full, and moves
   /// `cursor.next`. `input` counts from 0. May take the values out of the batch.
   virtual void on_batch(std::uint32_t input, AnyBatch& batch, Cursor& cursor) = 0;
   /// The combined watermark of `input` has advanced. `more`: call again before anything else.
   virtual Progress on_watermark(std::uint32_t, Watermark) { return Progress::done; }
+  /// Whether `take_watermark` says what goes downstream, and not what comes in, but for the last watermark
+  /// at the end of the input.
+  [[nodiscard]] virtual bool makes_watermarks() const { return false; }
+  /// A watermark to go behind what the operator has emitted. Asked for, of one that makes them, after each
+  /// batch and timer.
+  [[nodiscard]] virtual std::optional<Watermark> take_watermark() { return std::nullopt; }
   /// A time asked for with `wake_at` has come. `more`: call again.
   virtual Progress on_timer(MonotonicTime) { return Progress::done; }
   /// No record follows on `input`. The last chance to emit. `more`: call again.

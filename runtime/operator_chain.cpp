@@ -10,6 +10,7 @@ std::size_t OperatorChain::add_operator(std::string uid, std::string name,
                                         bool is_source) {
   auto node = std::make_unique<Node>(is_source ? 1 : input_count);
   node->op = std::move(op);
+  node->makes_watermarks = node->op->makes_watermarks();
   node->source = is_source ? static_cast<SourceOperator*>(node->op.get()) : nullptr;
   for (TaggedOutput& output : node->op->outputs())
     node->ports.push_back({std::move(output.tag), output.port, {}, {}, {}});
@@ -133,10 +134,17 @@ void OperatorChain::run_slice(const Clock& clock) {
     const auto advanced = is_end ? node.watermarks.on_end_of_input(done.input)
                                  : node.watermarks.on_watermark(done.input, done.watermark);
     is_event = is_end && node.open_inputs == 0;
-    if (advanced && !is_event) {
+    const bool passes = !node.makes_watermarks || advanced == Watermark{Watermark::max_time};
+    if (advanced && passes && !is_event) {
       is_event = true;
       done.kind = FrameKind::watermark;
       done.watermark = *advanced;
+    }
+  } else if (node.makes_watermarks && !node.finished && !is_event) {
+    if (const auto made = node.op->take_watermark()) {
+      is_event = true;
+      done.kind = FrameKind::watermark;
+      done.watermark = *made;
     }
   }
   emit(node, true, is_event ? &done : nullptr);

@@ -104,6 +104,7 @@ class OperatorChain {
     explicit Node(std::uint32_t input_count) : open_inputs(input_count), watermarks(input_count) {}
     std::unique_ptr<Operator> op;
     SourceOperator* source = nullptr;
+    bool makes_watermarks = false;  ///< as the operator says
     std::uint32_t open_inputs = 0;  ///< inputs that have not ended; a source counts as one
     WatermarkMerger watermarks;     ///< of the inputs, for what goes downstream
     bool finished = false;  ///< it has emitted everything, in this attempt or an earlier one

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/broadcast_state.hpp"
 #include "state/codec.hpp"
 #include "state/snapshot_metadata.hpp"
 
@@ -71,10 +72,35 @@ class OperatorStateStore {
     return handle;
   }
 
+  /// The broadcast state `name`, with its restored entries. Errors: as those of `list_state`.
+  template <Described K, Described V>
+  [[nodiscard]] Result<BroadcastState<K, V>*> broadcast_state(const std::string& name) {
+    using Entry = std::pair<K, V>;
+    StateDeclaration declaration{name, StateKind::operator_broadcast, std::nullopt,
+                                 Schema{SchemaKind::map, {}, {}, 0, schema_of<Entry>().children}};
+    WEIR_TRY_ASSIGN(elements, claim(declaration));
+    auto state = std::make_shared<BroadcastState<K, V>>();
+    for (const auto& bytes : elements) {
+      WEIR_TRY_ASSIGN(entry, decode_value<Entry>(
+                                 bytes, "operator '" + uid_ + "', state '" + name + "': an entry"));
+      state->put(entry.first, std::move(entry.second));
+    }
+    auto* const handle = state.get();
+    states_.push_back({std::move(declaration), [state](Frozen& frozen) {
+                         ByteWriter writer(frozen.payload);
+                         state->for_each([&](const K& key, const V& value) {
+                           frozen.offsets.push_back(frozen.payload.size());
+                           encode(key, writer);
+                           encode(value, writer);
+                         });
+                       }});
+    return handle;
+  }
+
   /// Encodes every state; small, so it happens in the synchronous part.
   [[nodiscard]] std::vector<Frozen> freeze() const;
   [[nodiscard]] std::vector<StateDeclaration> declarations() const;
-  /// Names of restored states that no `list_state` asked for.
+  /// Names of restored states that nobody asked for.
   [[nodiscard]] std::vector<std::string> unclaimed_states() const;
 
  private:

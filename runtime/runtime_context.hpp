@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/operator.hpp"
+#include "runtime/timer_queue.hpp"
 #include "state/keyed_state.hpp"
 
 namespace weir {
@@ -71,6 +72,35 @@ class RuntimeContext {
     return operator_state<T>(name, StateKind::operator_union);
   }
 
+  /// A map that all subtasks have alike, for functions with a broadcast side. It has no time to live.
+  template <class K, class V>
+  [[nodiscard]] BroadcastStateHandle<K, V> broadcast_state(
+      const MapStateDescriptor<K, V>& descriptor) {
+    using Handle = BroadcastStateHandle<K, V>;
+    if (descriptor.ttl)
+      return refuse<Handle>(descriptor.name, "broadcast state has no time to live; leave it out");
+    auto state = context_.operator_state().broadcast_state<K, V>(descriptor.name);
+    if (state) return Handle(*state);
+    fail(state.error());
+    return {};
+  }
+
+  /// For operators on keyed streams: the timers of `domain`.
+  template <Described Key>
+  [[nodiscard]] TimerQueue<Key> timers(TimeDomain domain) {
+    WEIR_ASSERT(key_ != nullptr);
+    TableOptions options = table_options();
+    options.composite = true;
+    auto table = std::make_unique<Table<TimerMark>>(
+        StateDeclaration{
+            domain == TimeDomain::event_time ? "event-time timers" : "processing-time timers",
+            StateKind::timer, key_schema_, schema_of<TimerMark>()},
+        options, EntryCodec<TimerMark>{});
+    TimerQueue<Key> queue(table.get());
+    if (!add_table(std::move(table))) return {};
+    return queue;
+  }
+
   /// The first error of the calls above.
   [[nodiscard]] const Status& status() const { return status_; }
   /// The tables of the keyed states in which a key has one place, for prefetching.
@@ -92,23 +122,26 @@ class RuntimeContext {
         return refuse<Handle>(descriptor.name, valid.error().what);
       if (!state_time_) state_time_ = std::make_shared<StateTime>(context_.clock());
     }
+    auto made = make_state(descriptor, key_schema_, table_options(), key_, state_time_);
+    TableBase* const table = made.table.get();
+    const bool is_map = table->declaration().kind == StateKind::map;
+    if (!add_table(std::move(made.table))) return {};
+    if (!is_map) tables_.push_back(table);
+    return std::move(made.handle);
+  }
+  [[nodiscard]] TableOptions table_options() const {
+    return {key_group_range(subtask(), parallelism(), context_.max_parallelism()),
+            context_.max_parallelism(), key_width_};
+  }
+  [[nodiscard]] bool add_table(std::unique_ptr<TableBase> table) {
     auto backend = context_.keyed_state(key_width_);
     if (!backend) {
       fail(backend.error());
-      return {};
+      return false;
     }
-    const TableOptions options{
-        key_group_range(subtask(), parallelism(), context_.max_parallelism()),
-        context_.max_parallelism(), key_width_};
-    auto made = make_state(descriptor, key_schema_, options, key_, state_time_);
-    TableBase* const table = made.table.get();
-    const bool is_map = table->declaration().kind == StateKind::map;
-    if (auto added = (*backend)->add_table(std::move(made.table)); !added) {
-      fail(added.error());
-      return {};
-    }
-    if (!is_map) tables_.push_back(table);
-    return std::move(made.handle);
+    const Status added = (*backend)->add_table(std::move(table));
+    if (!added) fail(added.error());
+    return added.has_value();
   }
   template <class Handle>
   [[nodiscard]] Handle refuse(const std::string& state, const std::string& why) {

@@ -398,6 +398,13 @@ void StreamTask::deploy_next() {
     if (!all) fail(all.error());
     // One piece a step, so that a restore can be cancelled in between.
     if (!all || !*all) return;
+    Progress prepared = Progress::done;
+    const Status called = guarded([&]() -> Status {
+      prepared = chain_.op(loaded_).on_restored();
+      return {};
+    });
+    if (!called) fail(called.error());
+    if (!called || prepared == Progress::more) return;
     ++loaded_;
   }
   enter_running();

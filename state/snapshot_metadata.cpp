@@ -28,10 +28,6 @@ bool is_single_name(const std::string& name) {
                               [](char c) { return c == '/' || c == '\\' || (c >= 0 && c < 32); });
 }
 
-bool is_keyed(StateKind kind) {
-  return kind != StateKind::operator_list && kind != StateKind::operator_union;
-}
-
 /// Walks through a snapshot's handles and stops at the first that does not fit.
 class ConsistencyCheck {
  public:
@@ -99,7 +95,9 @@ class ConsistencyCheck {
           (one.max_parallelism > max_key_groups || one.max_parallelism < one.parallelism))
         return damaged("its maximum parallelism is " + std::to_string(one.max_parallelism));
       WEIR_TRY(check_schema(state.value));
-      if (state.kind == StateKind::map && state.value.kind != SchemaKind::map)
+      const bool is_map =
+          state.kind == StateKind::map || state.kind == StateKind::operator_broadcast;
+      if (is_map && state.value.kind != SchemaKind::map)
         return damaged("state '" + state.name + "' is a map without map key");
       if (state.key) WEIR_TRY(check_schema(*state.key));
     }

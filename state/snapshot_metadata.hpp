@@ -42,18 +42,26 @@ enum class StateKind : std::uint8_t {
   reducing = 2,       ///< keyed: one or more partial values, folded in order when read
   list = 3,           ///< keyed: the elements' encodings, one behind the other
   operator_list = 4,  ///< per subtask: elements, dealt out round-robin when the parallelism changes
-  operator_union = 5,  ///< per subtask: elements, all of them to every subtask
-  map = 6,             ///< keyed: one entry for each map key
-  aggregating = 7      ///< keyed: one or more accumulators, merged in order when read
+  operator_union = 5,     ///< per subtask: elements, all of them to every subtask
+  map = 6,                ///< keyed: one entry for each map key
+  aggregating = 7,        ///< keyed: one or more accumulators, merged in order when read
+  timer = 8,              ///< keyed: entries without value, whose namespace is the timer's time
+  operator_broadcast = 9  ///< per subtask: the entries of a map that all subtasks have alike
 };
-WEIR_ENUM(StateKind, value, reducing, list, operator_list, operator_union, map, aggregating)
+/// Whether the state belongs to a key, not to a subtask.
+[[nodiscard]] constexpr bool is_keyed(StateKind kind) {
+  return kind != StateKind::operator_list && kind != StateKind::operator_union &&
+         kind != StateKind::operator_broadcast;
+}
+WEIR_ENUM(StateKind, value, reducing, list, operator_list, operator_union, map, aggregating, timer,
+          operator_broadcast)
 
 /// What an operator says of one of its states: enough to read it without the job's code.
 struct StateDeclaration {
   std::string name;  ///< unique within the operator
   StateKind kind = StateKind::value;
   std::optional<Schema> key;  ///< of the key; none for operator state
-  /// Of the value, accumulator or one element; of map state a map of map key and value. What has a time
+  /// Of the value, accumulator or one element; of map and broadcast state a map of map key and value. What has a time
   /// to live is in a structure `weir.ttl` with the time of its last access.
   Schema value;
   bool operator==(const StateDeclaration&) const = default;

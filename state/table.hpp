@@ -360,6 +360,10 @@ class TableBase {
   /// are left out.
   void append_keys(std::uint32_t group, std::vector<std::string>& keys) const;
 
+  /// Calls `visit(bytes)` for every entry of `group` of a composite table, in no order: what follows the
+  /// key group in its entry key. May throw `StateAccessFailed`.
+  void for_each_entry(std::uint32_t group,
+                      const std::function<void(std::string_view bytes)>& visit) const;
   /// Removes the entries that `Table::walk` would visit, of a composite table. May throw
   /// `StateAccessFailed`.
   void erase_all(std::uint32_t group, std::string_view key, std::string_view prefix);

@@ -45,6 +45,18 @@ void TableBase::scan_stored(
   if (!scanned) throw StateAccessFailed(scanned.error());
 }
 
+void TableBase::for_each_entry(std::uint32_t group,
+                               const std::function<void(std::string_view bytes)>& visit) const {
+  WEIR_ASSERT(shape_.composite && range_.contains(group));
+  table::for_each_slot(shape_, groups_[group - range_.first],
+                       [&](char* slot) { visit(table::key_of(shape_, table::node_of(slot))); });
+  if (backing_ == nullptr) return;
+  scan_stored(group, {}, [&](std::string_view bytes, std::string_view) {
+    visit(bytes);
+    return true;
+  });
+}
+
 void TableBase::erase_all(std::uint32_t group, std::string_view key, std::string_view prefix) {
   std::vector<std::string> found;
   for (const Node* node = first_of(key); node != nullptr; node = next_of(node, key))

@@ -168,6 +168,23 @@ SCENARIO("a snapshot at any parallelism is dealt out to any other", "[actors]") 
   }
 }
 
+SCENARIO("of broadcast state each subtask takes one copy", "[actors]") {
+  for (std::uint32_t p = 1; p <= 5; ++p) {
+    for (std::uint32_t q = 1; q <= 5; ++q) {
+      CAPTURE(p, q);
+      auto snapshot = snapshot_at(p);
+      auto& rules = snapshot.operators[0].states[1];
+      rules.kind = StateKind::operator_broadcast;
+      rules.value = schema_of<std::map<long, long>>();
+      const auto assignment = assign(snapshot, plan_at(q));
+      REQUIRE(assignment);
+      for (std::uint32_t i = 0; i < q; ++i)
+        CHECK(elements_of(assignment->tasks[0][i], "offsets") ==
+              std::vector<Element>{{"source-" + std::to_string(i % p), 0}});
+    }
+  }
+}
+
 SCENARIO("an operator is finished if all its subtasks had finished", "[actors]") {
   auto snapshot = snapshot_at(2);
   const auto finished = [&](const PlanDescription& plan) {

@@ -51,6 +51,81 @@ struct Count final : RichFlatMapFunction<std::string, long> {
   ValueState<long> count_;
 };
 
+struct Quiet final : KeyedProcessFunction<std::string, Order, std::string> {
+  void open(RuntimeContext& context) override {
+    last_ = context.state(ValueStateDescriptor<long>{"last"});
+  }
+  void process_element(const Order&, Context& context, Collector<std::string>&) override {
+    last_.update(context.timestamp());
+    context.timer_service().register_event_time_timer(context.timestamp() + 3'600'000);
+  }
+  void on_timer(std::int64_t time, OnTimerContext& context, Collector<std::string>& out) {
+    if (*last_.value() + 3'600'000 == time)
+      out.collect(context.current_key() + " ordered nothing for an hour");
+  }
+  ValueState<long> last_;
+};
+
+struct Payment {
+  long order = 0;
+  double amount = 0;
+};
+WEIR_FIELDS(Payment, order, amount)
+
+struct Paid {
+  Order order;
+  Payment payment;
+};
+WEIR_FIELDS(Paid, order, payment)
+
+struct Join final : KeyedCoProcessFunction<long, Order, Payment, Paid> {
+  void open(RuntimeContext& context) override {
+    order_ = context.state(ValueStateDescriptor<Order>{"order"});
+  }
+  void process_element1(const Order& order, Context&, Collector<Paid>&) override {
+    order_.update(order);
+  }
+  void process_element2(const Payment& payment, Context&, Collector<Paid>& out) override {
+    if (const Order* order = order_.value()) out.collect({*order, payment});
+  }
+  ValueState<Order> order_;
+};
+
+struct Event {
+  std::string account;
+  std::string kind;
+  double amount = 0;
+};
+WEIR_FIELDS(Event, account, kind, amount)
+
+struct Rule {
+  std::string kind;
+  double limit = 0;
+};
+WEIR_FIELDS(Rule, kind, limit)
+
+struct Alert {
+  Event event;
+  Rule rule;
+};
+WEIR_FIELDS(Alert, event, rule)
+
+struct Apply final : KeyedBroadcastProcessFunction<std::string, Event, Rule, Alert> {
+  void open(RuntimeContext& context) override {
+    rules_ = context.broadcast_state(MapStateDescriptor<std::string, Rule>{"rules"});
+  }
+  void process_element(const Event& event, ReadOnlyContext& context,
+                       Collector<Alert>& out) override {
+    const Rule* rule = context.state(rules_).get(event.kind);
+    if (rule != nullptr && event.amount > rule->limit) out.collect({event, *rule});
+  }
+  void process_broadcast_element(const Rule& rule, BroadcastContext& context,
+                                 Collector<Alert>&) override {
+    context.state(rules_).put(rule.kind, rule);
+  }
+  BroadcastStateHandle<std::string, Rule> rules_;
+};
+
 struct Totals final : KeyedProcessFunction<std::string, Order, Total> {
   void open(RuntimeContext& context) override {
     sum_ = context.state(ValueStateDescriptor<double>{"sum"});
@@ -77,6 +152,9 @@ TEST_CASE("the examples of functions do what they say", "[api]") {
   const auto prefixed = collector<std::string>();
   const auto counts = collector<long>();
   const auto totals = collector<Total>();
+  const auto quiet = collector<std::string>();
+  const auto paid = collector<Paid>();
+  const auto alerts = collector<Alert>();
   const auto numbered = collector<std::string>();
   run_by_hand([&](StreamEnvironment& env) {
     const auto words = env.from_collection<std::string>({"a", "b", "a"});
@@ -87,6 +165,24 @@ TEST_CASE("the examples of functions do what they say", "[api]") {
         .key_by([](const Order& order) { return order.customer; })
         .process(Totals{})
         .collect(totals);
+    env.from_collection<Order>({{"x", 1}, {"y", 2}, {"x", 3}})
+        .assign_timestamps_and_watermarks(
+            {}, [](const Order& order) { return static_cast<EventTime>(order.amount); })
+        .key_by([](const Order& order) { return order.customer; })
+        .process(Quiet{})
+        .collect(quiet);
+    env.from_collection<Order>({{"12", 10}})
+        .key_by([](const Order& order) { return std::stol(order.customer); })
+        .connect(env.from_collection<Payment>({{13, 10}}).key_by([](const Payment& payment) {
+          return payment.order;
+        }))
+        .process(Join{})
+        .collect(paid);
+    env.from_collection<Event>({{"me", "transfer", 10}, {"me", "deposit", 10}})
+        .key_by([](const Event& event) { return event.account; })
+        .connect(env.from_collection<Rule>({{"transfer", 100}}).broadcast())
+        .process(Apply{})
+        .collect(alerts);
   });
   CHECK(prefixed->values() == Lines{"0: a", "0: b", "0: a"});
   CHECK(counts->values() == std::vector<long>{1, 1, 2});
@@ -94,6 +190,11 @@ TEST_CASE("the examples of functions do what they say", "[api]") {
   auto sums = totals->values();
   std::ranges::sort(sums, {}, &Total::customer);
   CHECK(sums == std::vector<Total>{{"x", 4.5}, {"y", 2}});
+  auto silences = quiet->values();
+  std::ranges::sort(silences);
+  CHECK(silences == Lines{"x ordered nothing for an hour", "y ordered nothing for an hour"});
+  CHECK(paid->values().empty());    // another order was paid
+  CHECK(alerts->values().empty());  // below the limit
 }
 
 // api/data_stream.hpp

@@ -73,9 +73,11 @@ class Attempt {
       REQUIRE(tasks.back()->listener->last() == "running");
     }
     for (std::uint32_t p = 0; p < producers; ++p) {
-      std::vector<std::shared_ptr<Channel>> channels;
-      for (const auto& task : tasks) channels.push_back(task->inputs[p]);
-      writers_.push_back(plan_->edges[0].make_writer(std::move(channels), p, 16));
+      for (std::size_t e = 0; plan_->edges[e].description.producer == 0; ++e) {
+        std::vector<std::shared_ptr<Channel>> channels;
+        for (const auto& task : tasks) channels.push_back(task->inputs[e * producers + p]);
+        writers_[p].push_back(plan_->edges[e].make_writer(std::move(channels), p, 16));
+      }
     }
   }
   ~Attempt() {
@@ -84,19 +86,21 @@ class Attempt {
       if (!is_terminal_) (void)task->task->step();
   }
 
-  /// Lets producer `number % 2` emit one record, with an event time, and takes what comes out.
+  /// Lets producer `number % 2` emit one record, with an event time, on every edge from the source, and
+  /// takes what comes out.
   void feed(const Entry& record) {
-    auto batch = std::make_unique<Batch<Entry>>();
-    batch->add(record);
-    batch->times.push_back(1000 + record.number);
-    std::unique_ptr<AnyBatch> any = std::move(batch);
-    auto& writer = *writers_[static_cast<std::size_t>(record.number) % producers];
-    writer.write(any);
-    writer.flush();
+    for (const auto& writer : writers_[static_cast<std::size_t>(record.number) % producers]) {
+      auto batch = std::make_unique<Batch<Entry>>();
+      batch->add(record);
+      batch->times.push_back(1000 + record.number);
+      std::unique_ptr<AnyBatch> any = std::move(batch);
+      writer->write(any);
+      writer->flush();
+    }
     settle_all();
   }
   [[nodiscard]] SnapshotMetadata checkpoint(std::uint64_t id) {
-    for (const auto& writer : writers_) writer->broadcast(barrier_of(id));
+    broadcast(barrier_of(id));
     settle_all();
     world_.io.run_all();
     SnapshotMetadata metadata;
@@ -124,10 +128,12 @@ class Attempt {
     return metadata;
   }
   void end_input() {
-    for (const auto& writer : writers_) {
-      writer->broadcast(Watermark{Watermark::max_time});
-      writer->broadcast(EndOfInput{});
-    }
+    advance_watermark(Watermark::max_time);
+    broadcast(EndOfInput{});
+    settle_all();
+  }
+  void advance_watermark(EventTime time) {
+    broadcast(Watermark{time});
     settle_all();
   }
 
@@ -135,6 +141,10 @@ class Attempt {
   std::vector<std::unique_ptr<TaskUnderTest>> tasks;
 
  private:
+  void broadcast(const auto& event) {
+    for (const auto& producer : writers_)
+      for (const auto& writer : producer) writer->broadcast(event);
+  }
   void settle(TaskUnderTest& task) {
     if (task.settle() == StepResult::finished) {
       is_terminal_ = true;
@@ -145,7 +155,8 @@ class Attempt {
     for (const auto& task : tasks) {
       settle(*task);
       for (auto& line : take<std::string>(*task->outputs[0]))
-        if (!line.starts_with("barrier ") && line != "watermark max" && line != "end of input")
+        if (!line.starts_with("barrier ") && !line.starts_with("watermark ") &&
+            line != "end of input")
           output.push_back(std::move(line));
     }
   }
@@ -153,7 +164,7 @@ class Attempt {
   TaskWorld& world_;
   std::shared_ptr<const Plan> plan_;
   PlanDescription description_;
-  std::vector<std::unique_ptr<ExchangeWriter>> writers_;
+  std::vector<std::unique_ptr<ExchangeWriter>> writers_[producers];  ///< by edge
   bool is_terminal_ = false;
 };
 

@@ -18,8 +18,9 @@ namespace weir {
 class ManualClock final : public Clock {
  public:
   MonotonicTime time{};
+  WallTime wall{};
   MonotonicTime now() const override { return time; }
-  WallTime wall_now() const override { return {}; }
+  WallTime wall_now() const override { return wall; }
 };
 
 /// Numbers that are all different.
