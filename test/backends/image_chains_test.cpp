@@ -67,9 +67,7 @@ TEST_CASE("a chain of very many small pieces is written whole", "[backends]") {
 TEST_CASE("what is older than the base is forgotten, and what never completes is bounded",
           "[backends]") {
   ImageChains chains;
-  const auto of_epoch = [](std::uint32_t epoch) {
-    return BackendImages{{"count", {epoch, {}}}};
-  };
+  const auto of_epoch = [](std::uint32_t epoch) { return BackendImages{{"count", {epoch, {}}}}; };
   CHECK(chains.find({1}) == nullptr);
   for (std::uint32_t id = 1; id <= 3; ++id) chains.remember({id}, of_epoch(id));
   const auto second = chains.find({2});
