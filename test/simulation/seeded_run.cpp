@@ -439,6 +439,12 @@ class SeededRun {
           report_.counts["checkpoints completed by the last run"] = answer->checkpoints.completed;
           break;
         case JobState::failed:
+          // A task was lost behind a savepoint that ends the job: nothing may start from before it.
+          if (answer->failure.ends_with("is complete: resume from it with -s")) {
+            if (is_ending()) break;  // its answer is still to come
+            count("failed behind its last savepoint");
+            return submit_latest();
+          }
           violated("the job failed, although it may restart for ever: " + answer->failure);
           break;
         case JobState::canceled:
