@@ -200,7 +200,7 @@ TEST_CASE("the examples of functions do what they say", "[api]") {
 // api/data_stream.hpp
 
 TEST_CASE("the example of a stream builds and counts words", "[api]") {
-  StreamEnvironment env({}, 1, "/work");
+  StreamEnvironment env({}, 1, "/home/job");
   env.read_text({"/data/in"})
       .filter([](const std::string& line) { return !line.empty(); })
       .map([](std::string line) { return Word{std::move(line), 1}; })
@@ -229,7 +229,7 @@ TEST_CASE("the example of a stream builds and counts words", "[api]") {
 // api/parameters.hpp
 
 TEST_CASE("the example of parameters reads them", "[api]") {
-  StreamEnvironment env({"--input", "/a", "--rate", "5"}, 1, "/work");
+  StreamEnvironment env({"--input", "/a", "--rate", "5"}, 1, "/home/job");
   const auto input = env.parameters().all("input");
   const auto rate = env.parameters().number("rate", 0);
   CHECK(input == Lines{"/a"});
@@ -331,7 +331,7 @@ TEST_CASE("WEIR_JOB exports what a job library is recognised by", "[api]") {
   CHECK(std::string(weir_job_descriptor.magic) == "WEIRJOB");
   CHECK(weir_job_descriptor.abi_version == weir::job_abi_version);
   CHECK(std::string(weir_job_descriptor.name) == "word_count");
-  weir::StreamEnvironment env({"--input", "/data"}, 2, "/work");
+  weir::StreamEnvironment env({"--input", "/data"}, 2, "/home/job");
   weir_job_descriptor.entry(env);
   const auto plan = env.build();
   REQUIRE(plan);

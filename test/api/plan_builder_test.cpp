@@ -16,7 +16,7 @@ struct Undescribed {
 
 Result<Plan> build(const std::function<void(StreamEnvironment&)>& job,
                    std::uint32_t parallelism = 2) {
-  StreamEnvironment env({}, parallelism, "/work");
+  StreamEnvironment env({}, parallelism, "/home/job");
   job(env);
   return env.build();
 }
@@ -204,14 +204,14 @@ TEST_CASE("sources of one subtask have one, and paths are absolute", "[api]") {
   CHECK(plan->operators[0].description.parallelism == 1);
   CHECK(plan->operators[1].description.parallelism == 1);
   CHECK(plan->operators[2].description.parallelism == 2);
-  const PlanBuilder builder("/work");
-  CHECK(builder.absolute("a/b") == "/work/a/b");
+  const PlanBuilder builder("/home/job");
+  CHECK(builder.absolute("a/b") == "/home/job/a/b");
   CHECK(builder.absolute("/a/b") == "/a/b");
   CHECK(builder.absolute("").empty());
 }
 
 TEST_CASE("a job's settings are kept for the configuration", "[api]") {
-  StreamEnvironment env({}, 1, "/work");
+  StreamEnvironment env({}, 1, "/home/job");
   env.enable_checkpointing(std::chrono::seconds(2));
   env.configure("state.backend", "rocksdb");
   CHECK(env.settings() ==

@@ -42,7 +42,7 @@ class Attempt {
   Attempt(TaskWorld& world, const Build& build, std::uint32_t parallelism,
           const SnapshotMetadata* snapshot = nullptr)
       : world_(world) {
-    StreamEnvironment env({}, parallelism, "/work");
+    StreamEnvironment env({}, parallelism, "/home/job");
     env.set_max_parallelism(16);
     auto source =
         env.add_source<Entry>("source", [] { return std::unique_ptr<Operator>(); }).uid("source");

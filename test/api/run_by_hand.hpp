@@ -11,7 +11,7 @@ namespace weir::test {
 /// Runs `job` to its end, every task in this thread and in turn.
 inline void run_by_hand(const std::function<void(StreamEnvironment&)>& job,
                         std::uint32_t parallelism = 1) {
-  StreamEnvironment env({}, parallelism, "/work");
+  StreamEnvironment env({}, parallelism, "/home/job");
   job(env);
   auto built = env.build();
   if (!built) FAIL(built.error().what);

@@ -147,34 +147,34 @@ TEST_CASE("a mapping that contains itself comes to an end", "[cli]") {
 SCENARIO("weir.yaml is looked for in three places", "[cli]") {
   GIVEN("a file at each of them") {
     ReadableFiles files;
-    files.files = {{"/work/weir.yaml", "parallelism.default: 1"},
+    files.files = {{"/home/job/weir.yaml", "parallelism.default: 1"},
                    {"/etc/weir/weir.yaml", "parallelism.default: 2"},
-                   {"/work/conf/mine.yaml", "parallelism.default: 3"}};
+                   {"/home/job/conf/mine.yaml", "parallelism.default: 3"}};
     const auto parallelism = [&](std::optional<std::string> file,
                                  std::optional<std::string> directory) {
-      const auto configuration = load_configuration(files, {file, directory, "/work"});
+      const auto configuration = load_configuration(files, {file, directory, "/home/job"});
       INFO((configuration ? "" : configuration.error().what));
       REQUIRE(configuration);
       return configuration->execution().parallelism;
     };
     const auto failure = [&](std::optional<std::string> file,
                              std::optional<std::string> directory) {
-      const auto configuration = load_configuration(files, {file, directory, "/work"});
+      const auto configuration = load_configuration(files, {file, directory, "/home/job"});
       REQUIRE_FALSE(configuration);
       return configuration.error();
     };
     THEN("--config wins, then WEIR_CONF_DIR, then the working directory") {
       CHECK(parallelism("conf/mine.yaml", "/etc/weir") == 3);
-      CHECK(parallelism("/work/conf/mine.yaml", std::nullopt) == 3);
+      CHECK(parallelism("/home/job/conf/mine.yaml", std::nullopt) == 3);
       CHECK(parallelism(std::nullopt, "/etc/weir") == 2);
       CHECK(parallelism(std::nullopt, std::nullopt) == 1);
     }
     THEN("a directory without the file gives the defaults, not the working directory's file") {
-      files.files["/work/weir.yaml"] = "parallelism.default: 7";
+      files.files["/home/job/weir.yaml"] = "parallelism.default: 7";
       CHECK(parallelism(std::nullopt, "conf") == 1);
     }
     THEN("none at all gives the defaults") {
-      files.files.erase("/work/weir.yaml");
+      files.files.erase("/home/job/weir.yaml");
       CHECK(parallelism(std::nullopt, std::nullopt) == 1);
     }
     THEN("a file that was asked for must be there") {
@@ -190,19 +190,19 @@ SCENARIO("weir.yaml is looked for in three places", "[cli]") {
       CHECK(failure(std::nullopt, "weir.yaml").code == Errc::not_found);
     }
     THEN("a file that cannot be read is an error, wherever it lies") {
-      files.broken = "/work/weir.yaml";
+      files.broken = "/home/job/weir.yaml";
       CHECK(failure(std::nullopt, std::nullopt).code == Errc::io_error);
       files.broken = "/etc/weir";
       CHECK(failure(std::nullopt, "/etc/weir").code == Errc::io_error);
     }
     THEN("a file that is far too long is not read") {
-      files.files["/work/weir.yaml"] = std::string(max_configuration_bytes + 1, '#');
+      files.files["/home/job/weir.yaml"] = std::string(max_configuration_bytes + 1, '#');
       CHECK(failure(std::nullopt, std::nullopt).code == Errc::limit_exceeded);
     }
     THEN("errors in it name its path") {
-      files.files["/work/weir.yaml"] = "nonsense: 1";
+      files.files["/home/job/weir.yaml"] = "nonsense: 1";
       CHECK_THAT(failure(std::nullopt, std::nullopt).what,
-                 Catch::StartsWith("/work/weir.yaml:1:1: 'nonsense' is no configuration key"));
+                 Catch::StartsWith("/home/job/weir.yaml:1:1: 'nonsense' is no configuration key"));
     }
   }
 }

@@ -38,6 +38,15 @@ def nobody(place):
     return apply
 
 
+def without_rights(place, path, mode):
+    """For `limits`: whoever runs has no more rights to `path` than `mode` gives."""
+    limits = nobody(place)
+    if limits:
+        os.chown(path, 0, 0)
+    os.chmod(path, mode)
+    return limits
+
+
 def xxh3_64(content):
     library = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
     library.XXH3_64bits.restype = ctypes.c_uint64
@@ -146,12 +155,9 @@ def job_library(place):
         return content.replace(b"WEIRJOB\0", b"NOTAJOB\0")
     refused(place.weir("run", damaged_library(place, "magic.so", no_magic)), 1, "magic.so", "weir compile")
 
-    if os.geteuid() == 0:
-        path = place.write("secret.so", b"x")
-        limits = nobody(place)
-        os.chown(path, 0, 0)
-        os.chmod(path, 0o600)
-        refused(place.weir("run", path, limits=limits), 1, path, re.compile("[Pp]ermission"))
+    path = place.write("secret.so", b"x")
+    limits = without_rights(place, path, 0)
+    refused(place.weir("run", path, limits=limits), 1, path, re.compile("[Pp]ermission"))
 
 
 @case("a job function that throws is named, and leaves nothing behind")
@@ -170,13 +176,10 @@ def inputs(place):
     good = place.write("good.txt", WORDS)
     refused(place.weir("run", *job, "--input", good, "--input", missing), 1, missing)
     equal(committed(place / "out"), [], "committed files")
-    if os.geteuid() == 0:
-        secret = place.write("secret.txt", WORDS)
-        limits = nobody(place)
-        os.chown(secret, 0, 0)
-        os.chmod(secret, 0o600)
-        refused(place.weir("run", *job, "--input", secret, limits=limits), 1, secret, re.compile("[Pp]ermission"))
-        equal(committed(place / "out"), [], "committed files")
+    secret = place.write("secret.txt", WORDS)
+    limits = without_rights(place, secret, 0)
+    refused(place.weir("run", *job, "--input", secret, limits=limits), 1, secret, re.compile("[Pp]ermission"))
+    equal(committed(place / "out"), [], "committed files")
 
 
 @case("a directory that cannot be written is refused with its path: output, checkpoints, savepoints, trace, logs")
@@ -190,15 +193,11 @@ def unwritable_directories(place):
     refused(place.weir("run", "--trace", inside, *job), 1, inside)
     refused(place.weir("run", "-D", f"env.log.dir={inside}", *job), 1, inside)
     refused(place.weir("run", "-D", f"io.tmp.dirs={inside}", *job), 1, inside)
-    if os.geteuid() == 0:
-        limits = nobody(place)
-        for name in ("out", "checkpoints", "savepoints"):
-            os.makedirs(place / name, exist_ok=True)
-            os.chown(place / name, 0, 0)
-            os.chmod(place / name, 0o555)
-        refused(place.weir("run", *job, limits=limits), 1, place / "out", re.compile("[Pp]ermission"))
-        refused(place.weir("run", *settings(checkpoints=place / "checkpoints"), *job[:-1], place / "tmp/o", limits=limits),
-                1, place / "checkpoints", re.compile("[Pp]ermission"))
+    for name in ("out", "checkpoints"):
+        os.makedirs(place / name, exist_ok=True)
+        limits = without_rights(place, place / name, 0o555)
+        words = job if name == "out" else [*settings(checkpoints=place / name), *job[:-1], place / "tmp/o"]
+        refused(place.weir("run", *words, limits=limits), 1, place / name, re.compile("[Pp]ermission"))
 
 
 @case("a savepoint that cannot be written is refused, leaves nothing, and the job goes on")
@@ -220,6 +219,23 @@ def savepoint_directories(place):
     path = place.good("savepoint", job, place / "made/on/demand").strip()  # missing directories are created
     check(metadata_below(place / "made") == [path], "savepoint in", path)
     place.good("cancel", job)
+    equal(process.wait().code, 0)
+
+
+@case("a savepoint into a read-only directory is refused with its path, and the job goes on")
+def read_only_savepoints(place):
+    os.mkdir(place / "read-only")
+    words = word_count(place, text=WORDS * 100_000)
+    limits = without_rights(place, place / "read-only", 0o555)
+    process, _ = place.start_traced(*settings(interval="50ms", backend="fs"), *words, "--rate", 1000, limits=limits)
+    job = place.running_job(process, limits=limits)
+    refused(place.weir("savepoint", job, place / "read-only", limits=limits), 1, place / "read-only",
+            re.compile("[Pp]ermission"))
+    equal(os.listdir(place / "read-only"), [])
+    equal(place.running_job(process, limits=limits), job, "the job goes on")
+    path = place.good("savepoint", job, place / "made", limits=limits).strip()
+    equal(metadata_below(place / "made"), [path])
+    place.good("cancel", job, limits=limits)
     equal(process.wait().code, 0)
 
 

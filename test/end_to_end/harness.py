@@ -191,12 +191,12 @@ class Place:
         """Runs `weir WORDS --json`-like words; the one object that it prints."""
         return one_object(self.good(*words, **how))
 
-    def running_job(self, process):
+    def running_job(self, process, **how):
         """The id of the job that `process` (the only one that runs a job) has RUNNING."""
         def find():
             if process.code() is not None:
                 raise Failed(f"the job's process ended ({process.code()}): {process.err()}")
-            jobs = self.json("list", "--json")["jobs"]
+            jobs = self.json("list", "--json", **how)["jobs"]
             return [job["id"] for job in jobs if job["state"] == "RUNNING"]
         return wait_until(find, "a running job")[0]
 

@@ -39,6 +39,8 @@ def incomplete_below(directory):
 
 
 def wait_a_moment(chance, longest):
+    """Lets real time pass: a kill shall also come where no message marks the moment, within a write or a rename of the
+    other process, and nothing but its own pace says when it is there. Any moment is a right one; none is waited for."""
     end = time.monotonic() + chance.uniform(0, longest)
     wait_until(lambda: time.monotonic() >= end, "the moment of death")
 

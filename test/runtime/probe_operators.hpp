@@ -122,7 +122,7 @@ class ProbeSource final : public SourceOperator {
 
 /// The plan that `job` puts together.
 inline std::shared_ptr<const Plan> plan_of(const std::function<void(StreamEnvironment&)>& job) {
-  StreamEnvironment env({}, 1, "/work");
+  StreamEnvironment env({}, 1, "/home/job");
   job(env);
   auto plan = env.build();
   if (!plan) FAIL(plan.error().what);
