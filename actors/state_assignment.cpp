@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "runtime/operator_label.hpp"
 #include "state/codec.hpp"
 #include "state/key_groups.hpp"
 #include "state/schema.hpp"
@@ -13,14 +14,6 @@
 namespace weir {
 
 namespace {
-
-/// An operator as sentences name it; a generated uid alone says little. `Named` has `uid`,
-/// `generated_uid` and `name`.
-template <class Named>
-std::string quoted_operator(const Named& one) {
-  if (!one.generated_uid) return "operator '" + one.uid + "'";
-  return "operator '" + one.name + "' (uid '" + one.uid + "')";
-}
 
 /// Whether anything would be lost without it.
 bool has_state(const OperatorSnapshot& snapshot) {
@@ -54,7 +47,7 @@ Status check_nothing_lost(const SnapshotMetadata& snapshot, const PlanDescriptio
     const auto found = std::ranges::find(plan.operators, old.uid, &OperatorDescription::uid);
     if (found != plan.operators.end() && found->stateful) continue;
     const std::string what =
-        "the snapshot has state of " + quoted_operator(old) +
+        "the snapshot has state of " + operator_label(old) +
         (found == plan.operators.end() ? ", which the job lacks" : ", which keeps none in the job");
     if (!allow_non_restored) {
       return error(Errc::state_incompatible,
@@ -70,13 +63,13 @@ Status adopt_max_parallelism(const OperatorSnapshot& old, OperatorDescription& d
   if (!has_keyed_state(old)) return {};
   const std::string groups = std::to_string(old.max_parallelism);
   if (description.max_parallelism_set && description.max_parallelism != old.max_parallelism) {
-    return error(Errc::state_incompatible, quoted_operator(old) + " sets maximum parallelism " +
+    return error(Errc::state_incompatible, operator_label(old) + " sets maximum parallelism " +
                                                std::to_string(description.max_parallelism) +
                                                ", its snapshot has " + groups + ": set " + groups +
                                                " or leave it out");
   }
   if (description.parallelism > old.max_parallelism) {
-    return error(Errc::state_incompatible, quoted_operator(old) + " runs with parallelism " +
+    return error(Errc::state_incompatible, operator_label(old) + " runs with parallelism " +
                                                std::to_string(description.parallelism) +
                                                ", its snapshot has maximum parallelism " + groups +
                                                ": run it with at most " + groups);
@@ -89,7 +82,7 @@ Status adopt_max_parallelism(const OperatorSnapshot& old, OperatorDescription& d
 /// a function registers only when it is opened are compared there.
 Status check_declared(const OperatorSnapshot& owner, const StateDeclaration& old,
                       const StateDeclaration& declared) {
-  const std::string place = quoted_operator(owner) + ", state '" + old.name + "': ";
+  const std::string place = operator_label(owner) + ", state '" + old.name + "': ";
   const std::string mend = "; give the state another name or undo the change";
   if (old.kind != declared.kind) {
     return error(Errc::state_incompatible,
@@ -110,7 +103,7 @@ Status fit_operator(const OperatorSnapshot& old, OperatorDescription& descriptio
   for (const auto& subtask : old.subtasks) {
     if (subtask.channels.empty()) continue;
     return error(Errc::unsupported,
-                 quoted_operator(old) + " has records on their way in the snapshot, which " +
+                 operator_label(old) + " has records on their way in the snapshot, which " +
                      "this version cannot restore: restore an aligned checkpoint or a savepoint");
   }
   WEIR_TRY(adopt_max_parallelism(old, description));
@@ -174,7 +167,7 @@ Status deal_operator_state(const OperatorSnapshot& old, Shares& shares) {
     for (const auto& handle : subtask.operator_states) {
       const auto* declaration = find_state(old.states, handle.state);
       if (declaration == nullptr || is_keyed(declaration->kind)) {
-        return error(Errc::corruption, quoted_operator(old) + ", state '" + handle.state +
+        return error(Errc::corruption, operator_label(old) + ", state '" + handle.state +
                                            "': the snapshot does not declare it");
       }
       const bool to_all = declaration->kind == StateKind::operator_union;
@@ -241,7 +234,7 @@ Result<StateAssignment> assign_state(const SnapshotMetadata& snapshot, const std
     if (const auto* old = snapshot.find(description.uid)) {
       if (description.stateful || !has_state(*old)) WEIR_TRY(fit_operator(*old, description));
     } else if (description.stateful) {
-      assignment.warnings.push_back(quoted_operator(description) +
+      assignment.warnings.push_back(operator_label(description) +
                                     " is not in the snapshot: it starts without state");
     }
   }

@@ -119,7 +119,7 @@ Status RestoredEntries::next(const std::function<Status(std::span<const EntryVie
 
 Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
   const StateDeclaration& declaration = table.declaration();
-  const std::string what = "operator '" + operator_uid_ + "', state '" + declaration.name + "'";
+  const std::string what = operator_label_ + ", state '" + declaration.name + "'";
   std::vector<RestoredEntries::Extent> extents;
   const auto found = std::ranges::find_if(states_, [&](const RestoredKeyedState& state) {
     return state.declaration.name == declaration.name;
@@ -154,7 +154,7 @@ Status RestoredStates::check(const StateDeclaration& restored,
                              const StateDeclaration& declared) const {
   const auto differs = [&](const std::string& reason) {
     return error(Errc::state_incompatible,
-                 "operator '" + operator_uid_ + "', state '" + declared.name + "': " + reason);
+                 operator_label_ + ", state '" + declared.name + "': " + reason);
   };
   if (restored.kind != declared.kind)
     return differs("the snapshot holds " + std::string(enumerator_name(restored.kind)) +

@@ -69,8 +69,9 @@ class RestoredEntries {
 /// Threads: the task's.
 class RestoredStates {
  public:
-  /// `operator_uid` is for error sentences.
-  explicit RestoredStates(std::string operator_uid) : operator_uid_(std::move(operator_uid)) {}
+  /// `operator_label` is what error sentences begin with.
+  explicit RestoredStates(std::string operator_label)
+      : operator_label_(std::move(operator_label)) {}
 
   void set(std::vector<RestoredKeyedState> states) { states_ = std::move(states); }
   /// Names of the states that nobody has claimed.
@@ -86,7 +87,7 @@ class RestoredStates {
   [[nodiscard]] Status check(const StateDeclaration& restored,
                              const StateDeclaration& declared) const;
 
-  std::string operator_uid_;
+  std::string operator_label_;
   std::vector<RestoredKeyedState> states_;
 };
 

@@ -33,7 +33,7 @@ class Bench {
   Bench(std::uint64_t keys, std::string directory)
       : keys_(keys), directory_(std::move(directory)), storage_(files_, random_) {
     KeyedStateBackendContext context;
-    context.operator_uid = "counter";
+    context.operator_label = "operator 'counter'";
     context.key_width = 8;
     context.groups = {0, key_groups};
     context.max_parallelism = key_groups;

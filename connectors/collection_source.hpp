@@ -24,9 +24,9 @@ class CollectionSource final : public SourceOperator {
     if (!state_->get().empty()) next_ = state_->get().front();
     if (next_ <= values_.size()) return {};
     return error(Errc::state_incompatible,
-                 "operator '" + context.uid() + "': the snapshot was taken after " +
-                     std::to_string(next_) + " values, the collection now has " +
-                     std::to_string(values_.size()) + ": start with the collection of that time");
+                 context.label() + ": the snapshot was taken after " + std::to_string(next_) +
+                     " values, the collection now has " + std::to_string(values_.size()) +
+                     ": start with the collection of that time");
   }
   [[nodiscard]] PollResult poll() override {
     auto& out = output_.collector();

@@ -12,7 +12,7 @@ Result<bool> source_begins(OperatorContext& context) {
 
 Status require_one_subtask(const OperatorContext& context, std::string_view what) {
   if (context.parallelism() == 1) return {};
-  return error(Errc::invalid_argument, "operator '" + context.uid() + "': " + std::string(what) +
+  return error(Errc::invalid_argument, context.label() + ": " + std::string(what) +
                                            " is read by one subtask: set_parallelism(1), it is " +
                                            std::to_string(context.parallelism()));
 }

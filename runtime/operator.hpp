@@ -99,6 +99,8 @@ class OperatorContext {
  public:
   virtual ~OperatorContext() = default;
   [[nodiscard]] virtual const std::string& uid() const = 0;
+  /// The operator as sentences begin with it: `operator 'sums'` (see `operator_label`).
+  [[nodiscard]] virtual const std::string& label() const = 0;
   [[nodiscard]] virtual const std::string& job_name() const = 0;
   [[nodiscard]] virtual std::uint32_t subtask() const = 0;
   [[nodiscard]] virtual std::uint32_t parallelism() const = 0;

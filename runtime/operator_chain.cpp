@@ -23,8 +23,8 @@ std::size_t OperatorChain::add_operator(std::string uid, std::string name,
 Result<OperatorChain::Port*> OperatorChain::port(std::size_t producer, const std::string& tag) {
   for (Port& port : nodes_[producer]->ports)
     if (port.tag == tag) return &port;
-  return error(Errc::invalid_argument, "operator '" + uid(producer) + "' has no output '" + tag +
-                                           "' to connect an operator to");
+  return error(Errc::invalid_argument,
+               "there is no output '" + tag + "' to connect an operator to");
 }
 
 Status OperatorChain::connect(std::size_t producer, const std::string& tag, std::size_t consumer) {
@@ -71,7 +71,7 @@ void OperatorChain::push_before_barrier(const CheckpointBarrier& barrier) {
 PollResult OperatorChain::poll_source() {
   WEIR_ASSERT(idle());
   Node& head = *nodes_.front();
-  current_ = 0;
+  set_current(0);
   const PollResult result = head.source->poll();
   emit(head, true, nullptr);
   return result;
@@ -107,7 +107,7 @@ void OperatorChain::run_slice(const Clock& clock) {
   Frame& frame = frames_.back();
   const std::size_t node_index = frame.node;
   Node& node = *nodes_[node_index];
-  current_ = node_index;
+  set_current(node_index);
 
   const std::size_t records_before = frame.cursor.next;
   const MonotonicTime begin = clock.now();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -22,7 +23,7 @@ namespace weir {
 /// farthest downstream, so records leave the chain before the next ones enter it and each operator
 /// holds at most the output of one slice. `run_slice` works on the top frame for one slice and may be
 /// left at any point between two slices: the stack is the cursor that remembers the place.
-/// Threads: the task thread.
+/// Threads: the task thread, but for `current`.
 class OperatorChain {
  public:
   /// Records that one slice works on at most. Fewer if they take longer than `slice_time`.
@@ -80,16 +81,13 @@ class OperatorChain {
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
   [[nodiscard]] Operator& op(std::size_t index) { return *nodes_[index]->op; }
-  [[nodiscard]] const std::string& uid(std::size_t index) const {
-    return nodes_[index]->metrics.uid;
-  }
   [[nodiscard]] bool finished(std::size_t index) const { return nodes_[index]->finished; }
   /// For a restore: operator `index` had finished and does not run again.
   void set_finished(std::size_t index) { nodes_[index]->finished = true; }
-  /// The operator that works now or worked last.
-  [[nodiscard]] std::size_t current() const { return current_; }
-  /// Says which operator the task calls from outside `run_slice`.
-  void set_current(std::size_t index) { current_ = index; }
+  /// The operator that works now or worked last; 0 at first. Threads: any; nothing is ordered by it.
+  [[nodiscard]] std::size_t current() const { return current_.load(std::memory_order_relaxed); }
+  /// Says which operator the task calls from outside `run_slice`, also one that is only being made.
+  void set_current(std::size_t index) { current_.store(index, std::memory_order_relaxed); }
   [[nodiscard]] OperatorMetrics& metrics(std::size_t index) { return nodes_[index]->metrics; }
 
  private:
@@ -140,7 +138,7 @@ class OperatorChain {
   std::vector<ExchangeWriter*> writers_;
   std::vector<Frame> frames_;
   std::vector<Frame> emitted_;  ///< frames of one `emit`, kept for its memory
-  std::size_t current_ = 0;
+  std::atomic<std::size_t> current_ = 0;
 };
 
 }  // namespace weir

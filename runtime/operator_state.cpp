@@ -26,7 +26,7 @@ std::vector<std::string> OperatorStateStore::unclaimed_states() const {
 }
 
 Result<std::vector<std::string>> OperatorStateStore::claim(const StateDeclaration& declaration) {
-  const std::string where = "operator '" + uid_ + "', state '" + declaration.name + "'";
+  const std::string where = label_ + ", state '" + declaration.name + "'";
   for (const Entry& entry : states_)
     if (entry.declaration.name == declaration.name)
       return error(Errc::already_exists,

@@ -44,8 +44,8 @@ class OperatorStateStore {
     std::vector<std::uint64_t> offsets;  ///< where each element begins
   };
 
-  /// `uid` is for error sentences.
-  explicit OperatorStateStore(std::string uid) : uid_(std::move(uid)) {}
+  /// `label` is the operator as error sentences begin with it.
+  explicit OperatorStateStore(std::string label) : label_(std::move(label)) {}
   void restore(std::vector<Restored> states) { restored_ = std::move(states); }
 
   /// The state `name`, with its restored elements. `kind` is operator_list or operator_union.
@@ -57,8 +57,8 @@ class OperatorStateStore {
     WEIR_TRY_ASSIGN(elements, claim(declaration));
     auto state = std::make_shared<OperatorListState<T>>();
     for (const auto& bytes : elements) {
-      WEIR_TRY_ASSIGN(element, decode_value<T>(bytes, "operator '" + uid_ + "', state '" + name +
-                                                          "': an element"));
+      WEIR_TRY_ASSIGN(element,
+                      decode_value<T>(bytes, label_ + ", state '" + name + "': an element"));
       state->elements_.push_back(std::move(element));
     }
     auto* const handle = state.get();
@@ -82,7 +82,7 @@ class OperatorStateStore {
     auto state = std::make_shared<BroadcastState<K, V>>();
     for (const auto& bytes : elements) {
       WEIR_TRY_ASSIGN(entry, decode_value<Entry>(
-                                 bytes, "operator '" + uid_ + "', state '" + name + "': an entry"));
+                                 bytes, label_ + ", state '" + name + "': an entry"));
       state->put(entry.first, std::move(entry.second));
     }
     auto* const handle = state.get();
@@ -111,7 +111,7 @@ class OperatorStateStore {
   /// Checks the declaration and hands out its restored elements.
   [[nodiscard]] Result<std::vector<std::string>> claim(const StateDeclaration& declaration);
 
-  std::string uid_;
+  std::string label_;
   std::vector<Entry> states_;
   std::vector<Restored> restored_;
 };

@@ -2,27 +2,25 @@
 
 #include <map>
 
+#include "runtime/operator_label.hpp"
 #include "state/key_groups.hpp"
 
 namespace weir {
 
 namespace {
 
-std::string shown(const OperatorDescription& op) {
-  return "operator '" + op.name + "' (uid '" + op.uid + "')";
-}
-
 Status check_operator(const OperatorDescription& op) {
   if (op.max_parallelism < 1 || op.max_parallelism > max_key_groups)
-    return error(Errc::invalid_argument,
-                 shown(op) + " has the maximum parallelism " + std::to_string(op.max_parallelism) +
-                     "; set one from 1 to " + std::to_string(max_key_groups));
+    return error(Errc::invalid_argument, operator_label(op) + " has the maximum parallelism " +
+                                             std::to_string(op.max_parallelism) +
+                                             "; set one from 1 to " +
+                                             std::to_string(max_key_groups));
   if (op.parallelism < 1)
     return error(Errc::invalid_argument,
-                 shown(op) + " has the parallelism 0; set one of at least 1");
+                 operator_label(op) + " has the parallelism 0; set one of at least 1");
   if (op.parallelism > op.max_parallelism)
     return error(Errc::invalid_argument,
-                 shown(op) + " has the parallelism " + std::to_string(op.parallelism) +
+                 operator_label(op) + " has the parallelism " + std::to_string(op.parallelism) +
                      ", above its maximum parallelism of " + std::to_string(op.max_parallelism) +
                      "; lower the parallelism or raise the maximum");
   return {};
@@ -39,13 +37,13 @@ Status check_edge(const PlanDescription& plan, std::size_t index) {
   const OperatorDescription& producer = plan.operators[edge.producer];
   const OperatorDescription& consumer = plan.operators[edge.consumer];
   if (edge.producer >= edge.consumer)
-    return error(Errc::invalid_argument, "the edge from " + shown(producer) + " to " +
-                                             shown(consumer) +
+    return error(Errc::invalid_argument, "the edge from " + operator_label(producer) + " to " +
+                                             operator_label(consumer) +
                                              " points backwards; a plan has no cycles");
   if (edge.partitioning == Partitioning::forward && producer.parallelism != consumer.parallelism)
     return error(Errc::invalid_argument,
-                 "the forward edge from " + shown(producer) + " with parallelism " +
-                     std::to_string(producer.parallelism) + " to " + shown(consumer) +
+                 "the forward edge from " + operator_label(producer) + " with parallelism " +
+                     std::to_string(producer.parallelism) + " to " + operator_label(consumer) +
                      " with parallelism " + std::to_string(consumer.parallelism) +
                      " cannot pair their subtasks; give both the same parallelism, or rebalance() "
                      "between them");

@@ -145,7 +145,7 @@ class RuntimeContext {
   }
   template <class Handle>
   [[nodiscard]] Handle refuse(const std::string& state, const std::string& why) {
-    fail(Error{Errc::invalid_argument, "operator '" + uid() + "', state '" + state + "': " + why});
+    fail(Error{Errc::invalid_argument, context_.label() + ", state '" + state + "': " + why});
     return {};
   }
   template <class T>

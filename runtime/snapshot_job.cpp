@@ -18,12 +18,7 @@ std::uint32_t add_location(std::vector<DataLocation>& locations, const DataLocat
 }  // namespace
 
 Result<TaskSnapshot> SnapshotJob::run() {
-  Result<TaskSnapshot> result;
-  try {
-    result = write();
-  } catch (const std::exception& e) {  // of the code that describes a type of the job
-    result = error(Errc::user_function_failed, std::string("writing the state threw: ") + e.what());
-  }
+  Result<TaskSnapshot> result = write();
   if (result && writer_->cancelled())
     result = error(Errc::cancelled, "the checkpoint was given up");
   if (!result) writer_->discard();
@@ -49,6 +44,19 @@ Result<TaskSnapshot> SnapshotJob::write() {
 
 Result<OperatorShare> SnapshotJob::write_operator(FrozenOperator& frozen,
                                                   std::vector<DataLocation>& locations) {
+  // Code that describes a type of the job may throw anything.
+  try {
+    return write_share(frozen, locations);
+  } catch (const std::exception& e) {
+    return error(Errc::user_function_failed, std::string("writing the state threw: ") + e.what());
+  } catch (...) {
+    return error(Errc::user_function_failed,
+                 "writing the state threw something that is no std::exception");
+  }
+}
+
+Result<OperatorShare> SnapshotJob::write_share(FrozenOperator& frozen,
+                                               std::vector<DataLocation>& locations) {
   OperatorShare share;
   share.uid = frozen.uid;
   share.states = std::move(frozen.states);

@@ -37,6 +37,8 @@ class SnapshotJob {
   [[nodiscard]] Result<TaskSnapshot> write();
   [[nodiscard]] Result<OperatorShare> write_operator(FrozenOperator& frozen,
                                                      std::vector<DataLocation>& locations);
+  [[nodiscard]] Result<OperatorShare> write_share(FrozenOperator& frozen,
+                                                  std::vector<DataLocation>& locations);
   std::vector<FrozenOperator> operators_;
   std::unique_ptr<TaskSnapshotWriter> writer_;
 };

@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "runtime/operator_label.hpp"
 #include "state/table.hpp"
 
 namespace weir {
@@ -29,13 +30,12 @@ std::int64_t microseconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
 }
 
-/// An operator as most sentences name it, wherever they are made.
-std::string by_uid(const std::string& uid) { return "operator '" + uid + "'"; }
-
-/// An operator as people know it.
-std::string label_of(const OperatorDescription& description) {
-  if (!description.generated_uid) return by_uid(description.uid);
-  return "operator '" + description.name + "' (uid '" + description.uid + "')";
+/// The labels of the operators of the task's chain.
+std::vector<std::string> labels_of(const TaskEnvironment& environment) {
+  std::vector<std::string> labels;
+  for (const std::uint32_t op : environment.graph.vertices[environment.execution.vertex].operators)
+    labels.push_back(operator_label(environment.description.operators[op]));
+  return labels;
 }
 
 }  // namespace
@@ -44,9 +44,10 @@ std::string label_of(const OperatorDescription& description) {
 class StreamTask::Context final : public OperatorContext {
  public:
   Context(StreamTask& task, std::size_t index, const OperatorDescription& description)
-      : task_(task), index_(index), description_(description), operator_state_(description.uid) {}
+      : task_(task), index_(index), description_(description), operator_state_(label()) {}
 
   const std::string& uid() const override { return description_.uid; }
+  const std::string& label() const override { return task_.labels_[index_]; }
   const std::string& job_name() const override { return task_.environment_.job_name; }
   std::uint32_t subtask() const override { return task_.environment_.execution.subtask; }
   std::uint32_t parallelism() const override { return description_.parallelism; }
@@ -68,7 +69,7 @@ class StreamTask::Context final : public OperatorContext {
     if (keyed_) return keyed_.get();
     const TaskEnvironment& env = task_.environment_;
     KeyedStateBackendContext context;
-    context.operator_uid = description_.uid;
+    context.operator_label = label();
     context.key_width = key_width;
     context.groups =
         key_group_range(subtask(), description_.parallelism, description_.max_parallelism);
@@ -116,7 +117,7 @@ class StreamTask::Context final : public OperatorContext {
       for (const KeyedStateHandle& handle : restore->keyed) names.push_back(handle.state);
     if (names.empty()) return {};
     return error(Errc::state_incompatible,
-                 "operator '" + uid() + "': the snapshot has a state '" + names.front() +
+                 label() + ": the snapshot has a state '" + names.front() +
                      "' that the job does not use; keep it in the job, or start with "
                      "--allowNonRestoredState to drop it");
   }
@@ -128,7 +129,7 @@ class StreamTask::Context final : public OperatorContext {
     for (const StateDeclaration& keyed : keyed_->declarations())
       if (std::ranges::find(of_operator, keyed.name, &StateDeclaration::name) != of_operator.end())
         return error(Errc::already_exists,
-                     "operator '" + uid() + "', state '" + keyed.name +
+                     label() + ", state '" + keyed.name +
                          "': the name is used twice; give each state of an operator its own");
     return {};
   }
@@ -151,7 +152,7 @@ class StreamTask::Context final : public OperatorContext {
   Result<FrozenOperator> freeze(const CheckpointBarrier& barrier, bool finished) {
     FrozenOperator frozen;
     frozen.uid = description_.uid;
-    frozen.label = task_.labels_[index_];
+    frozen.label = label();
     frozen.subtask = subtask();
     frozen.finished = finished;
     frozen.states = operator_state_.declarations();
@@ -229,7 +230,8 @@ class StreamTask::Context final : public OperatorContext {
   std::map<std::uint32_t, std::shared_ptr<SnapshotSource>> sources_;
 };
 
-StreamTask::StreamTask(TaskEnvironment environment) : environment_(std::move(environment)) {
+StreamTask::StreamTask(TaskEnvironment environment)
+    : environment_(std::move(environment)), labels_(labels_of(environment_)) {
   for (const auto& edge : environment_.inputs) {
     if (logical_inputs_.size() <= edge.input) logical_inputs_.resize(edge.input + 1);
     for (const auto& channel : edge.channels)
@@ -352,13 +354,8 @@ void StreamTask::look_at(std::size_t index) {
 
 template <class F>
 Status StreamTask::guarded(F&& call) {
-  return guarded({}, std::forward<F>(call));
-}
-
-template <class F>
-Status StreamTask::guarded(const std::string& uid, F&& call) {
   const auto failed = [&](Errc code, const std::string& what) {
-    return error(code, by_uid(uid.empty() ? chain_.uid(chain_.current()) : uid) + ", subtask " +
+    return error(code, std::string(current_operator()) + ", subtask " +
                            std::to_string(environment_.execution.subtask) + ": " + what);
   };
   try {
@@ -394,10 +391,16 @@ void StreamTask::deploy_next() {
   }
   while (loaded_ < chain_.size()) {
     chain_.set_current(loaded_);
-    auto all = contexts_[loaded_]->load_restored();
-    if (!all) fail(all.error());
+    bool all = false;
+    // Values of the user's types are made and decoded here.
+    const Status loaded = guarded([&]() -> Status {
+      WEIR_TRY_ASSIGN(done, contexts_[loaded_]->load_restored());
+      all = done;
+      return {};
+    });
+    if (!loaded) fail(loaded.error());
     // One piece a step, so that a restore can be cancelled in between.
-    if (!all || !*all) return;
+    if (!loaded || !all) return;
     Progress prepared = Progress::done;
     const Status called = guarded([&]() -> Status {
       prepared = chain_.op(loaded_).on_restored();
@@ -416,9 +419,9 @@ Status StreamTask::make_operators() {
   std::map<std::uint32_t, std::size_t> position;  // plan operator -> chain operator
   for (const std::uint32_t op : vertex.operators) {
     const OperatorDescription& description = env.description.operators[op];
-    labels_.push_back(label_of(description));
     std::unique_ptr<Operator> made;
-    WEIR_TRY(guarded(description.uid, [&] { made = env.plan->operators[op].make(); }));
+    chain_.set_current(contexts_.size());  // the one that is made next
+    WEIR_TRY(guarded([&] { made = env.plan->operators[op].make(); }));
     const std::size_t inputs = position.empty() ? logical_inputs_.size() : 1;
     position[op] = chain_.add_operator(description.uid, description.name, std::move(made),
                                        static_cast<std::uint32_t>(inputs), description.source);
@@ -430,16 +433,21 @@ Status StreamTask::make_operators() {
     if (!position.contains(edge.producer)) continue;
     const bool exchange =
         std::ranges::find(env.graph.exchange_edges, e) != env.graph.exchange_edges.end();
-    if (!exchange) {
-      WEIR_TRY(chain_.connect(position[edge.producer], edge.output_tag, position[edge.consumer]));
-      continue;
+    const std::size_t producer = position[edge.producer];
+    Status connected;
+    if (exchange) {
+      const auto output =
+          std::ranges::find(env.outputs, e, [](const auto& one) { return one.edge; });
+      WEIR_ASSERT(output != env.outputs.end());
+      auto writer =
+          env.plan->edges[e].make_writer(output->channels, env.execution.subtask,
+                                         env.description.operators[edge.consumer].max_parallelism);
+      connected = chain_.connect(producer, edge.output_tag, std::move(writer));
+    } else {
+      connected = chain_.connect(producer, edge.output_tag, position[edge.consumer]);
     }
-    const auto output = std::ranges::find(env.outputs, e, [](const auto& one) { return one.edge; });
-    WEIR_ASSERT(output != env.outputs.end());
-    auto writer =
-        env.plan->edges[e].make_writer(output->channels, env.execution.subtask,
-                                       env.description.operators[edge.consumer].max_parallelism);
-    WEIR_TRY(chain_.connect(position[edge.producer], edge.output_tag, std::move(writer)));
+    if (!connected)
+      return error(connected.error().code, labels_[producer] + ": " + connected.error().what);
   }
   return {};
 }
@@ -747,7 +755,7 @@ void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier,
 }
 
 void StreamTask::decline(CheckpointId id, DeclineReason reason, std::string detail) {
-  environment_.listener->on_decline(id, reason, with_names(std::move(detail)));
+  environment_.listener->on_decline(id, reason, std::move(detail));
 }
 
 void StreamTask::complete(CheckpointId id, SnapshotKind kind, bool ends_task) {
@@ -792,21 +800,9 @@ void StreamTask::aborted(CheckpointId id) {
 
 // ---- ending ---------------------------------------------------------------------------------------
 
-std::string StreamTask::with_names(std::string sentence) const {
-  const auto& operators = environment_.graph.vertices[environment_.execution.vertex].operators;
-  for (std::size_t i = 0; i < labels_.size(); ++i) {
-    const std::string short_name = by_uid(environment_.description.operators[operators[i]].uid);
-    if (labels_[i] == short_name) continue;
-    for (auto at = sentence.find(short_name); at != std::string::npos;
-         at = sentence.find(short_name, at + labels_[i].size()))
-      sentence.replace(at, short_name.size(), labels_[i]);
-  }
-  return sentence;
-}
-
 void StreamTask::fail(const Error& failure) {
   if (!is_terminal(state_))
-    end(TaskState::failed, {failure.code, with_names(failure.what)},
+    end(TaskState::failed, failure,
         is_recoverable(failure,
                        state_ != TaskState::deploying || environment_.restore.has_value()));
 }

@@ -124,12 +124,10 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   [[nodiscard]] const TaskEnvironment& environment() const { return environment_; }
   /// A copy of the counters, brought up to date at least once a second. Threads: any.
   [[nodiscard]] std::vector<OperatorMetrics> metrics() const;
-  /// The operator that works now, as sentences begin with it: `operator 'sums'`, or, if its uid is a
-  /// generated one, `operator 'map' (uid 'generated-3')`. For crash reports. Threads: the task thread,
-  /// also from a signal handler on it.
-  [[nodiscard]] const char* current_operator() const {
-    return labels_.empty() ? "an operator" : labels_[chain_.current()].c_str();
-  }
+  /// The operator that works now or worked last, also while it is being made, as `operator_label` names
+  /// it. For reports of crashes and of operators that do not return. Threads: any, also a signal handler
+  /// on the task thread; to another thread it may be the one that worked a moment ago.
+  [[nodiscard]] const char* current_operator() const { return labels_[chain_.current()].c_str(); }
 
  private:
   class Context;
@@ -157,10 +155,8 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   void decline_ended(CheckpointId id, TaskState state);
   /// Somebody has something for operator `index`.
   void look_at(std::size_t index);
-  /// Calls code of operator `uid`, which may be the user's; an exception becomes its failure.
-  template <class F>
-  [[nodiscard]] Status guarded(const std::string& uid, F&& call);
-  /// The same, of the operator that `call` works with: the current one at its end.
+  /// Calls code of an operator, which may be the user's; an exception becomes the failure of the
+  /// operator that is the current one then.
   template <class F>
   [[nodiscard]] Status guarded(F&& call);
 
@@ -195,16 +191,15 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   void complete(CheckpointId id, SnapshotKind kind, bool ends_task);
   void aborted(CheckpointId id);
 
-  /// The sentence with the names of operators beside their generated uids, which alone say little.
-  [[nodiscard]] std::string with_names(std::string sentence) const;
   void fail(const Error& failure);
   void end(TaskState state, const Error& failure, bool recoverable);
   void update_metrics(MonotonicTime now);
 
   TaskEnvironment environment_;
+  /// Of the operators, by index in the chain. Never changed, as other threads read them.
+  const std::vector<std::string> labels_;
   OperatorChain chain_;
   std::vector<std::unique_ptr<Context>> contexts_;
-  std::vector<std::string> labels_;  ///< of the operators, by index in the chain
   std::vector<Input> inputs_;
   std::vector<LogicalInput> logical_inputs_;
   std::optional<BarrierAligner> aligner_;

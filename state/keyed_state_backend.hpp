@@ -87,7 +87,7 @@ struct RestoredKeyedState {
 /// Keyed state of one operator in one subtask. The typed tables lie in front of it: for Memory and Fs
 /// they are the state, for RocksDB a cache. Below them everything is serialized entries, by the batch.
 /// Threads: the task thread alone, but for what `SnapshotTask` does. The destructor releases memory
-/// and descriptors; `dispose` removes local files.
+/// and descriptors, and local files only if `dispose` has asked for that.
 class KeyedStateBackend {
  public:
   virtual ~KeyedStateBackend() = default;
@@ -127,14 +127,17 @@ class KeyedStateBackend {
   [[nodiscard]] virtual Result<std::vector<std::string>> keys_of_group(std::uint32_t group) = 0;
   /// Bytes of memory and local disk that the state occupies, for people.
   [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
-  /// Removes local files. The backend is not used afterwards.
+  /// Gives the local files up: they are removed once the last of its snapshots is gone, which may still
+  /// read them, and so by whose destructor lets go last. That is the one thing outside of the process
+  /// that a destructor does here: who is last is known to nobody before, and nothing reads the files
+  /// again. The backend is not used afterwards.
   virtual void dispose() = 0;
 };
 
 /// What a backend needs to know of the subtask it serves.
 struct KeyedStateBackendContext {
-  std::string operator_uid;
-  std::size_t key_width = 0;  ///< fixed width of the key's encoding in bytes, 0 if it varies
+  std::string operator_label;  ///< `operator 'sums'`: what error sentences begin with
+  std::size_t key_width = 0;   ///< fixed width of the key's encoding in bytes, 0 if it varies
   KeyGroupRange groups;
   std::uint32_t max_parallelism = 128;
   /// A directory of this operator and attempt alone, not yet created, for local working files.

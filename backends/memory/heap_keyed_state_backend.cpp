@@ -34,10 +34,10 @@ class HeapSnapshotTask final : public SnapshotTask {
 
 HeapKeyedStateBackend::HeapKeyedStateBackend(const KeyedStateBackendContext& context,
                                              bool writes_images)
-    : operator_uid_(context.operator_uid),
+    : operator_label_(context.operator_label),
       writes_images_(writes_images),
       restored_checkpoint_(writes_images ? context.restored_checkpoint : CheckpointId()),
-      restored_(context.operator_uid),
+      restored_(context.operator_label),
       chains_(std::make_shared<ImageChains>()) {}
 
 Status HeapKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
@@ -50,8 +50,8 @@ Status HeapKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
   const std::string& name = table->declaration().name;
   for (const auto& other : tables_)
     if (other->declaration().name == name)
-      return error(Errc::already_exists, "operator '" + operator_uid_ + "' has two states named '" +
-                                             name + "'; names are unique within an operator");
+      return error(Errc::already_exists, operator_label_ + " has two states named '" + name +
+                                             "'; names are unique within an operator");
   WEIR_TRY_ASSIGN(entries, restored_.claim(*table));
   if (restored_checkpoint_.value != 0) note_images(*table, entries);
   if (!entries.done()) loading_.emplace_back(table.get(), std::move(entries));

@@ -39,7 +39,7 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
   void remember_restored();
   [[nodiscard]] std::unique_ptr<SnapshotTask> begin_images(const SnapshotRequest& request);
 
-  const std::string operator_uid_;
+  const std::string operator_label_;
   const bool writes_images_;
   CheckpointId restored_checkpoint_;  // 0 if nobody builds on it, and once `chains_` know it
   BackendImages restored_images_;     // what it consists of

@@ -122,7 +122,7 @@ RocksDBKeyedStateBackend::RocksDBKeyedStateBackend(const KeyedStateBackendContex
                                                    std::shared_ptr<RocksDBDatabase> database)
     : context_(context),
       cache_bytes_(cache_bytes),
-      restored_(context.operator_uid),
+      restored_(context.operator_label),
       database_(std::move(database)) {}
 
 Status RocksDBKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
@@ -135,9 +135,8 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
   const std::string& name = table->declaration().name;
   for (const auto& other : states_)
     if (other->table->declaration().name == name)
-      return error(Errc::already_exists, "operator '" + context_.operator_uid +
-                                             "' has two states named '" + name +
-                                             "'; names are unique within an operator");
+      return error(Errc::already_exists, context_.operator_label + " has two states named '" +
+                                             name + "'; names are unique within an operator");
   WEIR_TRY_ASSIGN(entries, restored_.claim(*table));
   // The prefix keeps a state called "default" apart from the family that every database has.
   WEIR_TRY_ASSIGN(family, database_->create_column_family("state " + name));

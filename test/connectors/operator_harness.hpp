@@ -83,14 +83,16 @@ class FakeContext final : public OperatorContext {
       : files_(files),
         around_(around),
         uid_(std::move(uid)),
+        label_("operator '" + uid_ + "'"),
         subtask_(subtask),
         parallelism_(parallelism),
-        state_(uid_) {}
+        state_(label_) {}
 
   bool restored = false;
   std::vector<MonotonicTime> wake_times;
 
   const std::string& uid() const override { return uid_; }
+  const std::string& label() const override { return label_; }
   const std::string& job_name() const override { return job_name_; }
   std::uint32_t subtask() const override { return subtask_; }
   std::uint32_t parallelism() const override { return parallelism_; }
@@ -113,6 +115,7 @@ class FakeContext final : public OperatorContext {
   FileSystem& files_;
   Surroundings& around_;
   const std::string uid_;
+  const std::string label_;
   const std::string job_name_ = "job";
   const std::uint32_t subtask_;
   const std::uint32_t parallelism_;

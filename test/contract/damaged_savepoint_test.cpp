@@ -29,7 +29,7 @@ constexpr std::uint32_t max_parallelism = 4;
 class Counter {
  public:
   Counter(StateBackend& backend, std::vector<RestoredKeyedState> restored = {}) {
-    context_.operator_uid = "counts";
+    context_.operator_label = "operator 'counts'";
     context_.key_width = Codec<std::uint64_t>::fixed_width;
     context_.groups = {0, max_parallelism};
     context_.max_parallelism = max_parallelism;

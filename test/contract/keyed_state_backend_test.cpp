@@ -241,7 +241,7 @@ class Subtask {
           CheckpointId restored = {})
       : form_(under_test.form), backend_(under_test.make()), groups_(groups) {
     KeyedStateBackendContext context;
-    context.operator_uid = "counter";
+    context.operator_label = "operator 'counter'";
     context.key_width = Codec<K>::fixed_width;
     context.groups = groups;
     context.max_parallelism = max_parallelism;
@@ -934,7 +934,7 @@ TEST_CASE("a backend that is disposed of within a restore leaves no files", "[co
   }
   const auto state_backend = backend.make();
   KeyedStateBackendContext context;
-  context.operator_uid = "counter";
+  context.operator_label = "operator 'counter'";
   context.key_width = 8;
   context.groups = {0, max_parallelism};
   context.max_parallelism = max_parallelism;
@@ -1000,7 +1000,7 @@ TEST_CASE("a database that is in use is not taken for one that was left", "[cont
   PosixFileSystem files;
   RocksDBStateBackend backend;
   KeyedStateBackendContext context;
-  context.operator_uid = "counter";
+  context.operator_label = "operator 'counter'";
   context.key_width = 8;
   context.groups = {0, max_parallelism};
   context.max_parallelism = max_parallelism;
@@ -1077,7 +1077,7 @@ TEST_CASE("restored state that does not fit the job is refused by name", "[contr
   PosixFileSystem files;
   const auto state_backend = backend.make();
   KeyedStateBackendContext context;
-  context.operator_uid = "counter";
+  context.operator_label = "operator 'counter'";
   context.key_width = 8;
   context.groups = {0, max_parallelism};
   context.max_parallelism = max_parallelism;
@@ -1390,7 +1390,7 @@ TEST_CASE("every byte of every piece of a chain is under a checksum", "[contract
       Snapshot damaged = snapshot;
       damaged.payloads[location][at] = static_cast<char>(damaged.payloads[location][at] ^ 1);
       KeyedStateBackendContext context;
-      context.operator_uid = "counter";
+      context.operator_label = "operator 'counter'";
       context.key_width = 8;
       context.groups = {0, max_parallelism};
       context.max_parallelism = max_parallelism;
@@ -1456,7 +1456,7 @@ class TimedSubtask {
         clock_(clock),
         ttl_{time_to_live, update_type} {
     KeyedStateBackendContext context;
-    context.operator_uid = "counter";
+    context.operator_label = "operator 'counter'";
     context.key_width = Codec<K>::fixed_width;
     context.groups = {0, max_parallelism};
     context.max_parallelism = max_parallelism;
@@ -1839,7 +1839,7 @@ TEST_CASE("state with a time to live is not restored without one", "[contract]")
   PosixFileSystem files;
   const auto state_backend = backend.make();
   KeyedStateBackendContext context;
-  context.operator_uid = "counter";
+  context.operator_label = "operator 'counter'";
   context.key_width = 8;
   context.groups = {0, max_parallelism};
   context.max_parallelism = max_parallelism;

@@ -114,13 +114,18 @@ SCENARIO("a plan that cannot run is refused with the operator and the mend", "[r
     plan.operators[2].parallelism = plan.operators[3].parallelism = 65;
     THEN("both numbers are named") {
       CHECK(complaint(plan) ==
-            "operator 'Count' (uid 'Count-uid') has the parallelism 65, above its maximum "
-            "parallelism of 64; lower the parallelism or raise the maximum");
+            "operator 'Count-uid' has the parallelism 65, above its maximum parallelism of 64; "
+            "lower the parallelism or raise the maximum");
     }
   }
   GIVEN("a parallelism of 0") {
     plan.operators[1].parallelism = 0;
     THEN("it is refused") { CHECK_THAT(complaint(plan), Catch::Contains("has the parallelism 0")); }
+    THEN("an operator without a uid of its own is named by its name, too") {
+      plan.operators[1].uid = "generated-1";
+      plan.operators[1].generated_uid = true;
+      CHECK_THAT(complaint(plan), Catch::StartsWith("operator 'Split' (uid 'generated-1') has "));
+    }
   }
   GIVEN("a maximum parallelism out of range") {
     plan.operators[1].max_parallelism = max_key_groups;
@@ -135,11 +140,10 @@ SCENARIO("a plan that cannot run is refused with the operator and the mend", "[r
   GIVEN("a forward edge between unequal parallelisms") {
     plan.operators[1].parallelism = 3;
     THEN("both sides are named") {
-      CHECK_THAT(
-          complaint(plan),
-          Catch::StartsWith("the forward edge from operator 'Source' (uid 'Source-uid') with "
-                            "parallelism 2 to operator 'Split' (uid 'Split-uid') with "
-                            "parallelism 3"));
+      CHECK_THAT(complaint(plan),
+                 Catch::StartsWith(
+                     "the forward edge from operator 'Source-uid' with parallelism 2 to operator "
+                     "'Split-uid' with parallelism 3"));
     }
   }
   GIVEN("an edge that points backwards, or at its own producer") {

@@ -1,3 +1,4 @@
+#include <new>
 #include <stdexcept>
 
 #include "runtime/stream_task.hpp"
@@ -30,6 +31,40 @@ TEST_CASE("a task deploys one operator a step and is then running", "[runtime]")
   CHECK(test.task->step() == StepResult::busy);
   CHECK(test.listener->heard == Lines{"deploying", "running"});
   CHECK(test.task->step() == StepResult::idle);
+}
+
+TEST_CASE("the operator that works is known while it is made, opened and called", "[runtime]") {
+  TaskWorld world;
+  Scripts scripts;
+  auto plan = std::make_shared<Plan>(*task_plan(scripts.head, scripts.tail));
+  const StreamTask* task = nullptr;
+  Lines seen;
+  const auto look = [&](const std::string& when) {
+    seen.push_back(when + " " + task->current_operator());
+  };
+  for (const std::size_t i : {1, 2})
+    plan->operators[i].make = [&, make = plan->operators[i].make] {
+      look("make");
+      return make();
+    };
+  for (const auto& script : {scripts.head, scripts.tail}) {
+    script->open = [&](OperatorContext&) -> Status {
+      look("open");
+      return {};
+    };
+    script->on_record = [&](long value, Collector<long>& out) {
+      look("record");
+      out.collect(value);
+    };
+  }
+  TaskUnderTest test(world, plan, 1);
+  task = test.task.get();
+  CHECK(task->current_operator() == std::string("operator 'head'"));
+  (void)test.run();
+  give<long>(*test.inputs[0], {1});
+  (void)test.settle();
+  CHECK(seen == Lines{"make operator 'head'", "make operator 'tail'", "open operator 'head'",
+                      "open operator 'tail'", "record operator 'head'", "record operator 'tail'"});
 }
 
 TEST_CASE("a source emits nothing before every task of the job is running", "[runtime]") {
@@ -218,6 +253,7 @@ SCENARIO("what a user function throws fails its task, naming operator and subtas
     };
     TaskUnderTest test(world, broken, 1);
     check_failed(test, "operator 'tail', subtask 0: the user function threw: boom");
+    CHECK(test.task->current_operator() == std::string("operator 'tail'"));
   }
   WHEN("it throws over a record, an end or a barrier") {
     const auto where = GENERATE("record", "end", "before_barrier", "snapshot_state");
@@ -322,17 +358,17 @@ TEST_CASE("a task whose state does not fit fails for good", "[runtime]") {
   }
 }
 
-TEST_CASE("a restore is cancelled between two of its pieces", "[runtime]") {
-  const ValueStateDescriptor<long> descriptor{"count"};
-  const TableOptions options{{0, 128}, 128, 8};
+const TableOptions all_groups{{0, 128}, 128, 8};
+
+/// What the operator "head" starts from: the default value in each of three key groups.
+template <class V>
+TaskRestore restore_of_three_groups(TaskWorld& world, const ValueStateDescriptor<V>& descriptor) {
   KeyContext key;
-  auto [saved, count] = make_state(descriptor, schema_of<long>(), options, &key);
+  auto [saved, value] = make_state(descriptor, schema_of<long>(), all_groups, &key);
   for (const std::uint32_t group : {3, 4, 5}) {
     key = {group, group, group, {}};
-    count.update(7);
+    value.update(V());
   }
-
-  TaskWorld world;
   TaskSnapshotWriter writer(nullptr, "", "", {.files = false}, world.around.random);
   auto handle = saved->freeze()->write(writer);
   REQUIRE(handle);
@@ -342,11 +378,97 @@ TEST_CASE("a restore is cancelled between two of its pieces", "[runtime]") {
   TaskRestore restore;
   restore.locations = {*location};
   restore.operators = {{"head", false, {saved->declaration()}, {*handle}, {}}};
+  return restore;
+}
 
+/// A value of the user's whose construction throws what `refuse` throws.
+struct Picky {
+  long number = 0;
+  Picky() {
+    if (refuse) refuse();
+  }
+  Picky(const Picky&) = default;
+  Picky& operator=(const Picky&) = default;
+  ~Picky() = default;
+  static inline std::function<void()> refuse;
+};
+WEIR_FIELDS(Picky, number)
+
+TEST_CASE("a value that cannot be made at a restore fails the task, naming its operator",
+          "[runtime]") {
+  const ValueStateDescriptor<Picky> descriptor{"picky"};
+  TaskWorld world;
+  const TaskRestore restore = restore_of_three_groups(world, descriptor);
   Scripts scripts;
   scripts.head->open = [&](OperatorContext& context) -> Status {
     WEIR_TRY_ASSIGN(backend, context.keyed_state(8));
-    return backend->add_table(make_state(descriptor, schema_of<long>(), options, nullptr).table);
+    return backend->add_table(make_state(descriptor, schema_of<long>(), all_groups, nullptr).table);
+  };
+  const auto [refuse, why] = GENERATE(values<std::pair<std::function<void()>, std::string>>(
+      {{[] { throw std::runtime_error("not today"); }, "the user function threw: not today"},
+       {[] { throw std::bad_alloc(); }, "the user function threw: std::bad_alloc"},
+       {[] { throw 3; }, "the user function threw something that is no std::exception"}}));
+  TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1, 0, restore);
+  while (scripts.tail->log.empty()) REQUIRE(test.task->step() == StepResult::busy);
+  Picky::refuse = refuse;
+  const StepResult result = test.settle();
+  Picky::refuse = nullptr;
+  CHECK(result == StepResult::finished);
+  CHECK(test.listener->heard == Lines{"deploying", "failed"});
+  CHECK(test.listener->failure ==
+        Error{Errc::user_function_failed, "operator 'head', subtask 0: " + why});
+}
+
+/// A value of the user's whose encoding throws what `refuse` throws.
+struct Unwritable {
+  long number = 0;
+};
+struct UnwritableMirror {
+  long number = 0;
+  UnwritableMirror() = default;
+  explicit UnwritableMirror(const Unwritable& value) : number(value.number) { refuse(); }
+  explicit operator Unwritable() const { return {number}; }
+  static inline std::function<void()> refuse;
+};
+WEIR_FIELDS(UnwritableMirror, number)
+WEIR_AS(Unwritable, UnwritableMirror)
+
+TEST_CASE("a value that cannot be written declines the checkpoint, naming its operator",
+          "[runtime]") {
+  const ValueStateDescriptor<Unwritable> descriptor{"unwritable"};
+  TaskWorld world;
+  Scripts scripts;
+  KeyContext key;
+  ValueState<Unwritable> value;
+  scripts.head->open = [&](OperatorContext& context) -> Status {
+    WEIR_TRY_ASSIGN(backend, context.keyed_state(8));
+    auto made = make_state(descriptor, schema_of<long>(), all_groups, &key);
+    value = made.handle;
+    return backend->add_table(std::move(made.table));
+  };
+  const auto [refuse, why] = GENERATE(values<std::pair<std::function<void()>, std::string>>(
+      {{[] { throw std::runtime_error("not today"); }, "writing the state threw: not today"},
+       {[] { throw 3; }, "writing the state threw something that is no std::exception"}}));
+  UnwritableMirror::refuse = refuse;
+  TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
+  (void)test.run();
+  key = {3, 3, 3, {}};
+  value.update({});
+  test.inputs[0]->push(barrier_of(1));
+  CHECK(test.settle() == StepResult::idle);
+  world.io.run_all();
+  CHECK(test.listener->last() == "decline 1 snapshot_failed");
+  CHECK(test.listener->detail == "operator 'head': " + why);
+}
+
+TEST_CASE("a restore is cancelled between two of its pieces", "[runtime]") {
+  const ValueStateDescriptor<long> descriptor{"count"};
+  TaskWorld world;
+  const TaskRestore restore = restore_of_three_groups(world, descriptor);
+  Scripts scripts;
+  scripts.head->open = [&](OperatorContext& context) -> Status {
+    WEIR_TRY_ASSIGN(backend, context.keyed_state(8));
+    return backend->add_table(make_state(descriptor, schema_of<long>(), all_groups, nullptr).table);
   };
   TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1, 0, restore);
   while (scripts.tail->log.empty()) CHECK(test.task->step() == StepResult::busy);
@@ -386,7 +508,7 @@ TEST_CASE("whoever says what fails, an operator with a generated uid is named by
     TaskUnderTest test(world, source_plan(scripts.head, scripts.tail), 0);
     (void)test.run();
     scripts.tail->snapshot_state = [&]() -> Status {
-      return error(Errc::io_error, "operator '" + scripts.tail->context->uid() + "': of the test");
+      return error(Errc::io_error, scripts.tail->context->label() + ": of the test");
     };
     test.task->trigger_checkpoint(barrier_of(1));
     (void)test.settle();

@@ -179,8 +179,10 @@ TEST_CASE("the I/O pool runs everything that it was given before it ends", "[run
   CHECK(count == 1000);
 }
 
-/// What a forked child prints to stderr when a user function does `crash`, and how it ended.
-std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& uid) {
+/// What a forked child prints to stderr when a user function does `crash`, or the making of its operator
+/// does, and how it ended.
+std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& uid,
+                                           bool while_made = false) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   const pid_t child = ::fork();
@@ -197,7 +199,14 @@ std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& u
     script->on_record = [crash](long, Collector<long>&) { crash(); };
     {
       RunningPlan running(plan_of([&](StreamEnvironment& env) {
-        auto stream = probe(probe_source(env, source), "bad", script);
+        auto stream = probe_source(env, source)
+                          .add<long>(
+                              "bad",
+                              [=] {
+                                if (while_made) crash();
+                                return std::make_unique<Probe>("bad", script);
+                              },
+                              true);
         if (!uid.empty()) stream.uid(uid);
         drop(stream);
       }));
@@ -227,6 +236,8 @@ TEST_CASE("a crash in a user function names its operator, and the process dies o
       said.starts_with("weir: operator 'bad' (uid 'generated-1') crashed the process (SIGABRT); "));
   REQUIRE(WIFSIGNALED(aborted));
   CHECK(WTERMSIG(aborted) == SIGABRT);
+  const auto made = crash_in_child([] { ::raise(SIGSEGV); }, "bad-one", true).first;
+  CHECK(made.starts_with("weir: operator 'bad-one' crashed the process (SIGSEGV); "));
 }
 
 }  // namespace
