@@ -8,7 +8,9 @@
 #include <caf/all.hpp>
 
 #include "actors/checkpoint_coordinator_actor.hpp"
+#include "actors/local_directory.hpp"
 #include "state/checkpoint_directory.hpp"
+#include "state/remove_tree.hpp"
 #include "state/snapshot_io.hpp"
 
 namespace weir {
@@ -297,11 +299,12 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
   if (is_terminal(job->shown_state) || std::exchange(job->released, true)) return;
   run_io(
       self, *self->state.seams->io,
-      [storage = self->state.seams->storage,
+      [seams = self->state.seams, settings = self->state.settings,
        directory = job->prepared->coordinator.checkpoint_directory, id = settled.job,
        prepared = job->prepared]() -> Status {
         if (directory.empty()) return {};
-        auto removed = remove_job_directory_if_empty(*storage, directory, id);
+        remove_tree(*seams->files, local_directory(prepared->configuration, settings, id));
+        auto removed = remove_job_directory_if_empty(*seams->storage, directory, id);
         prepared->lock.reset();
         return removed;
       },

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "actors/local_directory.hpp"
 #include "state/checkpoint_directory.hpp"
+#include "state/remove_tree.hpp"
 #include "state/snapshot_io.hpp"
 
 namespace weir {
@@ -101,6 +103,8 @@ Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
               lock.error().what + ")");
     }
     job->lock = std::move(*lock);
+    // What a process that was killed has left: under the lock nobody uses it.
+    remove_tree(*seams.files, local_directory(job->configuration, settings, coordinator.id));
     WEIR_TRY(delete_orphans(storage, coordinator.checkpoint_directory, coordinator.id));
     std::vector<std::string> directories{coordinator.checkpoint_directory};
     if (const auto& savepoints = job->configuration.directories().savepoints; !savepoints.empty())

@@ -8,6 +8,7 @@
 #include <caf/all.hpp>
 
 #include "actors/handlers.hpp"
+#include "actors/local_directory.hpp"
 #include "actors/task.hpp"
 
 namespace weir {
@@ -115,11 +116,8 @@ TaskEnvironment make_environment(Self self, const SubmitTask& message, const Loa
   env.random = seams.random;
   env.io = seams.io;
   env.buffer_timeout = job.configuration.execution().buffer_timeout;
-  const std::string& configured = job.configuration.state_backend().rocksdb_directory;
   env.local_directory =
-      (configured.empty() ? self->state.settings.temporary_directory + "/state" : configured) +
-      "/" + to_string(message.job) + "/" + std::to_string(message.execution.vertex) + "-" +
-      std::to_string(message.execution.subtask) + "-" + std::to_string(message.execution.attempt);
+      local_directory(job.configuration, self->state.settings, message.job, message.execution);
 
   const std::size_t capacity = job.configuration.execution().channel_bytes;
   const auto channel = [&](std::uint32_t edge, std::uint32_t producer, std::uint32_t consumer) {
@@ -200,6 +198,13 @@ void submit_task(Self self, const SubmitTask& message, PendingAnswer<Done> answe
 }
 
 void task_ended(Self self, const TaskEnded& ended) {
+  if (const auto job = self->state.jobs.find(ended.job); job != self->state.jobs.end()) {
+    // Its backends have emptied it, unless a snapshot still reads there: then it goes with the job's.
+    self->state.seams->io->submit(
+        [files = self->state.seams->files,
+         directory = local_directory(job->second.configuration, self->state.settings, ended.job,
+                                     ended.execution)] { (void)files->remove(directory); });
+  }
   self->state.tasks.erase({ended.job, ended.execution});
   self->state.running.erase({ended.job, ended.execution});
   self->state.channels.prune();

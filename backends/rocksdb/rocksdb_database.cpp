@@ -6,6 +6,7 @@
 #include <rocksdb/table.h>
 
 #include "backends/rocksdb/unsynced_file_system.hpp"
+#include "state/remove_tree.hpp"
 
 namespace weir {
 
@@ -37,21 +38,6 @@ rocksdb::Options make_options(rocksdb::Env* env, std::shared_ptr<rocksdb::Cache>
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   return options;
-}
-
-/// Removes `directory` and all that is in it, as far as that is possible: what stays is a local file that
-/// nobody reads again, and there is nobody to tell.
-void remove_all(FileSystem& files, const std::string& directory) {
-  const auto entries = files.list(directory);
-  if (!entries) return;
-  for (const DirectoryEntry& entry : *entries) {
-    const std::string path = directory + "/" + entry.name;
-    if (entry.is_directory)
-      remove_all(files, path);
-    else if (!files.remove(path))
-      continue;
-  }
-  if (!files.remove(directory)) return;
 }
 
 }  // namespace
@@ -100,7 +86,7 @@ RocksDBDatabase::~RocksDBDatabase() {
     db_.reset();
   }
   // Asked for by name, and not sooner: a snapshot that was still being written has read these files.
-  if (remove_when_closed_) remove_all(files_, directory_);
+  if (remove_when_closed_) remove_tree(files_, directory_);
 }
 
 Result<rocksdb::ColumnFamilyHandle*> RocksDBDatabase::create_column_family(

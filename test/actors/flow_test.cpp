@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <numeric>
 #include <set>
@@ -177,6 +178,58 @@ TEST_CASE("a job whose function throws restarts from its last checkpoint", "[act
   CHECK(end.failure.find("a fuse blew") != std::string::npos);
   CHECK(end.failure.find("'fuse'") != std::string::npos);
   test.check_results();
+}
+
+TEST_CASE(
+    "local directories go with their attempt and their job, also those that a killed process left",
+    "[actors]") {
+  TemporaryDirectory directory;
+  const std::string local = directory.path() + "/local";
+  const JobId id{3, 4};
+  const std::string of_job = local + "/" + to_string(id);
+  const std::string left = of_job + "/0-0-9/op-0/db";
+  const std::string of_other = local + "/of-another-job";
+  boost::filesystem::create_directories(left);
+  boost::filesystem::create_directories(of_other);
+  LocalCluster cluster(directory.path());
+  TestJob test;
+  auto fuse = std::make_shared<std::atomic<bool>>(true);
+  cluster.libraries().add("fragile", [=](StreamEnvironment& env) {
+    gated(env, test.gate, records)
+        .map([fuse](std::uint64_t value) {
+          if (value == 7 && fuse->exchange(false)) throw std::runtime_error("a fuse blew");
+          return value;
+        })
+        .key_by([](const std::uint64_t& value) { return value % keys; })
+        .process(KeepTotals{})
+        .uid("totals")
+        .collect(test.results);
+  });
+  const auto submission =
+      cluster.submission(id, "fragile",
+                         {{"state.backend", "rocksdb"},
+                          {"state.backend.rocksdb.localdir", local},
+                          {"state.checkpoints.dir", directory.path() + "/checkpoints"},
+                          {"restart-strategy", "fixed-delay"},
+                          {"restart-strategy.fixed-delay.delay", "1 ms"}});
+  REQUIRE(submission);
+  const auto submitted = cluster.request<SubmitJobSuccess>(SubmitJob{*submission});
+  INFO((submitted ? "" : submitted.error().what) << cluster.log());
+  REQUIRE(submitted);
+  const auto is_there = [](const std::string& path) { return boost::filesystem::exists(path); };
+  CHECK_FALSE(is_there(of_job + "/0-0-9"));
+  cluster.wait_until(id, [&](const JobDetails& now) {
+    return now.overview.state == JobState::running && is_there(of_job + "/1-0-0/op-0/db");
+  });
+  test.gate->open_to(100);
+  const auto running = cluster.wait_until(id, [&](const JobDetails& now) {
+    return now.overview.restarts == 1 && now.overview.state == JobState::running &&
+           is_there(of_job + "/1-0-1/op-0/db") && !is_there(of_job + "/1-0-0");
+  });
+  CHECK(running.overview.state == JobState::running);
+  REQUIRE(cluster.request<CancellationSuccess>(CancelJob{id}));
+  CHECK_FALSE(is_there(of_job));
+  CHECK(is_there(of_other));
 }
 
 TEST_CASE("stop ends the job with a savepoint from which it goes on exactly once", "[actors]") {
