@@ -105,13 +105,14 @@ Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
     job->lock = std::move(*lock);
     // What a process that was killed has left: under the lock nobody uses it.
     remove_tree(*seams.files, local_directory(job->configuration, settings, coordinator.id));
-    WEIR_TRY(delete_orphans(storage, coordinator.checkpoint_directory, coordinator.id));
     std::vector<std::string> directories{coordinator.checkpoint_directory};
     if (const auto& savepoints = job->configuration.directories().savepoints; !savepoints.empty())
       directories.push_back(savepoints);
     WEIR_TRY_ASSIGN(highest, find_highest(storage, directories, coordinator.id));
     coordinator.first_id = CheckpointId{highest.checkpoint.value + 1};
     coordinator.epoch = LeaderEpoch{highest.epoch.value + 1};
+    // Only now: an incomplete checkpoint has taken its number, too.
+    WEIR_TRY(delete_orphans(storage, coordinator.checkpoint_directory, coordinator.id));
     if (job->submission.continues) WEIR_TRY(find_own_checkpoints(*job, storage));
   }
   if (!job->submission.restore_directory.empty()) WEIR_TRY(restore(*job, storage));

@@ -232,6 +232,30 @@ TEST_CASE(
   CHECK(is_there(of_other));
 }
 
+TEST_CASE("the number of a checkpoint that a crash left incomplete is not given again",
+          "[actors]") {
+  TemporaryDirectory directory;
+  const std::string checkpoints = directory.path() + "/checkpoints";
+  const JobId id{5, 6};
+  const std::string left = checkpoints + "/" + to_string(id) + "/chk-41";
+  boost::filesystem::create_directories(left);
+  LocalCluster cluster(directory.path());
+  TestJob test;
+  cluster.libraries().add("totals", test.function());
+  const auto submission = cluster.submission(
+      id, "totals", {{"state.backend", "fs"}, {"state.checkpoints.dir", checkpoints}});
+  REQUIRE(submission);
+  REQUIRE(cluster.request<SubmitJobSuccess>(SubmitJob{*submission}));
+  CHECK_FALSE(boost::filesystem::exists(left));
+  cluster.wait_until(id,
+                     [](const JobDetails& now) { return now.overview.state == JobState::running; });
+  const auto checkpoint = cluster.request<CheckpointCompleted>(RequestCheckpoint{id});
+  INFO((checkpoint ? "" : checkpoint.error().what) << cluster.log());
+  REQUIRE(checkpoint);
+  CHECK(checkpoint->checkpoint == CheckpointId{42});
+  REQUIRE(cluster.request<CancellationSuccess>(CancelJob{id}));
+}
+
 TEST_CASE("stop ends the job with a savepoint from which it goes on exactly once", "[actors]") {
   const bool drain = GENERATE(false, true);
   const bool cancel = GENERATE(false, true);

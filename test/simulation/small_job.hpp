@@ -67,11 +67,11 @@ class SmallJob {
     WEIR_TRY(storage_.create_directories(directory));
     WEIR_TRY_ASSIGN(lock, storage_.lock(directory));
     lock_ = std::move(lock);
-    WEIR_TRY(delete_orphans(storage_, root, id));
     const std::vector<std::string> places{root, savepoints};
     WEIR_TRY_ASSIGN(highest, find_highest(storage_, places, id));
     next_id_ = std::max(highest.checkpoint.value, ledger_.begun) + 1;
     epoch_ = {highest.epoch.value + 1};
+    WEIR_TRY(delete_orphans(storage_, root, id));
     WEIR_TRY(find_own());
     WEIR_TRY_ASSIGN(found, find_recovery_points(storage_, std::vector<std::string>{root}, name));
     if (!found.nameless.empty()) return std::unexpected(*found.nameless.front().damage);
