@@ -23,6 +23,7 @@ bool Delivery::admit_record(const DeliveryRecord& record) {
     line["message"] = record.message;
     if (!record.job.is_none()) line["job"] = to_string(record.job);
     if (record.checkpoint.value != 0) line["checkpoint"] = record.checkpoint.value;
+    if (record.state) line["state"] = enumerator_name(*record.state);
     trace_(line.dump());
   }
   return true;

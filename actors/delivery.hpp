@@ -19,7 +19,7 @@ struct DeliveryRecord {
   std::string message;  ///< its name, as in `message_name`
   JobId job;
   CheckpointId checkpoint;         ///< 0 if the message concerns none
-  std::optional<TaskState> state;  ///< of a task, if the message reports one
+  std::optional<TaskState> state;  ///< of a task, if the message tells one
 };
 
 /// The one point at which control messages are delivered in a process: every actor asks here before it

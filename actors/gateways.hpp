@@ -49,7 +49,9 @@ void bounded_request(const RequestBound& bound, Self* self, const Handle& to,
 class TaskManagerGateway {
  public:
   TaskManagerGateway(TaskManagerId id, TaskManagerInterface task_manager)
-      : id_(id), task_manager_(std::move(task_manager)) {}
+      : id_(id),
+        task_manager_(std::move(task_manager)),
+        requests_("the gateway to TaskManager " + std::to_string(id.value)) {}
 
   /// Sends a one-way message; nothing tells whether it arrives.
   template <class M>
@@ -97,7 +99,7 @@ class JobManagerGateway {
 
  private:
   JobManagerInterface job_manager_;
-  RequestBound requests_;
+  RequestBound requests_{"the gateway to the JobManager"};
   std::atomic<bool> cut_ = false;
 };
 

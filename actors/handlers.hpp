@@ -72,8 +72,9 @@ auto on_request(Self* self, Delivery& delivery, F f) {
   };
 }
 
-/// The same for requests that any number of clients may send: while as many as `bound` admits wait for
-/// their answers, more are refused with that reason. `bound` lives as long as `self`.
+/// The same for requests that any number of clients may send and that may wait for long: while as many
+/// as `bound` admits wait for their answers, more are refused with that reason. `bound` lives as long
+/// as `self`.
 template <class M, class R, class Self, class F>
 auto on_bounded_request(Self* self, Delivery& delivery, const RequestBound& bound, F f) {
   return on_request<M, R>(

@@ -33,8 +33,11 @@ constexpr std::chrono::milliseconds deploy_retry_delay = std::chrono::millisecon
 constexpr std::chrono::milliseconds slot_retry_delay = std::chrono::seconds(1);
 /// Ended jobs that the JobManager still knows.
 constexpr std::size_t max_ended_jobs = 100;
-/// Of this JobManager among those of its cluster, of which it is the only one so far.
-constexpr LeaderEpoch leader_epoch{1};
+/// Clients that wait for the end of one job that they have cancelled.
+constexpr std::size_t max_cancellations = 1000;
+/// Of this JobManager among those of its cluster, of which it is the only one so far. No job's: a job's
+/// fence has an epoch of its own.
+constexpr LeaderEpoch cluster_epoch{1};
 
 void perform(Self self, JobId id, const GraphEffects& effects);
 
@@ -72,6 +75,18 @@ std::optional<std::string> staleness(Self self, const ManagedJob& job, const M& 
                          ", the job is at " + to_string(fence_of(job));
   self->state.seams->log("info", "job " + to_string(message.job) + ": " + sentence);
   return sentence;
+}
+
+/// Any message that comes from a TaskManager counts as its heartbeat.
+void heard_from(Self self, TaskManagerId id) {
+  const auto known = self->state.task_managers.find(id);
+  if (known != self->state.task_managers.end()) known->second.last_heard = now(self);
+}
+
+/// The same for a message about a task of the running attempt, which comes from where the task lies.
+void heard_from(Self self, const ManagedJob& job, const ExecutionId& execution) {
+  const auto placed = job.executions.find(execution);
+  if (placed != job.executions.end()) heard_from(self, placed->second.slot());
 }
 
 // ---- deploying ------------------------------------------------------------------------------------
@@ -165,7 +180,8 @@ void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& 
   message.allow_non_restored_state = prepared.submission.allow_non_restored_state;
   if (job.assignment) message.restore = job.assignment->tasks[execution.vertex][execution.subtask];
 
-  const auto gateway = self->state.gateways->find(job.executions.at(execution).slot());
+  const TaskManagerId slot = job.executions.at(execution).slot();
+  const auto gateway = self->state.gateways->find(slot);
   if (!gateway) {
     // Lost since it was placed. The graph hears of it when it has finished with the current event.
     run_delayed(self, std::chrono::nanoseconds(0), [self, id, execution] {
@@ -176,9 +192,10 @@ void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& 
   Delivery& delivery = *self->state.seams->delivery;
   gateway->request<Done>(
       self, submit_task_timeout, job_manager_endpoint(), std::move(message),
-      [self, id, execution, &delivery](const Envelope<Reply<Done>>& reply) {
-        if (delivery.admit(reply) && !reply.message.value)
-          task_failed(self, id, execution, reply.message.error);
+      [self, id, execution, slot, &delivery](const Envelope<Reply<Done>>& reply) {
+        if (!delivery.admit(reply)) return;
+        heard_from(self, slot);
+        if (!reply.message.value) task_failed(self, id, execution, reply.message.error);
       },
       [self, id, execution](const Error& why) {
         if (why.code == Errc::limit_exceeded)
@@ -435,8 +452,29 @@ void forward_to_coordinator(Self self, const M& message) {
   const ManagedJob* job = find(self, message.job);
   if (job == nullptr || is_terminal(job->shown_state)) return;
   // It is only logged here: the coordinator refuses what is stale itself, as it has files to delete.
-  (void)staleness(self, *job, message);
+  if (!staleness(self, *job, message)) heard_from(self, *job, message.execution);
   tell_coordinator(self, *job, message);
+}
+
+void cancel_job(Self self, const JobId& id, PendingAnswer<CancellationSuccess> answer) {
+  ManagedJob* job = find(self, id);
+  if (job == nullptr) {
+    answer(unknown_job(id));
+    return;
+  }
+  // Whoever is refused has lost nothing: the job is being cancelled for those before.
+  if (job->cancellations.size() >= max_cancellations) {
+    answer(
+        Error{Errc::limit_exceeded, "job " + to_string(id) + " is being cancelled already, and " +
+                                        std::to_string(max_cancellations) +
+                                        " clients wait for its end; `weir list` shows its state"});
+    return;
+  }
+  job->cancellations.push_back(std::move(answer));
+  if (is_terminal(job->shown_state))
+    show_end(self, id);
+  else
+    perform(self, id, job->graph->cancel(now(self)));
 }
 
 void dispose_savepoint(Self self, const std::string& path,
@@ -498,16 +536,15 @@ void take_metrics(Self self, const JobId& id, const ExecutionId& execution,
 }
 
 void heartbeat(Self self, const Heartbeat& beat) {
-  const auto known = self->state.task_managers.find(beat.id);
-  if (known == self->state.task_managers.end()) return;
-  if (beat.epoch != leader_epoch) {
+  if (!self->state.task_managers.contains(beat.id)) return;
+  if (beat.epoch != cluster_epoch) {
     self->state.seams->log(
         "info", "the JobManager refuses Heartbeat of " + to_string(endpoint_of(beat.id)) +
-                    ": it is of leader epoch " + std::to_string(beat.epoch.value) + ", this is " +
-                    std::to_string(leader_epoch.value));
+                    ": it is of cluster epoch " + std::to_string(beat.epoch.value) + ", this is " +
+                    std::to_string(cluster_epoch.value));
     return;
   }
-  known->second.last_heard = now(self);
+  heard_from(self, beat.id);
   for (const TaskMetrics& task : beat.tasks)
     take_metrics(self, task.job, task.execution, task.operators);
 }
@@ -523,6 +560,7 @@ void update_task_state(Self self, const UpdateTaskState& update, PendingAnswer<D
     answer(Error{Errc::stale, *stale});
     return;
   }
+  heard_from(self, *job, update.execution);
   take_metrics(self, update.job, update.execution, update.metrics);
   perform(self, update.job,
           job->graph->task_state_changed(update.execution, update.state, update.failure,
@@ -556,15 +594,17 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
                   admit_job(self, std::move(prepared), slot_admission_attempts, answer);
                 });
           }),
-      on_bounded_request<ListJobs, JobList>(self, delivery, clients,
-                                            [self](const ListJobs&, auto answer) {
-                                              JobList list;
-                                              for (const auto& [id, job] : self->state.jobs)
-                                                list.jobs.push_back(overview(id, job));
-                                              answer(std::move(list));
-                                            }),
-      on_bounded_request<RequestJobDetails, JobDetails>(
-          self, delivery, clients,
+      // Questions are answered at once, and a job can be ended however many savepoints wait: these three
+      // are not counted.
+      on_request<ListJobs, JobList>(self, delivery,
+                                    [self](const ListJobs&, auto answer) {
+                                      JobList list;
+                                      for (const auto& [id, job] : self->state.jobs)
+                                        list.jobs.push_back(overview(id, job));
+                                      answer(std::move(list));
+                                    }),
+      on_request<RequestJobDetails, JobDetails>(
+          self, delivery,
           [self](const RequestJobDetails& message, auto answer) {
             const ManagedJob* job = find(self, message.job);
             if (job == nullptr)
@@ -572,20 +612,9 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
             else
               answer(details(self, message.job, *job));
           }),
-      on_bounded_request<CancelJob, CancellationSuccess>(
-          self, delivery, clients,
-          [self](const CancelJob& message, auto answer) {
-            ManagedJob* job = find(self, message.job);
-            if (job == nullptr) {
-              answer(unknown_job(message.job));
-              return;
-            }
-            job->cancellations.push_back(answer);
-            if (is_terminal(job->shown_state))
-              show_end(self, message.job);
-            else
-              perform(self, message.job, job->graph->cancel(now(self)));
-          }),
+      on_request<CancelJob, CancellationSuccess>(
+          self, delivery,
+          [self](const CancelJob& message, auto answer) { cancel_job(self, message.job, answer); }),
       on_bounded_request<CancelJobWithSavepoint, CancellationSuccess>(
           self, delivery, clients,
           [self](const CancelJobWithSavepoint& message, auto answer) {
@@ -615,7 +644,7 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
           self, delivery,
           [self](const RegisterTaskManager& message, auto answer) {
             self->state.task_managers[message.id] = {message.slots, now(self)};
-            answer(RegistrationSuccess{message.id, leader_epoch});
+            answer(RegistrationSuccess{message.id, cluster_epoch});
           }),
       on_message<Heartbeat>(delivery, [self](const Heartbeat& beat) { heartbeat(self, beat); }),
       on_request<UpdateTaskState, Done>(self, delivery,

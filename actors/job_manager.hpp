@@ -49,7 +49,7 @@ struct JobManagerState {
   std::map<JobId, ManagedJob> jobs;
   std::map<TaskManagerId, KnownTaskManager> task_managers;
   std::optional<Children> coordinators;
-  RequestBound client_requests;
+  RequestBound client_requests{"the gateway of the JobManager's clients"};
   static inline const char* name = "JobManager";
 };
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "state/result.hpp"
@@ -15,6 +16,9 @@ namespace weir {
 class RequestBound {
  public:
   static constexpr std::size_t max_in_flight = 1000;
+
+  /// `whose` gateway this is, for the sentence that refuses: "the gateway to TaskManager 1".
+  explicit RequestBound(std::string whose) : whose_(std::move(whose)) {}
 
   /// One request's place among those in flight.
   class Place {
@@ -38,10 +42,11 @@ class RequestBound {
     if (taken_->fetch_add(1) < max_in_flight) return std::make_shared<Place>(taken_);
     taken_->fetch_sub(1);
     return error(Errc::limit_exceeded,
-                 "this gateway has 1,000 requests waiting, as many as it takes; try again later");
+                 whose_ + " has 1,000 requests waiting, as many as it takes; try again later");
   }
 
  private:
+  const std::string whose_;
   /// Shared with the places, which may outlive the gateway.
   std::shared_ptr<std::atomic<std::size_t>> taken_ = std::make_shared<std::atomic<std::size_t>>(0);
 };

@@ -265,6 +265,41 @@ TEST_CASE("a stale UpdateTaskState changes no task and is answered with its fenc
   test.goes_on_exactly();
 }
 
+TEST_CASE("any message about a task counts as a heartbeat of its TaskManager unless it is stale",
+          "[actors]") {
+  const Fence current{LeaderEpoch{1}, 1};
+  const Fence fence = GENERATE_COPY(current, older_leader, older_attempt);
+  const std::string message =
+      GENERATE("UpdateTaskState", "AcknowledgeCheckpoint", "DeclineCheckpoint");
+  INFO(message << " of " << shown(fence));
+  bool lose = false;
+  RestartedJob test(
+      [&lose](const DeliveryRecord& record) { return lose && record.message == "Heartbeat"; });
+  test.read();
+  const CheckpointId unknown{99};
+  const auto is_lost = [&] { return test.log_says("TaskManager 1 is lost"); };
+  lose = true;
+  for (int i = 0; i < 100 && !is_lost(); ++i) {
+    if (message == "UpdateTaskState")
+      CHECK(test.cluster
+                .request<Done>(
+                    UpdateTaskState{test.id, fence, test.sink, TaskState::running, {}, true, {}})
+                .has_value() == (fence == current));
+    else if (message == "AcknowledgeCheckpoint")
+      test.cluster.tell_job_manager(
+          AcknowledgeCheckpoint{test.id, fence, test.sink, unknown, {}, {}});
+    else
+      test.cluster.tell_job_manager(DeclineCheckpoint{
+          test.id, fence, test.sink, unknown, DeclineReason::snapshot_failed, "of the test"});
+    test.cluster.run_for(std::chrono::seconds(1));
+  }
+  CHECK(is_lost() == (fence != current));
+  if (fence != current) return;
+  CHECK(test.is_untouched());
+  test.cluster.run_for(std::chrono::seconds(100));
+  CHECK(is_lost());
+}
+
 SCENARIO("a stale Heartbeat tells nothing", "[actors]") {
   const OperatorMetrics invented{"numbers", "gated", 1, 0, 1'000'000, 0};
   const TaskManagerId sender{1};
@@ -278,14 +313,14 @@ SCENARIO("a stale Heartbeat tells nothing", "[actors]") {
                   {{test.id, leader ? test.source : ExecutionId{0, 0, 0}, {invented}}}});
     test.cluster.run_for(std::chrono::milliseconds(10));
     THEN("its metrics are not taken") {
-      CHECK(test.log_says("the JobManager refuses Heartbeat of TaskManager:1: it is of leader "
+      CHECK(test.log_says("the JobManager refuses Heartbeat of TaskManager:1: it is of cluster "
                           "epoch 0, this is 1") == leader);
       CHECK(test.details().operators.at(0).records_out < invented.records_out);
       CHECK(test.is_untouched());
       test.goes_on_exactly();
     }
   }
-  WHEN("the TaskManager's own are lost and only such as are of an older leader come") {
+  WHEN("the TaskManager's own are lost and others come in its name") {
     bool lose = false;
     RestartedJob test([&lose](const DeliveryRecord& record) {
       return lose && record.message == "Heartbeat" &&
@@ -293,12 +328,19 @@ SCENARIO("a stale Heartbeat tells nothing", "[actors]") {
     });
     test.read();
     lose = true;
-    THEN("it is not taken for alive") {
-      for (int i = 0; i < 1000 && !test.log_says("TaskManager 1 is lost"); ++i) {
-        test.cluster.tell_job_manager(Heartbeat{sender, LeaderEpoch{0}, {}});
+    const auto is_lost_with = [&](LeaderEpoch epoch) {
+      for (int i = 0; i < 300 && !test.log_says("TaskManager 1 is lost"); ++i) {
+        test.cluster.tell_job_manager(Heartbeat{sender, epoch, {}});
         test.cluster.run_for(std::chrono::seconds(1));
       }
-      CHECK(test.log_says("TaskManager 1 is lost"));
+      return test.log_says("TaskManager 1 is lost");
+    };
+    THEN("it is not taken for alive if they are of an older leader") {
+      CHECK(is_lost_with(LeaderEpoch{0}));
+    }
+    THEN("it is taken for alive if they are of this one") {
+      CHECK_FALSE(is_lost_with(LeaderEpoch{1}));
+      CHECK(test.is_untouched());
     }
   }
 }

@@ -28,6 +28,9 @@ class TestCluster {
     const std::scoped_lock lock(log_mutex_);
     return log_;
   }
+  /// Hears why the process would end at once. Set before a task is cancelled; called on actors' threads.
+  std::function<void(const std::string&)> on_fatal = [](const std::string& why) { FAIL(why); };
+
   /// What a client submits for the job `library`, whose plan it builds.
   Result<JobSubmission> submission(const JobId& id, const std::string& library,
                                    std::map<std::string, std::string> configuration = {},
@@ -64,7 +67,7 @@ class TestCluster {
       const std::scoped_lock lock(log_mutex_);
       log_ += level + ": " + text + "\n";
     };
-    seams.fatal = [](const std::string& why) { FAIL(why); };
+    seams.fatal = [this](const std::string& why) { on_fatal(why); };
     process_ = std::make_unique<Process>(*system_, std::move(seams), std::move(settings));
     process_->start_job_manager();
     process_->start_task_manager(TaskManagerId{1}, slots);
