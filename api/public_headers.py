@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a job compiles in: every header of ours that `api/weir/weir.hpp` reaches.
 
-usage: public_headers.py --hash ROOT OUTPUT DEPFILE   write the header that holds their hash, if it changed
+usage: public_headers.py --hash ROOT OUTPUT DEPFILE COPIES   write the header that holds their hash, if it changed,
+                                                             and copy them, and that header, to the directory COPIES
        public_headers.py --install ROOT GENERATED     copy them, and that header, below the prefix of `meson install`
 
 ROOT is the source tree.
@@ -10,7 +11,6 @@ ROOT is the source tree.
 import hashlib
 import os
 import re
-import shutil
 import sys
 
 FIRST = "api/weir/weir.hpp"
@@ -43,7 +43,7 @@ def hash_of(headers):
     return whole.hexdigest()[:16]
 
 
-def write_hash(root, output, depfile):
+def write_hash(root, output, depfile, copies):
     headers = reachable(root)
     text = ("#pragma once\n\n#include <cstdint>\n\nnamespace weir {\n\n"
             "/// Of all headers that a job compiles in; made by api/public_headers.py.\n"
@@ -55,16 +55,28 @@ def write_hash(root, output, depfile):
     with open(depfile, "w", encoding="utf-8") as file:
         inputs = " ".join(os.path.join(root, path).replace(" ", "\\ ") for path in sorted(headers))
         file.write(f"{output}: {inputs}\n")
+    for base, _, names in os.walk(copies):
+        for name in names:
+            path = os.path.relpath(os.path.join(base, name), copies)
+            if path not in headers and path != GENERATED:
+                os.remove(os.path.join(base, name))
+    copy(headers, output, copies)
+
+
+def copy(headers, generated, place):
+    """Copies them to the directory `place`; what is the same already keeps its time."""
+    files = {**headers, GENERATED: read("", generated)}
+    for path, content in sorted(files.items()):
+        target = os.path.join(place, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if not os.path.exists(target) or read(place, path) != content:
+            with open(target, "wb") as file:
+                file.write(content)
 
 
 def install(root, generated):
-    place = os.path.join(os.environ["MESON_INSTALL_DESTDIR_PREFIX"], "include", "weir")
-    files = {path: os.path.join(root, path) for path in reachable(root)}
-    files[GENERATED] = generated
-    for path, source in sorted(files.items()):
-        target = os.path.join(place, path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copyfile(source, target)
+    copy(reachable(root), generated,
+         os.path.join(os.environ["MESON_INSTALL_DESTDIR_PREFIX"], "include", "weir"))
 
 
 if __name__ == "__main__":

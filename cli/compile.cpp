@@ -1,6 +1,7 @@
 #include "cli/compile.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
@@ -12,6 +13,8 @@
 
 #include <boost/filesystem.hpp>
 
+#include "cli/signals.hpp"
+
 extern char** environ;
 
 namespace weir {
@@ -19,16 +22,15 @@ namespace {
 
 namespace fs = boost::filesystem;
 
-/// Where meson compiled from; for a build directory outside of the source tree.
-#ifndef WEIR_SOURCE_ROOT
-#define WEIR_SOURCE_ROOT ""
-#endif
 /// Separated by blanks; cli/meson.build says why each of them.
 #ifndef WEIR_COMPILE_FLAGS
 #define WEIR_COMPILE_FLAGS "-std=c++23 -O2 -fPIC"
 #endif
 /// Below a build directory; the compiler uses what is precompiled there only if it fits.
 constexpr const char* precompiled_directory = "/cli/precompiled";
+/// Below a build directory and a prefix: copies of the headers that the library was built with. Those of
+/// the source tree may have been edited since.
+constexpr const char* headers_directory = "include/weir";
 
 bool is_there(const fs::path& path) {
   boost::system::error_code failed;
@@ -49,18 +51,39 @@ std::string default_output(const std::string& source) {
   return fs::path(source).replace_extension(".so").string();
 }
 
-/// Runs `command` and waits for its end. Errors: `not_found`, `io_error`.
+/// Runs `command` and waits for its end. It is a process group of its own, because a compiler is several
+/// processes, all of which end when this one is told to. Errors: `not_found`, `io_error`.
 Result<bool> run_command(const std::vector<std::string>& command) {
   std::vector<char*> words;
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
+  // No signal comes between the start and the note of whom it ends.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, &before);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  ::posix_spawnattr_setsigmask(&attributes, &before);
   pid_t process = 0;
-  const int failed = ::posix_spawnp(&process, words[0], nullptr, nullptr, words.data(), environ);
+  const int failed =
+      ::posix_spawnp(&process, words[0], nullptr, &attributes, words.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
+  if (failed == 0) set_companions(process);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (failed != 0)
     return error(failed == ENOENT ? Errc::not_found : Errc::io_error,
                  "cannot run the compiler '" + command[0] +
                      "': " + std::generic_category().message(failed) +
                      "; install g++ or set CXX to a compiler of the same version");
+  // Its id is free for others once it has been waited for.
+  siginfo_t ended{};
+  while (::waitid(P_PID, static_cast<id_t>(process), &ended, WEXITED | WNOWAIT) < 0 &&
+         errno == EINTR)
+    continue;
+  set_companions(0);
   int status = 0;
   while (::waitpid(process, &status, 0) < 0 && errno == EINTR) continue;
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -82,11 +105,11 @@ Result<Installation> find_installation(const std::optional<std::string>& home,
                                        const std::string& library_directory) {
   std::vector<fs::path> roots;
   if (home) {
-    roots = {*home, fs::path(*home) / "include/weir"};
+    roots = {*home / fs::path("build") / headers_directory, *home / fs::path(headers_directory)};
   } else {
     const fs::path library(library_directory);
-    roots = {library.parent_path(), library.parent_path() / "include/weir",
-             library.parent_path().parent_path() / "include/weir", WEIR_SOURCE_ROOT};
+    roots = {library / headers_directory, library.parent_path() / headers_directory,
+             library.parent_path().parent_path() / headers_directory};
   }
   std::string looked_in;
   for (const fs::path& root : roots) {
@@ -115,11 +138,9 @@ std::vector<std::string> compiler_command(const std::string& compiler,
   std::istringstream flags(WEIR_COMPILE_FLAGS);
   for (std::string flag; flags >> flag;) words.push_back(flag);
   if (output.ends_with(".so")) words.push_back("-shared");
-  words.insert(words.end(),
-               {"-I" + installation.library_directory + precompiled_directory, "-isystem",
-                installation.include_directory, "-isystem", installation.include_directory + "/api",
-                // Of a build directory: what is generated there.
-                "-isystem", installation.library_directory});
+  words.insert(words.end(), {"-I" + installation.library_directory + precompiled_directory,
+                             "-isystem", installation.include_directory, "-isystem",
+                             installation.include_directory + "/api"});
   words.insert(words.end(), command.sources.begin(), command.sources.end());
   words.insert(words.end(), {"-o", output});
   words.insert(words.end(), {"-L" + installation.library_directory, "-lweir",

@@ -16,8 +16,9 @@ struct Installation {
 };
 
 /// Finds the installation that the running command belongs to: `home` (`$WEIR_HOME`) if it is given, a
-/// source tree or an installation's prefix; else from where the running library lies, in a build
-/// directory within the source tree or below a prefix.
+/// source tree with its `build` or an installation's prefix; else from where the running library lies, in
+/// a build directory or below a prefix. The headers are always the copies that were made when the library
+/// was built, never those of the source tree.
 /// Errors: `not_found` with what was looked for.
 [[nodiscard]] Result<Installation> find_installation(const std::optional<std::string>& home,
                                                      const std::string& library_directory);
@@ -30,7 +31,8 @@ struct Installation {
                                                         const Installation& installation,
                                                         const CompileCommand& command);
 
-/// Runs the compiler (`$CXX`, else `g++`), whose messages go to stderr. Returns whether it succeeded.
+/// Runs the compiler (`$CXX`, else `g++`), whose messages go to stderr; it ends with this process if a
+/// signal ends that (`end_on_signals`). Returns whether it succeeded.
 /// Errors: `not_found` if there is no such compiler or source.
 [[nodiscard]] Result<bool> compile_job(const CompileCommand& command);
 

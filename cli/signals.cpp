@@ -12,6 +12,7 @@ namespace {
 // A signal handler reaches nothing but what is global.
 std::atomic<bool> requested{false};
 int wake_pipe[2] = {-1, -1};
+std::atomic<pid_t> companions{0};
 
 void on_signal(int) {
   if (requested.exchange(true)) ::_exit(interrupted_exit_code);
@@ -19,7 +20,10 @@ void on_signal(int) {
   [[maybe_unused]] const auto written = ::write(wake_pipe[1], &byte, 1);
 }
 
-void end_at_once(int) { ::_exit(interrupted_exit_code); }
+void end_at_once(int) {
+  if (const pid_t group = companions; group > 0) ::kill(-group, SIGTERM);
+  ::_exit(interrupted_exit_code);
+}
 
 void handle_end_signals(void (*handler)(int)) {
   struct sigaction action{};
@@ -38,7 +42,15 @@ void catch_end_signals() {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
-void end_on_signals() { handle_end_signals(end_at_once); }
+void end_on_signals() {
+  handle_end_signals(end_at_once);
+  // A hangup reaches the group in the foreground alone, and is to be survived under `nohup`.
+  struct sigaction before{};
+  ::sigaction(SIGHUP, nullptr, &before);
+  if (before.sa_handler != SIG_IGN) ::signal(SIGHUP, end_at_once);
+}
+
+void set_companions(pid_t group) { companions = group; }
 
 bool end_requested() { return requested.load(); }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <sys/types.h>
 
 namespace weir {
 
@@ -12,9 +13,13 @@ inline constexpr int interrupted_exit_code = 130;
 /// To be called before any thread exists.
 void catch_end_signals();
 
-/// From here on, SIGINT or SIGTERM ends the process at once, with that exit code.
+/// From here on, SIGINT, SIGTERM or a hangup ends the process at once, with that exit code, and with it
+/// the process group of `set_companions`.
 /// To be called before any thread exists.
 void end_on_signals();
+
+/// Which process group ends with this process, after `end_on_signals`; 0: none. Threads: one.
+void set_companions(pid_t group);
 
 /// Whether the process was asked to end. Threads: any.
 [[nodiscard]] bool end_requested();

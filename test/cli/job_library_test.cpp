@@ -65,7 +65,7 @@ std::string descriptor_source(const Descriptor& descriptor = {}) {
 struct Fixture {
   test::TemporaryDirectory directory;
   PosixFileSystem files;
-  LocalJobLibraries libraries{files, directory.path(), "/work"};
+  LocalJobLibraries libraries{files, directory.path(), "/home/job"};
 
   std::string refused(const std::string& path) {
     const auto loaded = libraries.load(path);
@@ -260,25 +260,29 @@ TEST_CASE("the compiler's command makes a library or a program", "[cli]") {
   CHECK_THAT(joined({{"dir/a.cpp"}, "", {}, false}), Contains("-o dir/a.so"));
 }
 
-TEST_CASE("headers and library are found in a source tree and below a prefix", "[cli]") {
+TEST_CASE("headers and library are found in a build directory and below a prefix", "[cli]") {
   const test::TemporaryDirectory directory;
   const std::string root = directory.path();
   const auto make = [&](const std::string& path) {
     REQUIRE(std::system(
                 ("mkdir -p $(dirname " + root + path + ") && touch " + root + path).c_str()) == 0);
   };
-  make("/src/api/weir/weir.hpp");
+  make("/src/api/weir/weir.hpp");  // may have been edited since the library was built
+  make("/src/build/include/weir/api/weir/weir.hpp");
   make("/src/build/libweir.so");
   make("/usr/include/weir/api/weir/weir.hpp");
   make("/usr/lib/x86_64-linux-gnu/libweir.so");
   const auto tree = find_installation(std::nullopt, root + "/src/build");
   REQUIRE(tree);
-  CHECK(tree->include_directory == root + "/src");
+  CHECK(tree->include_directory == root + "/src/build/include/weir");
   CHECK(tree->library_directory == root + "/src/build");
   const auto prefix = find_installation(std::nullopt, root + "/usr/lib/x86_64-linux-gnu");
   REQUIRE(prefix);
   CHECK(prefix->include_directory == root + "/usr/include/weir");
-  CHECK(find_installation(root + "/src", "/nowhere")->library_directory == root + "/src/build");
+  const auto home = find_installation(root + "/src", "/nowhere");
+  REQUIRE(home);
+  CHECK(home->include_directory == root + "/src/build/include/weir");
+  CHECK(home->library_directory == root + "/src/build");
   CHECK_THAT(find_installation(root + "/missing", "/nowhere").error().what, Contains("WEIR_HOME"));
 }
 

@@ -2,11 +2,12 @@
 """`weir compile` of a job that lies anywhere: a library and a program, which both run."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import harness
-from harness import case, check, equal, one_object, refused, settings
+from harness import case, check, equal, one_object, read, refused, settings, wait_until
 
 JOB = """#include <weir/weir.hpp>
 
@@ -101,6 +102,41 @@ def map_key(place):
     place.good("compile", place.write("pages.cpp", PAGES.replace("// described", "WEIR_FIELDS(Page, number)")),
                "-o", place / "job.so")
     equal(sorted(place.good("run", place / "job.so").split()), ["1", "1", "1", "2", "2", "2"])
+
+
+@case("a job is compiled with the headers of the build, although those of the source tree were edited since")
+def edited_headers(place):
+    place.write("home/api/weir/weir.hpp", "#error edited since\n")
+    os.symlink(os.path.dirname(os.path.realpath(harness.paths.weir)), place / "home/build")
+    environment = {**place.environment, "WEIR_HOME": place / "home"}
+    source = place.write("job.cpp", JOB)
+    # With other flags than its own the precompiled header is passed over.
+    place.good("compile", source, "-o", place / "job.so", "--", "-O1", env=environment)
+    equal(sorted(place.good("run", place / "job.so", "--count", 2).split()), ["0", "2"])
+
+
+def is_gone(pid):
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid  # an orphan, which this process inherits
+    except ChildProcessError:
+        return not os.path.exists(f"/proc/{pid}")
+
+
+@case("Ctrl-C and SIGTERM end the compiler with all that it has started, with exit code 130")
+def interrupted(place):
+    pids = place / "pids"
+    compiler = place.write("compiler", f"#!/bin/sh\ntail -f /dev/null &\necho $! $$ > {pids}.new\n"
+                                       f"mv {pids}.new {pids}\nwait\n")
+    os.chmod(compiler, 0o700)
+    source = place.write("job.cpp", JOB)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = place.start("compile", source, "-o", place / "job.so", env={**place.environment, "CXX": compiler})
+        wait_until(lambda: os.path.exists(pids), "the compiler")
+        left = [int(pid) for pid in read(pids).split()]
+        os.unlink(pids)
+        process.send(number)
+        equal(process.wait().code, 130)
+        wait_until(lambda: all(is_gone(pid) for pid in left), "the end of the compiler")
 
 
 if __name__ == "__main__":
