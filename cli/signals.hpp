@@ -9,7 +9,8 @@ namespace weir {
 inline constexpr int interrupted_exit_code = 130;
 
 /// From here on, the first SIGINT or SIGTERM is kept as a request to end cleanly; the second ends the
-/// process at once. A reader that has gone is an error of the write, not a signal.
+/// process at once. A reader that has gone and a limit of file sizes (`ulimit -f`) are errors of the
+/// write, not signals.
 /// To be called before any thread exists.
 void catch_end_signals();
 

@@ -329,9 +329,9 @@ def refused(result, code, *parts):
 
 
 def limit_file_size(size):
-    """For `limits`: a file that grows beyond `size` bytes is an error, as on a full disk."""
+    """For `limits`: a file does not grow beyond `size` bytes, as with `ulimit -f`."""
     def apply():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     return apply
 
