@@ -9,7 +9,7 @@
 #include "runtime/operator_label.hpp"
 #include "state/codec.hpp"
 #include "state/key_groups.hpp"
-#include "state/schema.hpp"
+#include "state/schema_evolution.hpp"
 
 namespace weir {
 
@@ -94,7 +94,7 @@ Status check_declared(const OperatorSnapshot& owner, const StateDeclaration& old
     if (const auto fits = check_compatible(*old.key, *declared.key); !fits)
       return error(Errc::state_incompatible, place + "its key: " + fits.error().what + mend);
   }
-  if (const auto fits = check_compatible(old.value, declared.value); !fits)
+  if (const auto fits = check_readable(old.value, declared.value); !fits)
     return error(Errc::state_incompatible, place + "its value: " + fits.error().what + mend);
   return {};
 }

@@ -43,6 +43,10 @@ class MemorySource final : public SnapshotSource {
   const std::string name_;
 };
 
+bool has_many_values(StateKind kind) {
+  return kind == StateKind::list || kind == StateKind::reducing || kind == StateKind::aggregating;
+}
+
 }  // namespace
 
 std::vector<std::string> RestoredStates::names() const {
@@ -53,8 +57,13 @@ std::vector<std::string> RestoredStates::names() const {
 }
 
 RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
-                                 std::vector<Extent> extents)
-    : what_(std::move(what)), key_width_(table.key_width()), extents_(std::move(extents)) {
+                                 std::vector<Extent> extents,
+                                 std::optional<SchemaMigration> migration)
+    : what_(std::move(what)),
+      key_width_(table.key_width()),
+      has_many_(has_many_values(table.declaration().kind)),
+      extents_(std::move(extents)),
+      migration_(std::move(migration)) {
   const bool has_images =
       std::ranges::any_of(extents_, [](const Extent& extent) { return is_image_of(extent); });
   if (has_images) form_ = table.make_empty({});
@@ -107,7 +116,13 @@ Status RestoredEntries::begin_group() {
 
 Status RestoredEntries::next(const std::function<Status(std::span<const EntryView>)>& take) {
   if (!reader_) WEIR_TRY(begin_group());
-  WEIR_TRY_ASSIGN(entries, reader_->next());
+  WEIR_TRY_ASSIGN(read, reader_->next());
+  std::span<const EntryView> entries = read;
+  if (migration_) {
+    auto converted = migrated(entries);
+    if (!converted) return say_where(extents_[next_], std::unexpected(converted.error()));
+    entries = *converted;
+  }
   WEIR_TRY(say_where(extents_[next_], take(entries)));
   if (reader_->done()) {
     reader_.reset();
@@ -115,6 +130,25 @@ Status RestoredEntries::next(const std::function<Status(std::span<const EntryVie
     ++next_;
   }
   return {};
+}
+
+Result<std::span<const EntryView>> RestoredEntries::migrated(std::span<const EntryView> entries) {
+  migrated_bytes_.clear();
+  migrated_.clear();
+  std::vector<std::size_t> ends;
+  for (const EntryView& entry : entries) {
+    ByteReader value(entry.value);
+    if (!has_many_ || value.remaining() > 0) do {
+        migration_->migrate(value, migrated_bytes_);
+      } while (has_many_ && value.remaining() > 0);
+    if (!value.complete()) return error(Errc::corruption, "a value does not decode: it is damaged");
+    ends.push_back(migrated_bytes_.size());
+  }
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < ends.size(); begin = ends[i++])
+    migrated_.push_back(
+        {entries[i].key, std::string_view(migrated_bytes_).substr(begin, ends[i] - begin)});
+  return migrated_;
 }
 
 Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
@@ -125,7 +159,7 @@ Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
     return state.declaration.name == declaration.name;
   });
   if (found == states_.end()) return RestoredEntries(what, table, {});
-  WEIR_TRY(check(found->declaration, declaration));
+  WEIR_TRY_ASSIGN(migration, check(found->declaration, table));
 
   for (const RestoredKeyedState::Part& part : found->parts) {
     const auto location = std::make_shared<const DataLocation>(part.location);
@@ -147,11 +181,19 @@ Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
                                        std::to_string(twice->group.group) + " of state '" +
                                        declaration.name + "' is there twice");
   states_.erase(found);
-  return RestoredEntries(what, table, std::move(extents));
+  if (migration.changes_nothing()) return RestoredEntries(what, table, std::move(extents));
+  if (std::ranges::any_of(extents, [](const auto& extent) { return is_image_of(extent); }))
+    return error(
+        Errc::state_incompatible,
+        what +
+            ": its type has changed, and the snapshot holds it in a native form, which only "
+            "the old type reads; restore a canonical savepoint or a full checkpoint");
+  return RestoredEntries(what, table, std::move(extents), std::move(migration));
 }
 
-Status RestoredStates::check(const StateDeclaration& restored,
-                             const StateDeclaration& declared) const {
+Result<SchemaMigration> RestoredStates::check(const StateDeclaration& restored,
+                                              const TableBase& table) const {
+  const StateDeclaration& declared = table.declaration();
   const auto differs = [&](const std::string& reason) {
     return error(Errc::state_incompatible,
                  operator_label_ + ", state '" + declared.name + "': " + reason);
@@ -169,9 +211,13 @@ Status RestoredStates::check(const StateDeclaration& restored,
     return differs(std::string("it has ") + (had ? "a" : "no") +
                    " time to live in the snapshot and " + (had ? "none" : "one") +
                    " in the job; declare it as it was, or use another name for the new state");
-  if (const auto same = check_compatible(restored.value, declared.value); !same)
-    return differs("the value has another type in the snapshot: " + same.error().what);
-  return {};
+  auto migration = SchemaMigration::between(restored.value, declared.value, table.defaults());
+  if (!migration)
+    return differs("the value has another type in the snapshot: " + migration.error().what);
+  if (restored.kind != StateKind::map) return migration;
+  // An entry holds the value alone; the map key is part of the entry key.
+  return SchemaMigration::between(restored.value.children[1], declared.value.children[1],
+                                  table.defaults());
 }
 
 }  // namespace weir

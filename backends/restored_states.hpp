@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 
 #include "state/extents.hpp"
 #include "state/keyed_state_backend.hpp"
+#include "state/schema_evolution.hpp"
 #include "state/table.hpp"
 
 namespace weir {
@@ -29,8 +31,10 @@ class RestoredEntries {
     std::shared_ptr<const DataLocation> location;  ///< what `source` reads
   };
   /// `what` names operator and state for error sentences; `table` is what the state is declared as.
-  /// `extents` ascend by group, then sequence.
-  RestoredEntries(std::string what, const TableBase& table, std::vector<Extent> extents);
+  /// `extents` ascend by group, then sequence. `migration` turns the values into those of the table; none:
+  /// they are.
+  RestoredEntries(std::string what, const TableBase& table, std::vector<Extent> extents,
+                  std::optional<SchemaMigration> migration = std::nullopt);
 
   /// Whether everything was handed out, and found to be what was written.
   [[nodiscard]] bool done() const { return next_ == extents_.size(); }
@@ -53,11 +57,17 @@ class RestoredEntries {
 
  private:
   [[nodiscard]] Status begin_group();
+  /// `entries` with the values of the table. Errors: `corruption`.
+  [[nodiscard]] Result<std::span<const EntryView>> migrated(std::span<const EntryView> entries);
   [[nodiscard]] Status say_where(const Extent& extent, const Status& failed) const;
 
   std::string what_;
   std::size_t key_width_;
+  bool has_many_;  // an entry holds any number of values, not exactly one
   std::vector<Extent> extents_;
+  std::optional<SchemaMigration> migration_;
+  std::string migrated_bytes_;  // of the last call of `next`
+  std::vector<EntryView> migrated_;
   std::size_t next_ = 0;
   std::unique_ptr<TableBase>
       form_;  // makes the tables that images are laid into; null without images
@@ -79,13 +89,14 @@ class RestoredStates {
 
   /// Takes the state that `table` declares: its entries within the table's groups; none if it was not
   /// restored.
-  /// Errors: `state_incompatible` if kind, key, value or having a time to live differ, naming operator,
-  /// state and the first field that does; `corruption` if a key group comes twice.
+  /// Errors: `state_incompatible` if kind, key or having a time to live differ, or the value in a way that
+  /// no migration mends, naming operator, state and the first field that does; `corruption` if a key group comes twice.
   [[nodiscard]] Result<RestoredEntries> claim(const TableBase& table);
 
  private:
-  [[nodiscard]] Status check(const StateDeclaration& restored,
-                             const StateDeclaration& declared) const;
+  /// Compares the restored state with the declared one. Returns how its values become those of `table`.
+  [[nodiscard]] Result<SchemaMigration> check(const StateDeclaration& restored,
+                                              const TableBase& table) const;
 
   std::string operator_label_;
   std::vector<RestoredKeyedState> states_;

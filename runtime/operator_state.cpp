@@ -1,5 +1,7 @@
 #include "runtime/operator_state.hpp"
 
+#include "state/schema_evolution.hpp"
+
 namespace weir {
 
 std::vector<OperatorStateStore::Frozen> OperatorStateStore::freeze() const {
@@ -25,7 +27,29 @@ std::vector<std::string> OperatorStateStore::unclaimed_states() const {
   return names;
 }
 
-Result<std::vector<std::string>> OperatorStateStore::claim(const StateDeclaration& declaration) {
+namespace {
+
+/// The schema of one element: of a broadcast state a pair of map key and value.
+Schema element_schema(const StateDeclaration& declaration) {
+  if (declaration.kind != StateKind::operator_broadcast) return declaration.value;
+  Schema pair{SchemaKind::structure, {}, {}, 0, declaration.value.children};
+  for (std::size_t i = 0; i < pair.children.size(); ++i) pair.children[i].label = std::to_string(i);
+  return pair;
+}
+
+/// How restored elements become those that the job declares.
+Result<SchemaMigration> migration_between(const StateDeclaration& restored,
+                                          const StateDeclaration& declared,
+                                          const SchemaDefaults& defaults) {
+  if (restored.kind == StateKind::operator_broadcast)
+    WEIR_TRY(check_compatible(restored.value.children[0], declared.value.children[0]));
+  return SchemaMigration::between(element_schema(restored), element_schema(declared), defaults);
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> OperatorStateStore::claim(const StateDeclaration& declaration,
+                                                           const SchemaDefaults& defaults) {
   const std::string where = label_ + ", state '" + declaration.name + "'";
   for (const Entry& entry : states_)
     if (entry.declaration.name == declaration.name)
@@ -38,9 +62,18 @@ Result<std::vector<std::string>> OperatorStateStore::claim(const StateDeclaratio
                    where + ": the snapshot has it as " +
                        std::string(enumerator_name(state.declaration.kind)) + ", the job as " +
                        std::string(enumerator_name(declaration.kind)));
-    if (auto fits = check_compatible(state.declaration.value, declaration.value); !fits)
-      return error(Errc::state_incompatible, where + ": " + fits.error().what);
+    const auto migration = migration_between(state.declaration, declaration, defaults);
+    if (!migration) return error(Errc::state_incompatible, where + ": " + migration.error().what);
     state.claimed = true;
+    if (migration->changes_nothing()) return std::move(state.elements);
+    for (std::string& element : state.elements) {
+      ByteReader reader(element);
+      std::string migrated;
+      migration->migrate(reader, migrated);
+      if (!reader.complete())
+        return error(Errc::corruption, where + ": an element does not decode: it is damaged");
+      element = std::move(migrated);
+    }
     return std::move(state.elements);
   }
   return std::vector<std::string>{};

@@ -54,7 +54,7 @@ class OperatorStateStore {
   [[nodiscard]] Result<OperatorListState<T>*> list_state(
       const std::string& name, StateKind kind = StateKind::operator_list) {
     StateDeclaration declaration{name, kind, std::nullopt, schema_of<T>()};
-    WEIR_TRY_ASSIGN(elements, claim(declaration));
+    WEIR_TRY_ASSIGN(elements, claim(declaration, defaults_of<T>()));
     auto state = std::make_shared<OperatorListState<T>>();
     for (const auto& bytes : elements) {
       WEIR_TRY_ASSIGN(element,
@@ -78,7 +78,7 @@ class OperatorStateStore {
     using Entry = std::pair<K, V>;
     StateDeclaration declaration{name, StateKind::operator_broadcast, std::nullopt,
                                  Schema{SchemaKind::map, {}, {}, 0, schema_of<Entry>().children}};
-    WEIR_TRY_ASSIGN(elements, claim(declaration));
+    WEIR_TRY_ASSIGN(elements, claim(declaration, defaults_of<V>()));
     auto state = std::make_shared<BroadcastState<K, V>>();
     for (const auto& bytes : elements) {
       WEIR_TRY_ASSIGN(entry, decode_value<Entry>(
@@ -108,8 +108,9 @@ class OperatorStateStore {
     StateDeclaration declaration;
     std::function<void(Frozen&)> freeze;
   };
-  /// Checks the declaration and hands out its restored elements.
-  [[nodiscard]] Result<std::vector<std::string>> claim(const StateDeclaration& declaration);
+  /// Checks the declaration and hands out its restored elements, as the declared type writes them.
+  [[nodiscard]] Result<std::vector<std::string>> claim(const StateDeclaration& declaration,
+                                                       const SchemaDefaults& defaults);
 
   std::string label_;
   std::vector<Entry> states_;

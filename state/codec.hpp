@@ -30,9 +30,31 @@ namespace weir {
 /// zero and one NaN, a value keeps its bits.
 enum class Encoding : std::uint8_t { value, key };
 
+/// The encodings of default-constructed structures, by name: what a field that was added to a type gets
+/// when values are read that were written before.
+class SchemaDefaults {
+ public:
+  /// Null if there is no structure called `name`, or several that differ.
+  [[nodiscard]] const std::string* find(std::string_view name) const {
+    const auto found = encodings_.find(name);
+    return found == encodings_.end() || !found->second ? nullptr : &*found->second;
+  }
+  void add(std::string_view name, std::string encoding) {
+    const auto [place, is_new] = encodings_.emplace(name, encoding);
+    if (!is_new && place->second != encoding) place->second.reset();
+  }
+
+ private:
+  std::map<std::string, std::optional<std::string>, std::less<>> encodings_;
+};
+
 /// Remembers which structures are being described, so that a recursive type ends in a reference.
 class SchemaContext {
  public:
+  SchemaContext() = default;
+  /// Also collects the defaults of all structures into `defaults`, which outlives the context.
+  explicit SchemaContext(SchemaDefaults* defaults) : defaults_(defaults) {}
+  [[nodiscard]] SchemaDefaults* defaults() const { return defaults_; }
   [[nodiscard]] bool contains(std::string_view name) const {
     return std::ranges::find(open_, name) != open_.end();
   }
@@ -41,6 +63,7 @@ class SchemaContext {
 
  private:
   std::vector<std::string_view> open_;
+  SchemaDefaults* defaults_ = nullptr;
 };
 
 /// How a type is written, read, described and measured. Specialized here for scalars, strings,
@@ -94,6 +117,14 @@ template <Described T>
 [[nodiscard]] Schema schema_of() {
   SchemaContext context;
   return Codec<T>::schema(context);
+}
+/// The defaults of `T` and of all structures in it.
+template <Described T>
+[[nodiscard]] SchemaDefaults defaults_of() {
+  SchemaDefaults defaults;
+  SchemaContext context(&defaults);
+  (void)Codec<T>::schema(context);
+  return defaults;
 }
 /// Bytes of memory that `value` occupies, with heap: what bounds queues, segments and budgets.
 template <Described T>
@@ -564,6 +595,7 @@ struct Codec<T> {
     if (context.contains(list.type_name))
       return {SchemaKind::reference, std::string(list.type_name), {}, 0, {}};
     context.push(list.type_name);
+    if (context.defaults() != nullptr) context.defaults()->add(list.type_name, encode_value(T{}));
     Schema result{SchemaKind::structure, std::string(list.type_name), {}, 0, {}};
     std::apply(
         [&](const auto&... field) {

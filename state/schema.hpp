@@ -65,8 +65,10 @@ WEIR_FIELDS(Schema, kind, name, label, number, children)
 /// Errors: `corruption` if the bytes do not fit the schema.
 [[nodiscard]] Status append_json(const Schema& schema, ByteReader& reader, std::string& json);
 
-/// Whether state written with `writer` may be read as `reader`; names of types do not matter, names
-/// of fields and of serializers do. A serializer must read the version that was written. Errors: `state_incompatible`, with the path of the first field that differs.
+/// Whether values written with `writer` are read as `reader` byte by byte; names of types do not matter,
+/// names of fields and of serializers do. A serializer must read the version that was written. (For state
+/// whose type has changed see state/schema_evolution.hpp.) Errors: `state_incompatible`, with the path of
+/// the first field that differs.
 [[nodiscard]] Status check_compatible(const Schema& writer, const Schema& reader);
 
 }  // namespace weir

@@ -95,6 +95,7 @@ struct EntryCodec {
     return reader.complete();
   }
   static std::size_t heap_bytes(const V& value) { return Codec<V>::heap_bytes(value); }
+  static SchemaDefaults defaults() { return defaults_of<V>(); }
 };
 
 /// A list's elements stand one behind the other, without a count, so that appending is concatenation.
@@ -115,6 +116,7 @@ struct EntryCodec<ListValue<T>> {
     return reader.complete();
   }
   static std::size_t heap_bytes(const ListValue<T>& list) { return list.heap_bytes(); }
+  static SchemaDefaults defaults() { return defaults_of<T>(); }
 };
 
 namespace table {
@@ -339,6 +341,8 @@ class TableBase {
 
   /// A table of the same form without entries, for `groups`.
   [[nodiscard]] virtual std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const = 0;
+  /// Of the structures in its values, for entries that were written before a field was added.
+  [[nodiscard]] virtual SchemaDefaults defaults() const = 0;
   /// The contents as they are now. Copies and serializes no entry. The table must be no cache.
   [[nodiscard]] std::unique_ptr<FrozenTable> freeze();
   /// The snapshot of `epoch` is one that later ones build on: what was written up to it no longer counts
@@ -566,6 +570,7 @@ class Table final : public TableBase {
 
   [[nodiscard]] const EntryCodec<V>& codec() const { return codec_; }
 
+  [[nodiscard]] SchemaDefaults defaults() const override { return EntryCodec<V>::defaults(); }
   [[nodiscard]] std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const override {
     return std::make_unique<Table>(declaration(), options_for(groups), codec_);
   }
