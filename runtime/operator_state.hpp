@@ -81,8 +81,8 @@ class OperatorStateStore {
     WEIR_TRY_ASSIGN(elements, claim(declaration, defaults_of<V>()));
     auto state = std::make_shared<BroadcastState<K, V>>();
     for (const auto& bytes : elements) {
-      WEIR_TRY_ASSIGN(entry, decode_value<Entry>(
-                                 bytes, label_ + ", state '" + name + "': an entry"));
+      WEIR_TRY_ASSIGN(entry,
+                      decode_value<Entry>(bytes, label_ + ", state '" + name + "': an entry"));
       state->put(entry.first, std::move(entry.second));
     }
     auto* const handle = state.get();
