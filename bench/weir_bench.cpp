@@ -1,173 +1,246 @@
 // Measures Weir beside hand-written single-threaded loops that do the same work, in turn, in one run.
 //
-//   weir_bench [--quick] [--json FILE]        (./dev bench calls it)
-#include <algorithm>
+//   weir_bench [--quick] [--json FILE] [--directory DIR]        (./dev bench calls it)
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <iostream>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <sys/resource.h>
 #include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
-#include <unordered_map>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "bench/by_hand.hpp"
 #include "bench/keyed_count.hpp"
-#include "state/key_groups.hpp"
+#include "bench/report.hpp"
+#include "bench/state_workloads.hpp"
+#include "bench/stopwatch.hpp"
 
 namespace {
 
+using namespace weir::bench;
 using Json = nlohmann::ordered_json;
-using SteadyClock = std::chrono::steady_clock;
 
-/// Keeps a result alive that nobody reads.
-template <class T>
-void keep(const T& value) {
-  asm volatile("" : : "r,m"(value) : "memory");
-}
+/// How much is done: enough for stable figures, or enough to see that they have not changed much.
+struct Sizes {
+  int repetitions = 5;
+  std::uint64_t records = 40'000'000;  ///< of keyed counts
+  std::uint64_t many_keys = 10'000'000;
+  std::uint64_t rocksdb_records = 10'000'000;
+  std::uint64_t large_values = 8'000'000;  ///< of 128 bytes
+  std::uint64_t appends = 50'000'000;
+  std::size_t text_bytes = 80'000'000;
+};
+constexpr Sizes quick_sizes{3, 10'000'000, 2'000'000, 2'000'000, 500'000, 10'000'000, 20'000'000};
 
-double seconds(const std::function<void()>& work) {
-  const auto begin = SteadyClock::now();
-  work();
-  return std::chrono::duration<double>(SteadyClock::now() - begin).count();
-}
-
-// ---- hand-written loops ----------------------------------------------------------------------------
-
-/// Open addressing in one flat table, with prefetching: what a specialist would write for this one job.
-double count_by_hand(std::uint64_t records, std::uint64_t keys) {
-  struct Slot {
-    std::uint64_t key;
-    std::uint64_t count;
-  };
-  std::uint64_t capacity = 1;
-  while (capacity * 7 / 10 < keys) capacity *= 2;
-  std::vector<Slot> table(capacity);
-  constexpr std::size_t block = 1024;
-  constexpr std::size_t distance = 24;
-  std::array<std::uint64_t, block> key{};
-  std::array<std::uint64_t, block> slot{};
-  return seconds([&] {
-    for (std::uint64_t begin = 0; begin < records; begin += block) {
-      const std::size_t size = std::min<std::uint64_t>(block, records - begin);
-      for (std::size_t i = 0; i < size; ++i) {
-        key[i] = weir::bench::record(begin + i, keys).key;
-        slot[i] = weir::hash_key(key[i]) & (capacity - 1);
-      }
-      for (std::size_t i = 0; i < size; ++i) {
-        if (i + distance < size) __builtin_prefetch(&table[slot[i + distance]], 1);
-        std::uint64_t at = slot[i];
-        while (table[at].key != 0 && table[at].key != key[i]) at = (at + 1) & (capacity - 1);
-        table[at].key = key[i];
-        ++table[at].count;
-      }
-    }
-    keep(table[0].count);
-  });
-}
-
-/// Reads the text line by line and counts lowercased words in a hash map.
-double count_words_by_hand(const std::string& path) {
-  return seconds([&] {
-    std::ifstream in(path, std::ios::binary);
-    std::unordered_map<std::string, std::int64_t> counts;
-    std::string line;
-    std::string word;
-    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-    while (std::getline(in, line)) {
-      for (const char c : line) {
-        if (is_letter(c)) {
-          word += static_cast<char>(c | 0x20);
-        } else if (!word.empty()) {
-          ++counts[word];
-          word.clear();
-        }
-      }
-      if (!word.empty()) ++counts[word];
-      word.clear();
-    }
-    keep(counts.size());
-  });
-}
-
-// ---- Weir ------------------------------------------------------------------------------------------
-
-struct Paths {
-  std::string directory;  ///< of this program; the command and the jobs lie around it
-  [[nodiscard]] std::string weir() const { return directory + "/../weir"; }
+/// A run of `weir run`, as it and the system tell it.
+struct Run {
+  double seconds = 0;       ///< of the job
+  double wall_seconds = 0;  ///< of the process
+  double peak_mib = 0;      ///< the largest resident memory
+  double checkpoints = 0;   ///< completed
 };
 
-/// Runs `weir run --json ...` and returns how long the job took, as it says itself.
-std::optional<double> run_weir(const Paths& paths, const std::string& arguments) {
-  const std::string command = paths.weir() + " run --json " + arguments;
-  FILE* const pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) return std::nullopt;
-  std::string output;
-  std::array<char, 4096> buffer{};
-  while (const std::size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe))
-    output.append(buffer.data(), size);
-  if (::pclose(pipe) != 0) return std::nullopt;
-  const auto result = Json::parse(output, nullptr, false);
-  if (!result.is_object() || result.value("state", "") != "FINISHED") return std::nullopt;
-  return result.at("duration_ms").get<double>() / 1000.0;
-}
+class Bench {
+ public:
+  Bench(std::string programs, std::string directory, const Sizes& sizes)
+      : programs_(std::move(programs)), directory_(std::move(directory)), sizes_(sizes) {}
 
-// ---- report ----------------------------------------------------------------------------------------
+  Report& report() { return report_; }
 
-struct Series {
-  std::string id;
-  std::string system;
-  std::string variant;
-  std::string unit;
-  std::vector<double> values;
-  [[nodiscard]] double median() const {
-    auto sorted = values;
-    std::ranges::sort(sorted);
-    return sorted[sorted.size() / 2];
+  void repeat_all() {
+    write_text(text(), sizes_.text_bytes);
+    for (int i = 0; i < sizes_.repetitions; ++i) {
+      say(i, "keyed counts");
+      keyed_counts();
+      say(i, "checkpoints");
+      kept_under_checkpoints();
+      measure_checkpoints(report_, fresh("checkpoints"), sizes_.large_values);
+      say(i, "restores");
+      measure_restores(report_, fresh("restores"), sizes_.many_keys);
+      say(i, "lists");
+      measure_appends(report_, 1'000'000, sizes_.appends);
+      say(i, "words");
+      words();
+      say(i, "footprint");
+      footprint();
+      clear();
+    }
+    std::fprintf(stderr, "\r%60s\r", "");
   }
+
+ private:
+  void say(int repetition, const char* what) const {
+    std::fprintf(stderr, "\rrepetition %d of %d: %-20s", repetition + 1, sizes_.repetitions, what);
+  }
+  [[nodiscard]] std::string text() const { return directory_ + "/text.txt"; }
+  [[nodiscard]] std::string fresh(const std::string& name) {
+    return directory_ + "/" + name + "-" + std::to_string(++made_);
+  }
+  /// Removes everything but the text.
+  void clear() const {
+    const std::string command =
+        "find '" + directory_ + "' -mindepth 1 -maxdepth 1 ! -name text.txt -exec rm -rf {} +";
+    if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot clear " + directory_);
+  }
+
+  /// Runs `weir run --json ARGUMENTS`.
+  [[nodiscard]] Run run(const std::vector<std::string>& arguments) const {
+    int out[2];
+    if (::pipe(out) != 0) throw std::runtime_error("no pipe");
+    const Stopwatch stopwatch;
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::dup2(out[1], 1);
+      ::close(out[0]);
+      ::close(out[1]);
+      std::vector<std::string> words{programs_ + "/../weir", "run", "--json"};
+      words.insert(words.end(), arguments.begin(), arguments.end());
+      std::vector<char*> argv;
+      for (std::string& word : words) argv.push_back(word.data());
+      argv.push_back(nullptr);
+      ::execv(argv[0], argv.data());
+      ::_exit(127);
+    }
+    ::close(out[1]);
+    std::string output;
+    std::array<char, 4096> buffer{};
+    for (ssize_t size; (size = ::read(out[0], buffer.data(), buffer.size())) > 0;)
+      output.append(buffer.data(), static_cast<std::size_t>(size));
+    ::close(out[0]);
+    int status = 0;
+    rusage usage{};
+    ::wait4(child, &status, 0, &usage);
+    const auto json = Json::parse(output, nullptr, false);
+    if (status != 0 || !json.is_object() || json.value("state", "") != "FINISHED") {
+      std::string command = programs_ + "/../weir run";
+      for (const std::string& word : arguments) command += " " + word;
+      throw std::runtime_error("a job did not finish; run it by hand: " + command);
+    }
+    return {json.at("duration_ms").get<double>() / 1000, stopwatch.seconds(),
+            static_cast<double>(usage.ru_maxrss) / 1024,
+            json.at("checkpoints").at("completed").get<double>()};
+  }
+  [[nodiscard]] Run count(std::uint64_t records, std::uint64_t keys, int parallelism,
+                          std::vector<std::string> options = {}) const {
+    options.insert(options.begin(), {"-p", std::to_string(parallelism)});
+    options.push_back(programs_ + "/keyed_count.so");
+    options.insert(options.end(),
+                   {"--records", std::to_string(records), "--keys", std::to_string(keys)});
+    return run(options);
+  }
+  static double rate(std::uint64_t records, double seconds) {
+    return static_cast<double>(records) / seconds / 1e6;
+  }
+
+  void keyed_counts() {
+    const std::uint64_t n = sizes_.records;
+    for (const std::uint64_t keys : {std::uint64_t{1'000'000}, sizes_.many_keys}) {
+      const std::string name = std::to_string(keys / 1'000'000) + " M keys";
+      Row& hand = report_.row("P1", "by hand", name, "M records/s");
+      hand.values.push_back(rate(n, count_by_hand(n, keys)));
+      for (const int p : {1, 2})
+        report_.row("P1", "weir", name + ", memory, -p " + std::to_string(p), "M records/s", &hand)
+            .values.push_back(rate(n, count(n, keys, p).seconds));
+    }
+    const std::uint64_t m = sizes_.rocksdb_records;
+    Row& memory = report_.row("rocksdb", "weir", "1 M keys, memory, -p 1", "M records/s");
+    memory.values.push_back(rate(m, count(m, 1'000'000, 1).seconds));
+    report_.row("rocksdb", "weir", "1 M keys, rocksdb, -p 1", "M records/s", &memory)
+        .values.push_back(rate(m, count(m, 1'000'000, 1, {"-D", "state.backend=rocksdb"}).seconds));
+    // What a key takes: a run with many keys beside one with a thousand.
+    const double many = count(2 * sizes_.many_keys, sizes_.many_keys, 1).peak_mib;
+    const double few = count(2 * sizes_.many_keys, 1000, 1).peak_mib;
+    report_
+        .row("P14", "weir", std::to_string(sizes_.many_keys / 1'000'000) + " M keys, 8 B values",
+             "B/key")
+        .values.push_back((many - few) * 1024 * 1024 / static_cast<double>(sizes_.many_keys));
+  }
+
+  void kept_under_checkpoints() {
+    const std::uint64_t n = 2 * sizes_.records;
+    const std::string name = std::to_string(sizes_.many_keys / 1'000'000) + " M keys, fs, -p 2, ";
+    const std::vector<std::string> fs{"-D", "state.backend=filesystem"};
+    Row& without = report_.row("P2", "weir", name + "no checkpoints", "M records/s");
+    without.values.push_back(rate(n, count(n, sizes_.many_keys, 2, fs).seconds));
+    const auto with = [&](const std::string& what, std::vector<std::string> options) {
+      options.insert(options.end(), fs.begin(), fs.end());
+      options.insert(options.end(), {"-D", "state.checkpoints.dir=" + fresh("p2")});
+      const Run done = count(n, sizes_.many_keys, 2, options);
+      report_.row("P2", "weir", name + what, "M records/s", &without)
+          .values.push_back(rate(n, done.seconds));
+      report_.row("P2", "weir", name + what + ", completed", "checkpoints")
+          .values.push_back(done.checkpoints);
+    };
+    with("one a second", {"-D", "execution.checkpointing.interval=1s"});
+    with("one each 100 ms, incremental", {"-D", "execution.checkpointing.interval=100ms", "-D",
+                                          "execution.checkpointing.incremental=true"});
+  }
+
+  void words() {
+    const auto megabytes = static_cast<double>(sizes_.text_bytes) / 1e6;
+    Row& hand = report_.row("words", "by hand", "one thread", "MB/s");
+    hand.values.push_back(megabytes / count_words_by_hand(text()));
+    const auto measure = [&](const std::string& name, std::vector<std::string> options) {
+      options.insert(options.end(), {programs_ + "/../examples/word_count.so", "--input", text(),
+                                     "--output", fresh("words")});
+      report_.row("words", "weir", name, "MB/s", &hand)
+          .values.push_back(megabytes / run(options).seconds);
+    };
+    measure("memory, -p 1", {"-p", "1"});
+    measure("memory, -p 2", {"-p", "2"});
+    measure("rocksdb, -p 1", {"-p", "1", "-D", "state.backend=rocksdb"});
+  }
+
+  void footprint() {
+    const Run one = count(1, 1, 1);
+    report_.row("P17", "weir", "weir run of a job of one record", "ms")
+        .values.push_back(one.wall_seconds * 1e3);
+    report_.row("P17", "weir", "its largest resident memory", "MiB").values.push_back(one.peak_mib);
+  }
+
+  /// Text whose words follow Zipf's law, so that it can be made anew on any machine.
+  static void write_text(const std::string& path, std::size_t bytes) {
+    std::ofstream out(path, std::ios::binary);
+    std::uint64_t number = 0;
+    for (std::size_t written = 0; written < bytes;) {
+      std::string line;
+      for (int i = 0; i < 10; ++i) {
+        // An even share of ranks per octave is the law's discrete form.
+        const std::uint64_t random = record(number++, ~std::uint64_t{0} >> 1).key;
+        const std::uint64_t octave = random % 18;
+        std::uint64_t rank =
+            (std::uint64_t{1} << octave) + (random >> 8) % (std::uint64_t{1} << octave);
+        std::string word;
+        for (; rank > 0; rank /= 26) word += static_cast<char>('a' + rank % 26);
+        line += word + ' ';
+      }
+      line.back() = '\n';
+      out << line;
+      written += line.size();
+    }
+    out.close();
+    if (!out) throw std::runtime_error("cannot write " + path);
+  }
+
+  const std::string
+      programs_;  // the directory of this program; the command and the jobs lie around it
+  const std::string directory_;  // for files of this run
+  const Sizes sizes_;
+  Report report_;
+  int made_ = 0;
 };
 
-/// Text whose words follow Zipf's law, so that it can be made anew on any machine.
-void write_text(const std::string& path, std::size_t bytes) {
-  std::ofstream out(path, std::ios::binary);
-  std::uint64_t number = 0;
-  std::size_t written = 0;
-  while (written < bytes) {
-    std::string line;
-    for (int i = 0; i < 10; ++i) {
-      // An even share of ranks per octave is the law's discrete form.
-      const std::uint64_t random = weir::bench::record(number++, ~std::uint64_t{0} >> 1).key;
-      const std::uint64_t octave = random % 18;
-      std::uint64_t rank =
-          (std::uint64_t{1} << octave) + (random >> 8) % (std::uint64_t{1} << octave);
-      std::string word;
-      for (; rank > 0; rank /= 26) word += static_cast<char>('a' + rank % 26);
-      line += word + ' ';
-    }
-    line.back() = '\n';
-    out << line;
-    written += line.size();
-  }
-}
-
-std::string cpu_model() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
-
-int fail(const std::string& what) {
+int fail(const std::string& what, int code) {
   std::cerr << "weir_bench: " << what << '\n';
-  return 1;
+  return code;
 }
 
 }  // namespace
@@ -175,89 +248,36 @@ int fail(const std::string& what) {
 int main(int argc, char** argv) {
   bool quick = false;
   std::string json_file;
+  std::string parent = "/tmp";
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--quick")
       quick = true;
     else if (word == "--json" && i + 1 < argc)
       json_file = argv[++i];
+    else if (word == "--directory" && i + 1 < argc)
+      parent = argv[++i];
     else
-      return fail("unknown option '" + word + "'; the options are --quick and --json FILE"), 2;
+      return fail(
+          "unknown option '" + word + "'; the options are --quick, --json FILE and --directory DIR",
+          2);
   }
-  const std::string self = std::string(argv[0]);
-  const Paths paths{self.find('/') == std::string::npos ? "." : self.substr(0, self.rfind('/'))};
-  const int repetitions = quick ? 3 : 5;
-  const std::uint64_t records = quick ? 10'000'000 : 40'000'000;
-  constexpr std::uint64_t keys = 1'000'000;
-  const std::size_t text_bytes = quick ? 20'000'000 : 80'000'000;
-
-  std::string work = "/tmp/weir-bench-XXXXXX";
-  if (::mkdtemp(work.data()) == nullptr) return fail("cannot make a directory in /tmp");
-  const std::string text = work + "/text.txt";
-  write_text(text, text_bytes);
-
-  Series hand{"P1", "by hand", "1 M keys, one thread, prefetch", "M records/s", {}};
-  std::vector<Series> counts;
-  for (const char* parallelism : {"1", "2"})
-    counts.push_back(
-        {"P1", "weir", "1 M keys, memory, -p " + std::string(parallelism), "M records/s", {}});
-  Series words_by_hand{"words", "by hand", "one thread", "MB/s", {}};
-  std::vector<Series> words;
-  for (const char* parallelism : {"1", "2"})
-    words.push_back({"words", "weir", "memory, -p " + std::string(parallelism), "MB/s", {}});
-
-  // In turn, so that a change of the machine's speed meets all of them.
-  for (int repetition = 0; repetition < repetitions; ++repetition) {
-    hand.values.push_back(static_cast<double>(records) / count_by_hand(records, keys) / 1e6);
-    words_by_hand.values.push_back(static_cast<double>(text_bytes) / count_words_by_hand(text) /
-                                   1e6);
-    for (std::size_t i = 0; i < counts.size(); ++i) {
-      const std::string p = std::to_string(i + 1);
-      const auto counted =
-          run_weir(paths, "-p " + p + " " + paths.directory + "/keyed_count.so --records " +
-                              std::to_string(records) + " --keys " + std::to_string(keys));
-      const auto output = work + "/out-" + std::to_string(repetition) + "-" + p;
-      const auto worded =
-          run_weir(paths, "-p " + p + " " + paths.directory +
-                              "/../examples/word_count.so --input " + text + " --output " + output);
-      if (!counted || !worded)
-        return fail("a job did not finish; run it by hand: " + paths.weir() + " run ...");
-      counts[i].values.push_back(static_cast<double>(records) / *counted / 1e6);
-      words[i].values.push_back(static_cast<double>(text_bytes) / *worded / 1e6);
-    }
-    std::fprintf(stderr, "\rrepetition %d of %d", repetition + 1, repetitions);
+  const std::string self = argv[0];
+  std::string directory = parent + "/weir-bench-XXXXXX";
+  if (::mkdtemp(directory.data()) == nullptr)
+    return fail("cannot make a directory in " + parent + "; choose another with --directory", 1);
+  int code = 0;
+  Bench bench(self.find('/') == std::string::npos ? "." : self.substr(0, self.rfind('/')),
+              directory, quick ? quick_sizes : Sizes{});
+  try {
+    bench.repeat_all();
+    bench.report().print();
+    if (!json_file.empty() && !bench.report().write_json(json_file))
+      code = fail("cannot write " + json_file, 1);
+  } catch (const std::exception& failure) {
+    code = fail(failure.what(), 1);
   }
-  std::fprintf(stderr, "\r%*s\r", 40, "");
-  (void)std::system(("rm -rf '" + work + "'").c_str());
-
-  std::vector<Series> rows{hand};
-  rows.insert(rows.end(), counts.begin(), counts.end());
-  rows.push_back(words_by_hand);
-  rows.insert(rows.end(), words.begin(), words.end());
-  Json report;
-  report["machine"] = {{"cpu", cpu_model()}, {"processors", std::thread::hardware_concurrency()}};
-  std::printf("%-6s %-8s %-32s %10s %10s %10s  %-12s %s\n", "id", "system", "variant", "median",
-              "min", "max", "unit", "to by hand");
-  for (const Series& row : rows) {
-    const double by_hand = (row.id == "P1" ? hand : words_by_hand).median();
-    const auto [low, high] = std::ranges::minmax(row.values);
-    std::printf("%-6s %-8s %-32s %10.1f %10.1f %10.1f  %-12s %.2f\n", row.id.c_str(),
-                row.system.c_str(), row.variant.c_str(), row.median(), low, high, row.unit.c_str(),
-                row.median() / by_hand);
-    report["rows"].push_back({{"id", row.id},
-                              {"system", row.system},
-                              {"variant", row.variant},
-                              {"unit", row.unit},
-                              {"median", row.median()},
-                              {"min", low},
-                              {"max", high},
-                              {"values", row.values},
-                              {"ratio_cost", row.median() / by_hand}});
-  }
-  if (!json_file.empty()) {
-    std::ofstream out(json_file);
-    out << report.dump(2) << '\n';
-    if (!out) return fail("cannot write " + json_file);
-  }
-  return 0;
+  if (std::system(("rm -rf '" + directory + "'").c_str()) != 0)
+    return fail("cannot remove " + directory, 1);
+  return code;
 }
