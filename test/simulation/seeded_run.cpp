@@ -98,7 +98,8 @@ struct Kept {
   }
 };
 
-/// Lets every record through, and tells at the end of the input what it has kept of each key.
+/// Lets every record through, tells of every fifth when its timer fires, and at the end of the input what it
+/// has kept of each key.
 struct Keep final : KeyedProcessFunction<std::uint64_t, Numbered, std::string> {
   explicit Keep(std::shared_ptr<Chaos> with) : chaos(std::move(with)) {}
   void open(RuntimeContext& context) override {
@@ -116,8 +117,13 @@ struct Keep final : KeyedProcessFunction<std::uint64_t, Numbered, std::string> {
     recent = context.map_state(MapStateDescriptor<std::uint64_t, std::uint64_t>{
         "recent", StateTtlConfig{milliseconds(100), TtlUpdateType::on_read_and_write}});
   }
-  void process_element(const Numbered& record, Context&, Collector<std::string>& out) override {
+  void process_element(const Numbered& record, Context& context,
+                       Collector<std::string>& out) override {
     chaos->call();
+    auto& timers = context.timer_service();
+    const EventTime time = context.timestamp() + 20;
+    if (record.number % 5 < 2) timers.register_event_time_timer(time);
+    if (record.number % 5 == 1) timers.delete_event_time_timer(time);
     ++count.mutable_value();
     sum.add(record.number);
     // Set and cleared, so that entries come and go.
@@ -133,6 +139,13 @@ struct Keep final : KeyedProcessFunction<std::uint64_t, Numbered, std::string> {
       throw std::logic_error("the state of another map key");
     recent.put(record.number % 7, record.number);
     out.collect("record " + std::to_string(record.number));
+  }
+  void on_timer(std::int64_t time, OnTimerContext& context, Collector<std::string>& out) {
+    chaos->call();
+    const auto number = static_cast<std::uint64_t>(time - 20);
+    if (!count.contains() || remainders.get(number % 7) == nullptr)
+      throw std::logic_error("a timer without the state of its key");
+    out.collect("timer " + std::to_string(number) + " of " + std::to_string(context.current_key()));
   }
   void on_end_of_input(const std::uint64_t& key, Context&, Collector<std::string>& out) {
     Kept kept{count.value_or(0),
@@ -170,6 +183,10 @@ void build_job(StreamEnvironment& env, const Drawn& drawn, const std::string& di
     });
     records.uid("look");
   }
+  records = records.assign_timestamps_and_watermarks(
+      {.out_of_orderness = milliseconds(10), .interval = milliseconds(30)},
+      [](const Numbered& record) { return static_cast<EventTime>(record.number); });
+  records.uid("times");
   auto kept =
       records.key_by([](const Numbered& record) { return record.key; }).process(Keep(chaos));
   kept.uid("keep").set_max_parallelism(drawn.max_parallelism);
@@ -191,7 +208,11 @@ std::vector<std::string> model(const Drawn& drawn, bool with_records) {
         extremes.try_emplace(key_of(i, drawn.keys), function.create_accumulator()).first->second);
     ++kept.remainders[i % 7];
     if (i % 10 == 0) kept.tenths.push_back(i);
-    if (with_records) lines.push_back("record " + std::to_string(i));
+    if (!with_records) continue;
+    lines.push_back("record " + std::to_string(i));
+    if (i % 5 == 0)
+      lines.push_back("timer " + std::to_string(i) + " of " +
+                      std::to_string(key_of(i, drawn.keys)));
   }
   for (auto& [key, kept] : keys) {
     kept.extremes = function.get_result(extremes.at(key));
@@ -590,7 +611,7 @@ class SeededRun {
       look_after();
     }
     auto found = committed(cluster_.disk(), "/fork");
-    std::erase_if(found, [](const std::string& line) { return line.starts_with("record "); });
+    std::erase_if(found, [](const std::string& line) { return !line.starts_with("key "); });
     const auto expected = model(drawn_, false);
     if (found != expected)
       violated("E4: restored from " + path + ": " + difference(found, expected));
