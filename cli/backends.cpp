@@ -11,11 +11,15 @@ namespace weir {
 namespace {
 
 std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
+  const auto budget =
+      std::make_shared<MemoryBudget>(config.heap_bytes.value_or(MemoryBudget::unlimited));
   switch (config.kind) {
     case StateBackendKind::jobmanager:
-      return std::make_shared<MemoryStateBackend>();
+      return std::make_shared<MemoryStateBackend>(MemoryStateBackend::default_max_state_bytes,
+                                                  MemoryStateBackend::default_max_payload_bytes,
+                                                  budget);
     case StateBackendKind::filesystem:
-      return std::make_shared<FsStateBackend>(config.inline_threshold_bytes);
+      return std::make_shared<FsStateBackend>(config.inline_threshold_bytes, budget);
     case StateBackendKind::rocksdb: {
       RocksDBStateBackend::Options options;
       options.memory_bytes = config.rocksdb_memory_bytes;

@@ -270,6 +270,12 @@ std::span<const Row> table() {
           {.aliases = {"state.storage.fs.memory-threshold",
                        "execution.checkpointing.data-inline-threshold"},
            .most = 1 << 20}),
+      row<&S::state, &StateBackendConfig::heap_bytes>(
+          Section::state, "taskmanager.memory.task.heap.size", "unlimited",
+          "Memory that the state of the backends `jobmanager` and `filesystem` may take in a "
+          "process, snapshots under way included. Over it a snapshot is given up, and without one "
+          "the task fails.",
+          {.least = 1 << 20, .absent = "unlimited"}),
 
       // RocksDB
       row<&S::state, &StateBackendConfig::rocksdb_directory>(

@@ -22,7 +22,9 @@ enum class StateBackendKind : std::uint8_t { jobmanager, filesystem, rocksdb };
 struct StateBackendConfig {
   StateBackendKind kind = StateBackendKind::jobmanager;
   std::uint64_t inline_threshold_bytes =
-      0;                                   ///< smaller shares go into `_metadata`, not into a file
+      0;  ///< smaller shares go into `_metadata`, not into a file
+  std::optional<std::uint64_t>
+      heap_bytes;                          ///< of all state in tables of a process; none: unlimited
   std::string rocksdb_directory;           ///< of the working databases; empty: the temporary one
   std::uint64_t rocksdb_memory_bytes = 0;  ///< block cache and write buffers of the process
   double rocksdb_write_buffer_ratio = 0;   ///< share of it that write buffers may take, 0 to 1

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "state/keyed_state_backend.hpp"
+#include "state/memory_budget.hpp"
 
 namespace weir {
 
@@ -12,8 +16,10 @@ class FsStateBackend final : public StateBackend {
   /// acknowledgement, because a file of its own would cost more than it holds.
   static constexpr std::uint64_t default_memory_threshold_bytes = 20480;
 
-  explicit FsStateBackend(std::uint64_t memory_threshold_bytes = default_memory_threshold_bytes)
-      : memory_threshold_bytes_(memory_threshold_bytes) {}
+  /// `budget`: what all keyed state of this backend may take.
+  explicit FsStateBackend(std::uint64_t memory_threshold_bytes = default_memory_threshold_bytes,
+                          std::shared_ptr<MemoryBudget> budget = std::make_shared<MemoryBudget>())
+      : memory_threshold_bytes_(memory_threshold_bytes), budget_(std::move(budget)) {}
 
   [[nodiscard]] std::string_view name() const override { return "fs"; }
   [[nodiscard]] Result<std::unique_ptr<KeyedStateBackend>> create_keyed_state_backend(
@@ -22,6 +28,7 @@ class FsStateBackend final : public StateBackend {
 
  private:
   const std::uint64_t memory_threshold_bytes_;
+  const std::shared_ptr<MemoryBudget> budget_;
 };
 
 }  // namespace weir

@@ -10,6 +10,48 @@ namespace weir {
 
 namespace {
 
+/// Slices from one look at the budget to the next: a look at values on the heap costs microseconds.
+constexpr std::uint64_t slices_between_looks = 16;
+
+/// Runs another snapshot until it is given up.
+class BudgetedSnapshotTask final : public SnapshotTask {
+ public:
+  BudgetedSnapshotTask(std::unique_ptr<SnapshotTask> task,
+                       std::shared_ptr<std::atomic<bool>> given_up, std::string why)
+      : task_(std::move(task)), given_up_(std::move(given_up)), why_(std::move(why)) {}
+
+  Result<KeyedSnapshot> run(SnapshotSink& sink) override {
+    Sink checked(*this, sink);
+    auto result = task_->run(checked);
+    // What it holds is let go at once, whatever becomes of the file.
+    if (!result) task_.reset();
+    return result;
+  }
+  bool is_shared() const override { return task_->is_shared(); }
+  void payload_durable(const DataLocation& payload) override { task_->payload_durable(payload); }
+
+ private:
+  class Sink final : public SnapshotSink {
+   public:
+    Sink(const BudgetedSnapshotTask& owner, SnapshotSink& sink) : owner_(owner), sink_(sink) {}
+    Status append(std::string_view bytes) override {
+      if (*owner_.given_up_) return error(Errc::limit_exceeded, owner_.why_);
+      return sink_.append(bytes);
+    }
+    std::uint64_t position() const override { return sink_.position(); }
+
+   private:
+    const BudgetedSnapshotTask& owner_;
+    SnapshotSink& sink_;
+  };
+
+  std::unique_ptr<SnapshotTask> task_;
+  const std::shared_ptr<std::atomic<bool>> given_up_;
+  const std::string why_;
+};
+
+std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
 class HeapSnapshotTask final : public SnapshotTask {
  public:
   explicit HeapSnapshotTask(std::vector<std::unique_ptr<FrozenTable>> tables)
@@ -33,12 +75,14 @@ class HeapSnapshotTask final : public SnapshotTask {
 }  // namespace
 
 HeapKeyedStateBackend::HeapKeyedStateBackend(const KeyedStateBackendContext& context,
-                                             bool writes_images)
+                                             bool writes_images,
+                                             std::shared_ptr<MemoryBudget> budget)
     : operator_label_(context.operator_label),
       writes_images_(writes_images),
       restored_checkpoint_(writes_images ? context.restored_checkpoint : CheckpointId()),
       restored_(context.operator_label),
-      chains_(std::make_shared<ImageChains>()) {}
+      chains_(std::make_shared<ImageChains>()),
+      memory_(std::move(budget)) {}
 
 Status HeapKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
   WEIR_ASSERT(tables_.empty());
@@ -131,16 +175,49 @@ Status HeapKeyedStateBackend::store_changes() {
     WEIR_TRY(table->clean_up());
     table->reclaim();
   }
-  return {};
+  if (!memory_.budget().is_limited() || ++slices_ % slices_between_looks != 0) return {};
+  return check_budget();
+}
+
+/// A snapshot makes the tables larger while it is under way, so it goes before the job does.
+Status HeapKeyedStateBackend::check_budget() {
+  if (memory_.set(size_bytes())) return {};
+  bool under_way = false;
+  for (const auto& weak : snapshots_)
+    if (const auto given_up = weak.lock()) {
+      *given_up = true;
+      under_way = true;
+    }
+  if (under_way) return {};
+  return error(Errc::limit_exceeded,
+               operator_label_ + ": its state takes " + mebibytes(memory_.bytes()) +
+                   ", and all state of this process may take " +
+                   mebibytes(memory_.budget().limit_bytes()) +
+                   " (taskmanager.memory.task.heap.size); raise that, or use the rocksdb backend");
 }
 
 Result<std::unique_ptr<SnapshotTask>> HeapKeyedStateBackend::begin_snapshot(
     const SnapshotRequest& request) {
-  if (writes_images_ && request.form != SnapshotForm::canonical) return begin_images(request);
-  std::vector<std::unique_ptr<FrozenTable>> frozen;
-  frozen.reserve(tables_.size());
-  for (const auto& table : tables_) frozen.push_back(table->freeze());
-  return std::make_unique<HeapSnapshotTask>(std::move(frozen));
+  std::unique_ptr<SnapshotTask> task;
+  if (writes_images_ && request.form != SnapshotForm::canonical) {
+    task = begin_images(request);
+  } else {
+    std::vector<std::unique_ptr<FrozenTable>> frozen;
+    frozen.reserve(tables_.size());
+    for (const auto& table : tables_) frozen.push_back(table->freeze());
+    task = std::make_unique<HeapSnapshotTask>(std::move(frozen));
+  }
+  if (!memory_.budget().is_limited()) return task;
+  auto given_up = std::make_shared<std::atomic<bool>>(false);
+  std::erase_if(snapshots_, [](const auto& weak) { return weak.expired(); });
+  snapshots_.push_back(given_up);
+  return std::make_unique<BudgetedSnapshotTask>(
+      std::move(task), std::move(given_up),
+      operator_label_ +
+          ": with what the snapshot keeps of its past, the state of this process takes "
+          "more than " +
+          mebibytes(memory_.budget().limit_bytes()) +
+          " (taskmanager.memory.task.heap.size); raise that, or let checkpoints be further apart");
 }
 
 void HeapKeyedStateBackend::checkpoint_complete(CheckpointId id) {

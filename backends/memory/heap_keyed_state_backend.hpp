@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "backends/memory/image_chains.hpp"
 #include "backends/restored_states.hpp"
 #include "state/keyed_state_backend.hpp"
+#include "state/memory_budget.hpp"
 #include "state/table.hpp"
 
 namespace weir {
@@ -17,8 +19,11 @@ namespace weir {
 /// Threads: the task's; snapshot tasks anywhere, also when the backend is gone.
 class HeapKeyedStateBackend final : public KeyedStateBackend {
  public:
-  /// `writes_images`: a snapshot that need not be canonical consists of segment images.
-  HeapKeyedStateBackend(const KeyedStateBackendContext& context, bool writes_images);
+  /// `writes_images`: a snapshot that need not be canonical consists of segment images. The tables, and
+  /// what snapshots hold of their past, count against `budget`: over it, snapshots under way are given up,
+  /// and without any `store_changes` fails.
+  HeapKeyedStateBackend(const KeyedStateBackendContext& context, bool writes_images,
+                        std::shared_ptr<MemoryBudget> budget);
 
   [[nodiscard]] Status restore(std::vector<RestoredKeyedState> states) override;
   [[nodiscard]] Status add_table(std::unique_ptr<TableBase> table) override;
@@ -34,6 +39,7 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
   void dispose() override {}
 
  private:
+  [[nodiscard]] Status check_budget();
   void note_images(const TableBase& table, const RestoredEntries& entries);
   [[nodiscard]] Status load_piece();
   void remember_restored();
@@ -46,6 +52,10 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
   RestoredStates restored_;
   std::shared_ptr<ImageChains> chains_;
   std::vector<std::unique_ptr<TableBase>> tables_;  // in the order they were added
+  MemoryBudget::Share memory_;
+  std::uint64_t slices_ = 0;
+  /// Set to give a snapshot up; alive as long as it is.
+  std::vector<std::weak_ptr<std::atomic<bool>>> snapshots_;
   /// What is yet to be loaded, the next one last.
   std::vector<std::pair<TableBase*, RestoredEntries>> loading_;
 };

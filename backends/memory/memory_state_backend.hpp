@@ -1,6 +1,10 @@
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "state/keyed_state_backend.hpp"
+#include "state/memory_budget.hpp"
 
 namespace weir {
 
@@ -13,10 +17,15 @@ class MemoryStateBackend final : public StateBackend {
   static constexpr std::uint64_t default_max_state_bytes = std::uint64_t{5} << 20;
   static constexpr std::uint64_t default_max_payload_bytes = std::uint64_t{16} << 20;
 
-  /// Limits of a checkpoint: of one state and subtask, and of one acknowledgement.
-  explicit MemoryStateBackend(std::uint64_t max_state_bytes = default_max_state_bytes,
-                              std::uint64_t max_payload_bytes = default_max_payload_bytes)
-      : max_state_bytes_(max_state_bytes), max_payload_bytes_(max_payload_bytes) {}
+  /// Limits of a checkpoint: of one state and subtask, and of one acknowledgement; and what all keyed state
+  /// of this backend may take.
+  explicit MemoryStateBackend(
+      std::uint64_t max_state_bytes = default_max_state_bytes,
+      std::uint64_t max_payload_bytes = default_max_payload_bytes,
+      std::shared_ptr<MemoryBudget> budget = std::make_shared<MemoryBudget>())
+      : max_state_bytes_(max_state_bytes),
+        max_payload_bytes_(max_payload_bytes),
+        budget_(std::move(budget)) {}
 
   [[nodiscard]] std::string_view name() const override { return "memory"; }
   [[nodiscard]] Result<std::unique_ptr<KeyedStateBackend>> create_keyed_state_backend(
@@ -26,6 +35,7 @@ class MemoryStateBackend final : public StateBackend {
  private:
   const std::uint64_t max_state_bytes_;
   const std::uint64_t max_payload_bytes_;
+  const std::shared_ptr<MemoryBudget> budget_;
 };
 
 }  // namespace weir
