@@ -125,6 +125,9 @@ class KeyedOperator : public Operator {
     const bool timed = !batch.times.empty();
     if (!timed) out.clear_time();
     if (state_time_) state_time_->advance();
+    for (TableBase* table : tables_)
+      if (table->wants_keys(cursor.limit - cursor.next)) [[unlikely]]
+        load_ahead(*table, batch, cursor, selector);
     for (std::size_t i = cursor.next; i < std::min(cursor.next + prefetch_distance, cursor.limit);
          ++i)
       prefetch(batch.hashes[i], i);
@@ -197,6 +200,16 @@ class KeyedOperator : public Operator {
     return Progress::more;
   }
 
+  /// Has what the records of a slice will need read from the database together.
+  template <class In, class KeySelector>
+  void load_ahead(TableBase& table, const Batch<In>& batch, const Cursor& cursor,
+                  const KeySelector& selector) {
+    for (std::size_t i = cursor.next; i < cursor.limit; ++i) {
+      set_key(selector(batch.values[i]), batch.hashes[i], (*group_of_)(batch.hashes[i]));
+      table.look_ahead(key_);
+    }
+    table.load_ahead();
+  }
   void prefetch(KeyHash hash, std::size_t i) {
     const std::uint32_t group = (*group_of_)(hash);
     groups_of_batch_[i % group_window] = group;

@@ -23,7 +23,7 @@ std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
     case StateBackendKind::rocksdb: {
       RocksDBStateBackend::Options options;
       options.memory_bytes = config.rocksdb_memory_bytes;
-      options.table_cache_bytes = config.rocksdb_table_bytes;
+      options.table_ratio = config.rocksdb_table_ratio;
       options.memory_threshold_bytes = config.inline_threshold_bytes;
       return std::make_shared<RocksDBStateBackend>(options);
     }

@@ -285,16 +285,14 @@ std::span<const Row> table() {
            .unset = "below `io.tmp.dirs`",
            .directory = true}),
       row<&S::state, &StateBackendConfig::rocksdb_memory_bytes>(
-          Section::rocksdb, "state.backend.rocksdb.memory.fixed-per-tm", "256 mb",
-          "Memory of the block cache and the write buffers of all databases of a process together.",
-          {.least = 1 << 20}),
-      row<&S::state, &StateBackendConfig::rocksdb_write_buffer_ratio>(
+          Section::rocksdb, "state.backend.rocksdb.memory.fixed-per-tm", "512 mb",
+          "Memory of all databases of a process together: of the tables that hold what was changed "
+          "and read lately, and of the block cache.",
+          {.aliases = {"taskmanager.memory.managed.size"}, .least = 1 << 20}),
+      row<&S::state, &StateBackendConfig::rocksdb_table_ratio>(
           Section::rocksdb, "state.backend.rocksdb.memory.write-buffer-ratio", "0.5",
-          "Share of that memory that write buffers may take.", {.most = 1}),
-      row<&S::state, &StateBackendConfig::rocksdb_table_bytes>(
-          Section::rocksdb, "state.backend.rocksdb.memory.table-per-slot", "128 mb",
-          "Memory of the table that holds the hot entries of one subtask in front of its database.",
-          {.least = 1 << 20}),
+          "Share of that memory that the tables may take; the subtasks have equal parts of it.",
+          {.most = 1}),
 
       // Checkpointing
       row<&S::checkpoints, &CheckpointConfig::interval>(

@@ -26,9 +26,8 @@ struct StateBackendConfig {
   std::optional<std::uint64_t>
       heap_bytes;                          ///< of all state in tables of a process; none: unlimited
   std::string rocksdb_directory;           ///< of the working databases; empty: the temporary one
-  std::uint64_t rocksdb_memory_bytes = 0;  ///< block cache and write buffers of the process
-  double rocksdb_write_buffer_ratio = 0;   ///< share of it that write buffers may take, 0 to 1
-  std::uint64_t rocksdb_table_bytes = 0;   ///< of the table in front of one subtask's database
+  std::uint64_t rocksdb_memory_bytes = 0;  ///< tables and block cache of the process
+  double rocksdb_table_ratio = 0;          ///< share of it that tables may take, 0 to 1
   bool operator==(const StateBackendConfig&) const = default;
 };
 

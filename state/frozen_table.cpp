@@ -12,22 +12,18 @@ namespace weir {
 using table::Group;
 using table::Node;
 
-namespace {
-
-/// The order of compact keys is that of their bytes in memory.
-std::uint64_t byte_order(std::uint64_t word) { return __builtin_bswap64(word); }
-
-}  // namespace
-
 FrozenTable::FrozenTable(std::shared_ptr<const table::Storage> storage,
                          std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
                          std::uint32_t epoch, LiveFilter filter,
+                         std::span<const std::shared_ptr<table::Removals>> removals,
                          std::shared_ptr<std::atomic<bool>> ended)
     : storage_(std::move(storage)),
       declaration_(std::move(declaration)),
       range_(range),
       epoch_(epoch),
       filter_(filter),
+      confirmed_epoch_(storage_->confirmed_epoch),
+      removals_(removals.begin(), removals.end()),
       ended_(std::move(ended)),
       groups_(storage_->groups) {}
 
@@ -61,7 +57,7 @@ Status FrozenTable::write_compact(const Group& group, ExtentWriter& writer,
   entries.reserve(group.used + 1);
   if (group.zero != nullptr) entries.push_back({0, table::value_of(shape, group.zero)});
   table::for_each_slot(shape, group, [&](char* slot) {
-    entries.push_back({byte_order(table::word_of(slot)), table::slot_value(shape, slot)});
+    entries.push_back({table::byte_order(table::word_of(slot)), table::slot_value(shape, slot)});
   });
   std::ranges::sort(entries, {}, &Entry::order);
 
@@ -69,7 +65,7 @@ Status FrozenTable::write_compact(const Group& group, ExtentWriter& writer,
   std::string value;
   ByteWriter value_writer(value);
   for (const Entry& entry : entries) {
-    const std::uint64_t word = byte_order(entry.order);
+    const std::uint64_t word = table::byte_order(entry.order);
     key.clear();
     value.clear();
     append_entry_key({number, {reinterpret_cast<const char*>(&word), shape.key_width}, {}, {}},
@@ -78,17 +74,6 @@ Status FrozenTable::write_compact(const Group& group, ExtentWriter& writer,
       WEIR_TRY(writer.add(key, value));
   }
   return {};
-}
-
-void FrozenTable::append_node_key(std::uint32_t group, const Node* node, std::string& out) const {
-  const table::Shape& shape = storage_->shape;
-  const std::string_view key = table::key_of(shape, node);
-  if (shape.composite) {
-    ByteWriter(out).big_endian(static_cast<std::uint16_t>(group));
-    out += key;
-  } else {
-    append_entry_key({group, key, {}, {}}, shape.key_width, out);
-  }
 }
 
 Status FrozenTable::write_wide(const Group& group, ExtentWriter& writer,
@@ -105,7 +90,7 @@ Status FrozenTable::write_wide(const Group& group, ExtentWriter& writer,
   table::for_each_slot(shape, group, [&](char* slot) {
     const Node* node = table::node_of(slot);
     const std::size_t offset = keys.size();
-    append_node_key(number, node, keys);
+    table::append_node_key(shape, number, node, keys);
     entries.push_back({offset, keys.size() - offset, table::value_of(shape, node)});
   });
   const auto key_of = [&](const Entry& entry) {
@@ -121,6 +106,15 @@ Status FrozenTable::write_wide(const Group& group, ExtentWriter& writer,
       WEIR_TRY(writer.add(key_of(entry), value));
   }
   return {};
+}
+
+Status FrozenTable::for_each_changed(std::uint32_t group, const ChangeVisitor& visit) const {
+  WEIR_ASSERT(range_.contains(group));
+  const Group& header = groups_[group - range_.first];
+  std::vector<const table::Removals::Keys*> removals;
+  for (const auto& one : removals_)
+    if (one->epoch > header.flushed_epoch) removals.push_back(&one->keys[group - range_.first]);
+  return table::visit_changes(storage_->shape, header, group, confirmed_epoch_, removals, visit);
 }
 
 Result<KeyedStateHandle> FrozenTable::write(SnapshotSink& sink) const {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ class FrozenTable {
   /// Writes all groups, ascending. Errors: those of `sink`.
   [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink) const;
 
+  /// Passes what was changed in `group` and is in no snapshot that was confirmed before this one was made
+  /// to `visit`, ascending by entry key. Of a cache. Errors: those of `visit`.
+  [[nodiscard]] Status for_each_changed(std::uint32_t group, const ChangeVisitor& visit) const;
+
   /// Which snapshot of its table this is, for `write_images` of a later one.
   [[nodiscard]] std::uint32_t epoch() const { return epoch_; }
   /// Whether `group` was laid out anew after the snapshot `base`, so that its images are whole.
@@ -46,18 +51,21 @@ class FrozenTable {
   friend class TableBase;
   FrozenTable(std::shared_ptr<const table::Storage> storage,
               std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
-              std::uint32_t epoch, LiveFilter filter, std::shared_ptr<std::atomic<bool>> ended);
+              std::uint32_t epoch, LiveFilter filter,
+              std::span<const std::shared_ptr<table::Removals>> removals,
+              std::shared_ptr<std::atomic<bool>> ended);
   [[nodiscard]] Status write_compact(const table::Group& group, ExtentWriter& writer,
                                      std::uint32_t number) const;
   [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,
                                   std::uint32_t number) const;
-  void append_node_key(std::uint32_t group, const table::Node* node, std::string& out) const;
 
   std::shared_ptr<const table::Storage> storage_;  // memory, not contents: those are in `groups_`
   std::shared_ptr<const StateDeclaration> declaration_;
   KeyGroupRange range_;
   std::uint32_t epoch_;
-  LiveFilter filter_;                         // what had expired
+  LiveFilter filter_;  // what had expired
+  std::uint32_t confirmed_epoch_;
+  std::vector<std::shared_ptr<const table::Removals>> removals_;
   std::shared_ptr<std::atomic<bool>> ended_;  // tells the owner
   std::vector<table::Group> groups_;
 };

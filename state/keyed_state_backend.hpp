@@ -85,7 +85,8 @@ struct RestoredKeyedState {
 };
 
 /// Keyed state of one operator in one subtask. The typed tables lie in front of it: for Memory and Fs
-/// they are the state, for RocksDB a cache. Below them everything is serialized entries, by the batch.
+/// they are the state, for RocksDB its memtable and a cache. Below them everything is serialized entries,
+/// by the batch.
 /// Threads: the task thread alone, but for what `SnapshotTask` does. The destructor releases memory
 /// and descriptors, and local files only if `dispose` has asked for that.
 class KeyedStateBackend {
@@ -107,8 +108,9 @@ class KeyedStateBackend {
   /// The declarations of the added states, in the order they were added.
   [[nodiscard]] virtual std::vector<StateDeclaration> declarations() const = 0;
 
-  /// Passes what the tables changed on to where it is kept. Called after every slice of a batch; cheap
-  /// if there is nothing to do. Errors: `io_error`, `limit_exceeded` (memory budget).
+  /// Keeps the tables within their memory: passes changes on, or frees what no snapshot sees any more.
+  /// Called after every slice of a batch; cheap if there is nothing to do. Errors: `io_error`,
+  /// `limit_exceeded` (memory budget).
   [[nodiscard]] virtual Status store_changes() = 0;
   /// Freezes the contents for checkpoint `request.id` and returns the work of writing them out. A backend
   /// without a form of its own writes canonically whatever is asked for, and one that does not know what

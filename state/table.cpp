@@ -51,9 +51,25 @@ std::uint64_t TableBase::entries() const {
   return sum;
 }
 
-std::size_t TableBase::memory_bytes() const {
-  const std::size_t blocks = storage_->arena.used_bytes() + storage_->groups.size() * sizeof(Group);
-  if (shape_.layout->heap_bytes == nullptr) return blocks;
+std::size_t TableBase::memory_bytes() const { return bytes_with(sample_heap_bytes()); }
+
+std::size_t TableBase::estimated_bytes() {
+  if (shape_.layout->heap_bytes != nullptr && estimates_until_sample_-- == 0) {
+    heap_bytes_of_node_ = sample_heap_bytes();
+    estimates_until_sample_ = table::estimates_of_sample;
+  }
+  return bytes_with(heap_bytes_of_node_);
+}
+
+std::size_t TableBase::bytes_with(std::size_t heap_bytes_of_node) const {
+  std::size_t bytes = storage_->arena.used_bytes() + storage_->groups.size() * sizeof(Group) +
+                      storage_->nodes * heap_bytes_of_node;
+  for (const auto& removals : removals_) bytes += removals->bytes;
+  return bytes + first_of_key_.size() * table::bytes_of_first;
+}
+
+std::size_t TableBase::sample_heap_bytes() const {
+  if (shape_.layout->heap_bytes == nullptr) return 0;
   // Values with heap are never inline, so slots tell all.
   const std::uint64_t per_group =
       1 + table::sampled_entries / std::max<std::size_t>(range_.size(), 1);
@@ -62,31 +78,37 @@ std::size_t TableBase::memory_bytes() const {
   for (const Group& group : storage_->groups) {
     if (sampled >= table::sampled_entries) break;
     std::uint64_t left = std::min<std::uint64_t>(per_group, group.used);
-    table::for_each_segment(group, [&](const Segment& segment) {
-      if (left == 0) return;
+    for (std::uint32_t i = 0; left > 0 && i < 1U << table::depth_of(group);) {
+      const Segment& segment = group.directory[i];
       table::for_each_slot(shape_, group, segment, [&](char* slot) {
         if (left == 0) return;
         heap_bytes += shape_.layout->heap_bytes(table::slot_value(shape_, slot));
         ++sampled;
         --left;
       });
-    });
+      i += table::copies_in(group, table::header_of(segment.slots).depth);
+    }
   }
-  return blocks + (sampled == 0 ? 0 : heap_bytes * entries() / sampled);
+  return sampled == 0 ? 0 : heap_bytes / sampled;
 }
 
 std::unique_ptr<FrozenTable> TableBase::freeze() {
-  WEIR_ASSERT(backing_ == nullptr);
   reclaim();
   auto ended = storage_->begin_snapshot(epoch_);
   counters_.groups_frozen += range_.size();
-  return std::unique_ptr<FrozenTable>(new FrozenTable(storage_, declaration_, range_, epoch_++,
-                                                      snapshot_filter(), std::move(ended)));
+  if (!removals_.empty() && removals_.back()->epoch == 0) removals_.back()->epoch = epoch_;
+  std::unique_ptr<FrozenTable> frozen(new FrozenTable(
+      storage_, declaration_, range_, epoch_, snapshot_filter(), removals_, std::move(ended)));
+  epoch_ += backing_ == nullptr ? 1 : 2;
+  return frozen;
 }
 
 void TableBase::confirm(std::uint32_t epoch) {
   WEIR_ASSERT(epoch < epoch_);
   storage_->confirmed_epoch = std::max(storage_->confirmed_epoch, epoch);
+  std::erase_if(removals_, [&](const auto& removals) {
+    return removals->epoch != 0 && removals->epoch <= epoch;
+  });
 }
 
 void TableBase::reclaim() { storage_->reclaim(table::reclaimed_at_once); }
@@ -94,7 +116,7 @@ void TableBase::reclaim() { storage_->reclaim(table::reclaimed_at_once); }
 void TableBase::reserve(std::uint32_t group, std::uint64_t entries) {
   WEIR_ASSERT(range_.contains(group));
   Group& header = groups_[group - range_.first];
-  if (header.directory == table::empty_group.directory && entries > 0) lay_out(header, entries);
+  if (!table::is_laid_out(header) && entries > 0) lay_out(header, entries);
 }
 
 Status TableBase::insert(std::string_view entry_key, std::string_view value) {
@@ -190,12 +212,13 @@ std::uint64_t TableBase::home_of(const char* slot) const {
   return (shape_.compact ? hash_bytes({slot, shape_.key_width}) : table::word_of(slot)) >> 32;
 }
 
-void TableBase::put_slot(const Group& group, char* slots, const char* slot) const {
+std::uint32_t TableBase::put_slot(const Group& group, char* slots, const char* slot) const {
   std::uint32_t i = table::first_slot(home_of(slot), group.slot_mask);
   while (table::is_taken(shape_, slots + std::size_t{i} * shape_.slot_bytes))
     i = (i + 1) & group.slot_mask;
   std::memcpy(slots + std::size_t{i} * shape_.slot_bytes, slot, shape_.slot_bytes);
   ++table::header_of(slots).used;
+  return i;
 }
 
 void TableBase::lay_out(Group& group, std::uint64_t entries) {
@@ -207,12 +230,15 @@ void TableBase::lay_out(Group& group, std::uint64_t entries) {
   // Filled to no more than two thirds of what they hold, few segments are split on the way.
   while (depth < table::max_depth && (full * 13 / 24) << depth < entries && slots == full) ++depth;
 
+  const std::uint32_t incomplete = table::header_of(group.directory->slots).incomplete;
   group.slot_mask = static_cast<std::uint32_t>(slots - 1);
   group.shift = 32 - depth;
   group.directory_epoch = group.made_epoch = epoch_;
   group.directory = static_cast<Segment*>(storage_->arena.allocate(table::directory_bytes(group)));
-  for (std::uint32_t i = 0; i < std::uint32_t{1} << depth; ++i)
-    group.directory[i] = storage_->make_segment(group.slot_mask, depth, epoch_);
+  for (std::uint32_t i = 0; i < std::uint32_t{1} << depth; ++i) {
+    group.directory[i] = storage_->make_segment(group.slot_mask, depth, epoch_, new_dirty());
+    table::header_of(group.directory[i].slots).incomplete = incomplete;
+  }
 }
 
 void TableBase::make_room(Group& group, std::uint64_t home) {
@@ -220,13 +246,27 @@ void TableBase::make_room(Group& group, std::uint64_t home) {
   const Segment old = group.directory[home >> group.shift];
   const std::uint32_t depth = table::header_of(old.slots).depth;
   const std::uint32_t full_mask = (1U << shape_.segment_shift) - 1;
+  const std::uint32_t changed =
+      table::changed_granules(table::entries_of(group, home), table::copies_in(group, depth),
+                              table::clean_epoch(group, storage_->confirmed_epoch));
+  const auto make_segment = [&](std::uint32_t slot_mask, std::uint32_t its_depth) {
+    const Segment made = storage_->make_segment(slot_mask, its_depth, epoch_, new_dirty());
+    table::header_of(made.slots).incomplete = table::header_of(old.slots).incomplete;
+    return made;
+  };
+  // A change stays one in its new place.
+  const auto move = [&](const Group& into, Segment& segment, const char* slot) {
+    const auto from = static_cast<std::uint32_t>((slot - old.slots) / shape_.slot_bytes);
+    const std::uint32_t to = put_slot(into, segment.slots, slot);
+    segment.dirty |= (changed >> (from >> shape_.granule_shift) & 1)
+                     << (to >> shape_.granule_shift);
+  };
   if (group.slot_mask < full_mask) {
     Group grown = group;
     grown.slot_mask = 2 * group.slot_mask + 1;
     grown.made_epoch = epoch_;
-    const Segment larger = storage_->make_segment(grown.slot_mask, 0, epoch_);
-    table::for_each_slot(shape_, group, old,
-                         [&](const char* slot) { put_slot(grown, larger.slots, slot); });
+    Segment larger = make_segment(grown.slot_mask, 0);
+    table::for_each_slot(shape_, group, old, [&](const char* slot) { move(grown, larger, slot); });
     grown.directory[0] = larger;
     storage_->release_segment(group, old);
     group = grown;
@@ -247,11 +287,11 @@ void TableBase::make_room(Group& group, std::uint64_t home) {
     storage_->release(group.directory, table::directory_bytes(group), group.directory_epoch);
     group = grown;
   }
-  const Segment lower = storage_->make_segment(group.slot_mask, depth + 1, epoch_);
-  const Segment upper = storage_->make_segment(group.slot_mask, depth + 1, epoch_);
+  Segment lower = make_segment(group.slot_mask, depth + 1);
+  Segment upper = make_segment(group.slot_mask, depth + 1);
   table::for_each_slot(shape_, group, old, [&](const char* slot) {
     const bool is_upper = (home_of(slot) >> (31 - depth) & 1) != 0;
-    put_slot(group, is_upper ? upper.slots : lower.slots, slot);
+    move(group, is_upper ? upper : lower, slot);
   });
   Segment* entry = table::entries_of(group, home);
   const std::uint32_t copies = table::copies_in(group, depth + 1);
@@ -269,37 +309,41 @@ Node* TableBase::make_node(std::string_view key) {
   return node;
 }
 
-void* TableBase::insert_default(const KeyContext& key) {
+void* TableBase::insert_default(const KeyContext& key, bool is_change) {
   Group& group = groups_[key.group - range_.first];
+  const std::uint32_t node_epoch = is_change ? epoch_ : epoch_ - 1;
   if (shape_.inline_values && key.word == 0) {
     group.zero = make_node({});
+    group.zero->epoch = node_epoch;
     return table::value_of(shape_, group.zero);
   }
   const std::uint64_t home = key.hash >> 32;
-  if (group.directory == table::empty_group.directory) lay_out(group, 1);
+  if (!table::is_laid_out(group)) lay_out(group, 1);
   const auto used = [&] {
     return table::header_of(group.directory[home >> group.shift].slots).used;
   };
   while (used() == table::slot_limit(group.slot_mask)) make_room(group, home);
 
-  const char* slots = group.directory[home >> group.shift].slots;
+  Segment& segment = storage_->thaw_segment(group, home, epoch_, counters_);
   std::uint32_t i = table::first_slot(home, group.slot_mask);
-  while (table::is_taken(shape_, slots + std::size_t{i} * shape_.slot_bytes))
+  while (table::is_taken(shape_, segment.slots + std::size_t{i} * shape_.slot_bytes))
     i = (i + 1) & group.slot_mask;
-  char* slot = thaw_slot(group, home, i);
+  if (is_change) segment.dirty |= 1U << (i >> shape_.granule_shift);
+  char* slot = segment.slots + std::size_t{i} * shape_.slot_bytes;
   void* value = nullptr;
   if (shape_.inline_values) {
     value = slot + shape_.layout->value_offset;
     shape_.layout->construct(value);
   } else {
     Node* node = make_node(key.bytes);
+    node->epoch = node_epoch;
     if (shape_.composite) link(node);
     table::node_of(slot) = node;
     value = table::value_of(shape_, node);
   }
   const std::uint64_t word = shape_.compact ? key.word : key.hash;
   std::memcpy(slot, &word, sizeof(word));
-  ++table::header_of(group.directory[home >> group.shift].slots).used;
+  ++table::header_of(segment.slots).used;
   ++group.used;
   return value;
 }
@@ -336,8 +380,8 @@ Node* TableBase::thaw(Node* node) {
 
 bool TableBase::erase_entry(const KeyContext& key) {
   if (backing_ == nullptr) return remove(key);
-  if (find_value(key) == nullptr && load(key) == nullptr) return false;
-  note_change(key);
+  if (find_value(key) == nullptr && load(key, false) == nullptr) return false;
+  note_removal(key);
   return remove(key);
 }
 
@@ -417,99 +461,6 @@ const Node* TableBase::next_of(const Node* node, std::string_view key) const {
     node = table::links_of(node).next;
   } while (node != nullptr && key_in(table::key_of(shape_, node)) != key);
   return node;
-}
-
-void TableBase::set_backing(StateBacking* backing, bool backing_is_empty) {
-  WEIR_ASSERT(entries() == 0);
-  backing_ = backing;
-  complete_.assign(range_.size(), backing_is_empty);
-}
-
-void* TableBase::load(const KeyContext& key) {
-  // A changed key that is not in memory was removed; the database still has it.
-  if (complete_[key.group - range_.first] || is_changed(key)) return nullptr;
-  std::string bytes;
-  auto found = backing_->load(entry_key_of(key), bytes);
-  if (!found) throw StateAccessFailed(std::move(found.error()));
-  if (!*found) return nullptr;
-  ++counters_.entries_loaded;
-  void* value = insert_default(key);
-  if (auto decoded = decode_entry(bytes, value); !decoded) {
-    remove(key);
-    throw StateAccessFailed(std::move(decoded.error()));
-  }
-  return value;
-}
-
-std::string TableBase::entry_key_of(const KeyContext& key) const {
-  std::string bytes;
-  if (shape_.composite) {
-    ByteWriter(bytes).big_endian(static_cast<std::uint16_t>(key.group));
-    bytes += key.bytes;
-    return bytes;
-  }
-  const std::string_view word(reinterpret_cast<const char*>(&key.word), shape_.key_width);
-  append_entry_key({key.group, shape_.compact ? word : key.bytes, {}, {}}, shape_.key_width, bytes);
-  return bytes;
-}
-
-std::size_t TableBase::change_position(const KeyContext& key) const {
-  const std::size_t mask = change_index_.size() - 1;
-  for (std::size_t position = (key.hash >> 32) & mask;; position = (position + 1) & mask) {
-    if (change_index_[position] == 0) return position;
-    const Change& change = changes_[change_index_[position] - 1];
-    if (change.hash == key.hash && change.word == key.word && change.bytes == key.bytes)
-      return position;
-  }
-}
-
-bool TableBase::is_changed(const KeyContext& key) const {
-  return !changes_.empty() && change_index_[change_position(key)] != 0;
-}
-
-void TableBase::note_change(const KeyContext& key) {
-  if (2 * (changes_.size() + 1) > change_index_.size()) {
-    change_index_.assign(std::max<std::size_t>(512, change_index_.size() * 2), 0);
-    for (std::uint32_t i = 0; i < changes_.size(); ++i)
-      change_index_[change_position(context_of(changes_[i]))] = i + 1;
-  }
-  std::uint32_t& place = change_index_[change_position(key)];
-  if (place != 0) return;
-  changes_.push_back({key.hash, key.group, key.word, std::string(key.bytes)});
-  place = static_cast<std::uint32_t>(changes_.size());
-}
-
-void TableBase::for_each_change(
-    const std::function<void(std::string_view entry_key, const std::string* value)>& store) {
-  std::string value;
-  ByteWriter writer(value);
-  for (const Change& change : changes_) {
-    const KeyContext key = context_of(change);
-    const std::string entry_key = entry_key_of(key);
-    if (const void* held = find_value(key); held != nullptr) {
-      value.clear();
-      shape_.layout->encode(held, writer);
-      ++counters_.entries_encoded;
-      store(entry_key, &value);
-    } else {
-      store(entry_key, nullptr);
-    }
-  }
-}
-
-void TableBase::forget_changes() {
-  changes_.clear();
-  std::ranges::fill(change_index_, 0);
-}
-
-void TableBase::drop_groups(std::size_t budget_bytes) {
-  if (!changes_.empty()) return;
-  for (std::uint32_t tried = 0; tried < range_.size() && memory_bytes() > budget_bytes; ++tried) {
-    Group& group = groups_[next_dropped_];
-    clear_group(group);
-    complete_[next_dropped_] = false;
-    next_dropped_ = (next_dropped_ + 1) % range_.size();
-  }
 }
 
 }  // namespace weir

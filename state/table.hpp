@@ -8,6 +8,8 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -44,8 +46,10 @@ struct TableCounters {
   std::uint64_t directories_copied = 0;  ///< of key groups
   std::uint64_t segments_copied = 0;
   std::uint64_t nodes_copied = 0;     ///< values that live in a node, hence copies of user types
-  std::uint64_t entries_encoded = 0;  ///< for a `StateBacking`
+  std::uint64_t entries_encoded = 0;  ///< by `flush_group`
   std::uint64_t entries_loaded = 0;   ///< from a `StateBacking`
+  std::uint64_t look_ups = 0;         ///< in a `StateBacking`, of one key or of several together
+  std::uint64_t segments_evicted = 0;
   bool operator==(const TableCounters&) const = default;
 };
 
@@ -69,12 +73,22 @@ class StateBacking {
   /// Reads the value of `entry_key` (layout of state/entry_key.hpp) into `value`; false if there is
   /// none. May block. Errors: `io_error`, `corruption`.
   [[nodiscard]] virtual Result<bool> load(std::string_view entry_key, std::string& value) = 0;
+  /// Reads several values together and calls `visit(index, value)` for each of `entry_keys`, which
+  /// ascend, that has one, in their order. May block. Errors: `io_error`, `corruption`, those of `visit`.
+  [[nodiscard]] virtual Status load_all(
+      std::span<const std::string_view> entry_keys,
+      const std::function<Status(std::size_t index, std::string_view value)>& visit) = 0;
   /// Calls `visit(entry key, value)` for the entries whose keys begin with `prefix`, ascending, from the
   /// first that is not below `from`, until it returns false. May block. Errors: `io_error`.
   [[nodiscard]] virtual Status scan(
       std::string_view prefix, std::string_view from,
       const std::function<bool(std::string_view entry_key, std::string_view value)>& visit) = 0;
 };
+
+/// Receives a changed entry: its key and its encoded value, or none if it was removed. Both are valid
+/// during the call. An error ends the walk.
+using ChangeVisitor =
+    std::function<Status(std::string_view entry_key, std::optional<std::string_view> value)>;
 
 /// How a table's values become the bytes of an entry and back. This one serves value state and, with
 /// `reduce`, reducing state, whose entry holds one or more partial values.
@@ -156,12 +170,14 @@ struct InlineSlot {
 struct alignas(64) SegmentHeader {
   std::uint32_t used;   // slots taken
   std::uint32_t depth;  // topmost bits of their homes that all entries share
+  // 1: a database may hold entries of this segment that are not in memory
+  std::uint32_t incomplete;
 };
 
 /// An entry of a group's directory: about 4 KiB of slots, in which linear probing wraps around.
 struct Segment {
   char* slots;          // behind a `SegmentHeader`
-  std::uint32_t epoch;  // in which they were last written
+  std::uint32_t epoch;  // in which they were last written; 0: shared and empty, never to be written
   std::uint32_t dirty;  // granules written since the last confirmed snapshot, one bit each
 };
 
@@ -176,7 +192,8 @@ struct Group {
   std::uint32_t slot_mask;  // slots of each segment - 1; small only while there is one segment
   std::uint32_t used;       // slots taken
   std::uint32_t directory_epoch;
-  std::uint32_t made_epoch;  // in which the group was last laid out anew, not by splitting alone
+  std::uint32_t made_epoch;     // in which the group was last laid out anew, not by splitting alone
+  std::uint32_t flushed_epoch;  // what a cache wrote up to here is in the database
 };
 
 /// Where things lie in slots and nodes, and what can be done with a value whose type is not known:
@@ -294,7 +311,8 @@ struct Shape {
   std::uint32_t granule_shift;
 };
 
-class Storage;  // owns groups, segments and nodes; shared with frozen tables
+class Storage;    // owns groups, segments and nodes; shared with frozen tables
+struct Removals;  // keys that a cache removed
 
 }  // namespace table
 
@@ -309,8 +327,12 @@ class FrozenTable;
 /// unfinished snapshot can see is changed for the first time in an epoch, it is copied; the old one is
 /// never written again and is freed, by the owner, after the last snapshot that saw it has ended.
 ///
-/// A table may be a cache in front of a database (`set_backing`). Then a miss is looked up there and
-/// changed keys are remembered until `for_each_change` has passed them on.
+/// A table may be the memtable and cache of a database (`set_backing`). What was written since the last
+/// confirmed snapshot is known by segment and granule, removed keys are remembered beside; both reach
+/// the database by `FrozenTable::for_each_changed` or `flush_group`, never by the key. What is in the
+/// database may leave the memory (`evict`), and a miss in a segment that does not hold all there is of
+/// its range is looked up. So that a pointer stays valid while a batch is processed, nothing is evicted
+/// but by that call.
 /// Threads: one owner, at a time; frozen tables go anywhere.
 class TableBase {
  public:
@@ -326,6 +348,8 @@ class TableBase {
   /// Bytes of memory, what frozen tables still see included; what values hold on the heap is estimated
   /// from a sample.
   [[nodiscard]] std::size_t memory_bytes() const;
+  /// The same, but quick: samples seldom.
+  [[nodiscard]] std::size_t estimated_bytes();
   [[nodiscard]] const TableCounters& counters() const { return counters_; }
 
   /// Fetches the slot of a key that will be needed soon. `group` is one of `groups()`.
@@ -343,7 +367,7 @@ class TableBase {
   [[nodiscard]] virtual std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const = 0;
   /// Of the structures in its values, for entries that were written before a field was added.
   [[nodiscard]] virtual SchemaDefaults defaults() const = 0;
-  /// The contents as they are now. Copies and serializes no entry. The table must be no cache.
+  /// The contents as they are now; of a cache, those in memory. Copies and serializes no entry.
   [[nodiscard]] std::unique_ptr<FrozenTable> freeze();
   /// The snapshot of `epoch` is one that later ones build on: what was written up to it no longer counts
   /// as written.
@@ -384,15 +408,23 @@ class TableBase {
   /// Makes the table a cache in front of `backing`, which outlives it; before the first access.
   /// `backing_is_empty` saves the look-ups of keys that were never there.
   void set_backing(StateBacking* backing, bool backing_is_empty);
-  [[nodiscard]] bool has_changes() const { return !changes_.empty(); }
-  /// Calls `store(entry key, encoded value)` for each changed key once, with null for a removed one.
-  void for_each_change(
-      const std::function<void(std::string_view entry_key, const std::string* value)>& store);
-  /// The changes are in the database.
-  void forget_changes();
-  /// Drops groups, one after the other, until no more than `budget_bytes` are used; changes nothing
-  /// while there are changes.
-  void drop_groups(std::size_t budget_bytes);
+  /// Passes all that was changed in `group` and is in no confirmed snapshot to `visit`, ascending by
+  /// entry key, and takes it for stored: the caller brings it into the database, behind all that was
+  /// frozen before, or gives the table up. Errors: those of `visit`; then it is still to be stored.
+  [[nodiscard]] Status flush_group(std::uint32_t group, const ChangeVisitor& visit);
+  /// Drops segments without changes, those longest unwritten first, until at most `target_bytes` of
+  /// memory are used or only changes are left.
+  void evict(std::size_t target_bytes);
+  /// Whether the keys of the next `records` records should be handed to `look_ahead`, because many were
+  /// not in memory lately. Asked once before each slice of a batch.
+  [[nodiscard]] bool wants_keys(std::size_t records) {
+    return (misses_ | ahead_slices_) != 0 && plan_ahead(records);
+  }
+  /// Notes a key that will be needed soon, if it is not in memory but may be in the database.
+  void look_ahead(const KeyContext& key);
+  /// Loads what was noted, in one look-up, and remembers until the next what the database does not have.
+  /// May throw `StateAccessFailed`.
+  void load_ahead();
 
  protected:
   TableBase(StateDeclaration declaration, const TableOptions& options, const table::Layout& layout);
@@ -405,9 +437,8 @@ class TableBase {
   }
 
   // What is off the path of a hit. A `slot` is an index within the segment of `home`.
-  void* insert_default(const KeyContext& key);
-  void* load(const KeyContext& key);
-  void note_change(const KeyContext& key);
+  void* insert_default(const KeyContext& key, bool is_change = true);
+  void* load(const KeyContext& key, bool for_write);
   char* thaw_slot(table::Group& group, std::uint64_t home, std::uint32_t slot);
   table::Node* thaw_node(table::Group& group, std::uint64_t home, std::uint32_t slot);
   table::Node* thaw_zero(table::Group& group);
@@ -431,16 +462,6 @@ class TableBase {
   table::Shape shape_;
 
  private:
-  /// A key that was changed since the last `forget_changes`.
-  struct Change {
-    KeyHash hash;
-    std::uint32_t group;
-    std::uint64_t word;
-    std::string bytes;
-  };
-  [[nodiscard]] KeyContext context_of(const Change& change) const {
-    return {change.hash, change.group, change.word, change.bytes};
-  }
   [[nodiscard]] void* find_value(const KeyContext& key) const;
   /// Finds the slot of `key` in its segment; false if there is none.
   [[nodiscard]] bool find_slot(const table::Group& group, const KeyContext& key,
@@ -449,14 +470,16 @@ class TableBase {
   [[nodiscard]] std::string_view key_in(std::string_view bytes) const;
   /// The half of the hash of a slot's entry that places it within its group.
   [[nodiscard]] std::uint64_t home_of(const char* slot) const;
-  /// Puts a copy of `slot` into the segment at `slots`, which has room.
-  void put_slot(const table::Group& group, char* slots, const char* slot) const;
+  /// Puts a copy of `slot` into the segment at `slots`, which has room, and says which of its slots it is.
+  std::uint32_t put_slot(const table::Group& group, char* slots, const char* slot) const;
   class ImageLoader;
   /// Takes the entry out of a slot that no snapshot sees.
   void clear_slot(char* slot);
   void clear_group(table::Group& group);
   /// Lays an empty group out for `entries` entries.
   void lay_out(table::Group& group, std::uint64_t entries);
+  /// What of a new segment counts as written. Segment images need all of it.
+  [[nodiscard]] std::uint32_t new_dirty() const { return backing_ == nullptr ? ~0U : 0; }
   /// Makes room for one more entry in the segment of `home`.
   void make_room(table::Group& group, std::uint64_t home);
   /// A node without links.
@@ -467,14 +490,27 @@ class TableBase {
   void unlink(table::Node* node);
   void relink(table::Node* node, table::Node* copy);
   bool remove(const KeyContext& key);
-  /// The place of `key` in `change_index_`, or the free one where it would be put.
-  [[nodiscard]] std::size_t change_position(const KeyContext& key) const;
-  [[nodiscard]] bool is_changed(const KeyContext& key) const;
-  [[nodiscard]] std::string entry_key_of(const KeyContext& key) const;
   /// The context that `entry_key` was made from; views into it. Errors: `corruption`.
   [[nodiscard]] Result<KeyContext> context_of(std::string_view entry_key) const;
-  /// Whether what the database says of `key` does not count.
-  [[nodiscard]] bool is_overridden(const KeyContext& key) const;
+  void append_entry_key_of(const KeyContext& key, std::string& out) const;
+  /// Whether a key that is not in memory cannot be in the database either.
+  [[nodiscard]] bool is_complete(const KeyContext& key) const;
+  [[nodiscard]] bool is_removed(const table::Group& group, std::uint32_t number,
+                                std::string_view entry_key) const;
+  /// Whether what the database says of `key`, whose entry key is `entry_key`, does not count.
+  [[nodiscard]] bool is_overridden(const KeyContext& key, std::string_view entry_key) const;
+  /// The database is to remove what it may have of `key`.
+  void note_removal(const KeyContext& key);
+  /// Decodes what the database holds for a key that is not in memory. May throw `StateAccessFailed`.
+  void* insert_loaded(const KeyContext& key, std::string_view bytes, bool is_change);
+  bool plan_ahead(std::size_t records);
+  /// Bytes that values hold on the heap, for each node.
+  [[nodiscard]] std::size_t sample_heap_bytes() const;
+  [[nodiscard]] std::size_t bytes_with(std::size_t heap_bytes_of_node) const;
+  /// Evicts from `group`, from `home` on, while more than `target_bytes` are used; returns where it has
+  /// stopped, 2^32 at the end.
+  std::uint64_t evict_from(table::Group& group, std::uint64_t home, std::size_t target_bytes);
+  void evict_segment(table::Group& group, std::uint64_t home);
   [[nodiscard]] Status remove_expired();
   void remove_expired_in_memory();
   [[nodiscard]] Status remove_expired_stored();
@@ -484,6 +520,8 @@ class TableBase {
   std::unordered_map<KeyHash, table::Node*>
       first_of_key_;  // of a composite table, by the key's hash
   TableCounters counters_;
+  std::size_t heap_bytes_of_node_ = 0;  // as last sampled
+  std::uint32_t estimates_until_sample_ = 0;
   // Of a state with a time to live only:
   const std::shared_ptr<const TimeToLive> ttl_;
   struct {
@@ -493,11 +531,20 @@ class TableBase {
     std::uint32_t calls = 0;
     std::string stored;  // entry key
   } cleaned_;            // where `remove_expired` goes on
-  // Of a cache only:
-  std::vector<bool> complete_;               // by group: every entry of the database is in memory
-  std::uint32_t next_dropped_ = 0;           // group at which dropping goes on
-  std::vector<Change> changes_;              // in the order of the first change
-  std::vector<std::uint32_t> change_index_;  // open addressing by hash; position in `changes_` + 1
+  // Of a cache only. Its epoch before the current one is never that of a snapshot: a loaded node is
+  // given it, so that its first change is noticed and copies nothing.
+  std::vector<std::shared_ptr<table::Removals>> removals_;  // ascending by epoch, the open one last
+  std::vector<bool> complete_;      // by group: every entry of the database is in memory
+  std::uint32_t hand_group_ = 0;    // where the next eviction goes on: index of the group
+  std::uint64_t hand_home_ = 0;     // and home within it
+  std::uint32_t circle_epoch_ = 0;  // when the hand last began anew: what was written since stays
+  std::uint32_t misses_ = 0;        // loaded one by one since the last slice
+  std::uint32_t ahead_slices_ = 0;  // for which keys are still wanted
+  std::string ahead_;               // entry keys that were noted, one behind the other
+  std::vector<std::size_t> ahead_ends_;
+  std::vector<std::string_view> absent_;  // of them those that the database lacks; ascending
+  std::string key_buffer_;
+  std::string value_buffer_;
 };
 
 /// One keyed state of one subtask with values of type `V`. A hit is a direct call: no virtual function,
@@ -517,27 +564,23 @@ class Table final : public TableBase {
   [[nodiscard]] const V* find(const KeyContext& key) {
     const V* value = locate<false>(key);
     if (value == nullptr && backing_ != nullptr) [[unlikely]]
-      value = static_cast<const V*>(load(key));
+      value = static_cast<const V*>(load(key, false));
     return value;
   }
   /// The same, to be changed.
   [[nodiscard]] V* find_for_write(const KeyContext& key) {
     V* value = locate<true>(key);
-    if (backing_ != nullptr) [[unlikely]] {
-      if (value == nullptr) value = static_cast<V*>(load(key));
-      if (value != nullptr) note_change(key);
-    }
+    if (value == nullptr && backing_ != nullptr) [[unlikely]]
+      value = static_cast<V*>(load(key, true));
     return value;
   }
   /// The value of `key`, to be changed; the default value if there was none.
   [[nodiscard]] V& find_or_insert(const KeyContext& key) {
     V* value = locate<true>(key);
     if (value == nullptr) [[unlikely]] {
-      if (backing_ != nullptr) value = static_cast<V*>(load(key));
+      if (backing_ != nullptr) value = static_cast<V*>(load(key, true));
       if (value == nullptr) value = static_cast<V*>(insert_default(key));
     }
-    if (backing_ != nullptr) [[unlikely]]
-      note_change(key);
     return *value;
   }
   /// Removes the entry of `key`; false if there was none.

@@ -22,10 +22,6 @@ constexpr std::uint32_t calls_between_scans = 16;
 
 }  // namespace
 
-bool TableBase::is_overridden(const KeyContext& key) const {
-  return find_value(key) != nullptr || is_changed(key);
-}
-
 void TableBase::scan_stored(
     std::uint32_t group, std::string_view prefix,
     const std::function<bool(std::string_view bytes, std::string_view value)>& visit) const {
@@ -40,7 +36,7 @@ void TableBase::scan_stored(
         key.group = group;
         key.bytes = entry_key.substr(sizeof(std::uint16_t));
         key.hash = hash_bytes(key.bytes);
-        return is_overridden(key) || visit(key.bytes, value);
+        return is_overridden(key, entry_key) || visit(key.bytes, value);
       });
   if (!scanned) throw StateAccessFailed(scanned.error());
 }
@@ -73,7 +69,7 @@ void TableBase::erase_all(std::uint32_t group, std::string_view key, std::string
     if (i < in_memory)
       erase_entry(entry);
     else
-      note_change(entry);  // not in memory, so it was removed
+      note_removal(entry);
   }
 }
 
@@ -151,7 +147,6 @@ void TableBase::remove_expired_in_memory() {
     if (!find_slot(group, one.key, slot)) continue;
     Node* node = thaw_node(group, one.key.hash >> 32, slot);  // lists are never inline
     timed.drop_expired(table::value_of(shape_, node), newest_expired_ms);
-    if (backing_ != nullptr) note_change(one.key);
   }
 }
 
@@ -172,7 +167,7 @@ Status TableBase::remove_expired_stored() {
   }));
   for (const std::string& entry_key : expired) {
     WEIR_TRY_ASSIGN(key, context_of(entry_key));
-    if (!is_overridden(key)) note_change(key);  // not in memory, so it was removed
+    if (!is_overridden(key, entry_key)) note_removal(key);
   }
   return {};
 }

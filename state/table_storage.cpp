@@ -3,6 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "state/entry_key.hpp"
+
 namespace weir::table {
 
 Storage::~Storage() {
@@ -33,6 +35,7 @@ void Storage::free_now(const Retired& retired) {
   }
   auto* node = static_cast<Node*>(retired.block);
   destroy(node);
+  --nodes;
   const std::size_t links = shape.composite ? sizeof(Links) : 0;
   arena.free(reinterpret_cast<char*>(node) - links,
              links + shape.layout->node_bytes + node->key_size);
@@ -41,6 +44,7 @@ void Storage::free_now(const Retired& retired) {
 Node* Storage::allocate_node(std::size_t key_bytes) {
   const std::size_t links = shape.composite ? sizeof(Links) : 0;
   auto* memory = static_cast<char*>(arena.allocate(links + shape.layout->node_bytes + key_bytes));
+  ++nodes;
   return reinterpret_cast<Node*>(memory + links);
 }
 
@@ -82,16 +86,27 @@ std::shared_ptr<std::atomic<bool>> Storage::begin_snapshot(std::uint32_t epoch) 
   return ended;
 }
 
-Segment Storage::make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch) {
+Segment Storage::make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch,
+                              std::uint32_t dirty) {
   const std::size_t bytes = segment_bytes(shape, slot_mask);
   auto* memory = static_cast<char*>(arena.allocate(bytes));
   std::memset(memory, 0, bytes);
   char* slots = memory + sizeof(SegmentHeader);
   header_of(slots).depth = depth;
-  return {slots, epoch, ~0U};
+  return {slots, epoch, dirty};
+}
+
+Segment Storage::absent(std::uint32_t depth) {
+  char*& slots = absent_[depth];
+  if (slots == nullptr) {
+    slots = make_segment((1U << shape.segment_shift) - 1, depth, 0).slots;
+    header_of(slots).incomplete = 1;
+  }
+  return {slots, 0, 0};
 }
 
 void Storage::release_segment(const Group& group, const Segment& segment) {
+  if (segment.epoch == 0) return;
   release(segment.slots - sizeof(SegmentHeader), segment_bytes(shape, group.slot_mask),
           segment.epoch);
 }
@@ -115,7 +130,10 @@ Segment& Storage::thaw_segment(Group& group, std::uint64_t home, std::uint32_t e
   Segment& written = group.directory[home >> group.shift];
   if (written.epoch == epoch) return written;
   Segment thawed = written;
-  if (is_seen(written.epoch)) {
+  if (written.epoch == 0) {
+    thawed = make_segment(group.slot_mask, header_of(written.slots).depth, epoch);
+    header_of(thawed.slots).incomplete = 1;
+  } else if (is_seen(written.epoch)) {
     const std::size_t bytes = segment_bytes(shape, group.slot_mask);
     auto* copy = static_cast<char*>(arena.allocate(bytes));
     std::memcpy(copy, written.slots - sizeof(SegmentHeader), bytes);
@@ -123,20 +141,27 @@ Segment& Storage::thaw_segment(Group& group, std::uint64_t home, std::uint32_t e
     thawed.slots = copy + sizeof(SegmentHeader);
     ++counters.segments_copied;
   }
-  thawed.epoch = epoch;
-  thawed.dirty = 0;
   Segment* entry = entries_of(group, home);
   const std::uint32_t copies = copies_in(group, header_of(thawed.slots).depth);
-  for (std::uint32_t i = 0; i < copies; ++i) {
-    // What was written since the last confirmed snapshot stays so, whichever entry led to it.
-    if (written.epoch > confirmed_epoch) thawed.dirty |= entry[i].dirty;
-  }
+  thawed.epoch = epoch;
+  // What was written since the last confirmed snapshot stays so, whichever entry led to it.
+  thawed.dirty = changed_granules(entry, copies, clean_epoch(group, confirmed_epoch));
   std::fill_n(entry, copies, thawed);
   return written;
 }
 
+void append_node_key(const Shape& shape, std::uint32_t group, const Node* node, std::string& out) {
+  const std::string_view key = key_of(shape, node);
+  if (shape.composite) {
+    ByteWriter(out).big_endian(static_cast<std::uint16_t>(group));
+    out += key;
+  } else {
+    append_entry_key({group, key, {}, {}}, shape.key_width, out);
+  }
+}
+
 void Storage::release_segments(const Group& group) {
-  if (group.directory == empty_group.directory) return;
+  if (!is_laid_out(group)) return;
   const std::uint32_t count = 1U << depth_of(group);
   for (std::uint32_t i = 0; i < count;) {
     const Segment segment = group.directory[i];

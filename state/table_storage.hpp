@@ -1,10 +1,15 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "state/arena.hpp"
@@ -16,8 +21,11 @@ namespace weir::table {
 inline constexpr std::uint32_t first_slots = 8;
 /// Retired blocks that one `reclaim` looks at, so that the end of a snapshot never stops the owner.
 inline constexpr std::size_t reclaimed_at_once = 4096;
-/// Entries whose heap use is looked at to estimate that of all.
+/// Entries whose heap use is looked at to estimate that of all, and estimates that rest on one sample.
 inline constexpr std::uint64_t sampled_entries = 64;
+inline constexpr std::uint32_t estimates_of_sample = 64;
+/// About what a key of a composite table takes beside its entries, so that they can be walked.
+inline constexpr std::size_t bytes_of_first = 40;
 
 /// Bits of a directory's index at most. More would mean that hundreds of keys share the topmost bits
 /// of their hashes, which by chance they never do.
@@ -26,18 +34,48 @@ inline constexpr std::uint32_t max_depth = 24;
 /// What the directory of a group without entries points to: one free slot of any width. Nobody writes
 /// it, because it has no room.
 struct EmptySegment {
-  SegmentHeader header{0, 0};
+  SegmentHeader header{0, 0, 0};
   alignas(64) char slot[512] = {};
 };
 inline constexpr EmptySegment empty_segment;
 inline constexpr Segment empty_directory{const_cast<char*>(empty_segment.slot), 0, 0};
-inline constexpr Group empty_group{const_cast<Segment*>(&empty_directory), nullptr, 32, 0, 0, 0, 0};
+inline constexpr Group empty_group{
+    const_cast<Segment*>(&empty_directory), nullptr, 32, 0, 0, 0, 0, 0};
+/// The same for a group of which the database may have entries.
+inline constexpr EmptySegment absent_segment{{0, 0, 1}};
+inline constexpr Segment absent_directory{const_cast<char*>(absent_segment.slot), 0, 0};
+inline constexpr Group absent_group{
+    const_cast<Segment*>(&absent_directory), nullptr, 32, 0, 0, 0, 0, 0};
+
+/// Whether a group has segments of its own.
+inline bool is_laid_out(const Group& group) {
+  return group.directory != &empty_directory && group.directory != &absent_directory;
+}
+
+/// Entry keys that a cache has removed, so that the database learns of it and is not asked meanwhile.
+/// The newest set is open: its owner adds to it. A frozen table keeps the others alive and reads them.
+struct Removals {
+  explicit Removals(std::size_t groups) : keys(groups) {}
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view key) const { return hash_bytes(key); }
+  };
+  using Keys = std::unordered_set<std::string, Hash, std::equal_to<>>;
+  /// About what one of `keys` takes.
+  static std::size_t bytes_of(std::string_view key) { return 80 + key.size(); }
+
+  std::uint32_t epoch = 0;  // of the snapshot that they are the last part of; 0: open
+  std::size_t bytes = 0;
+  std::vector<Keys> keys;  // by group - first
+};
 
 inline std::uint64_t word_of(const char* slot) {
   std::uint64_t word;
   std::memcpy(&word, slot, sizeof(word));
   return word;
 }
+/// The order of compact keys is that of their bytes in memory.
+inline std::uint64_t byte_order(std::uint64_t word) { return __builtin_bswap64(word); }
 inline Node*& node_of(char* slot) { return reinterpret_cast<NodeSlot*>(slot)->node; }
 inline Node* node_of(const char* slot) { return reinterpret_cast<const NodeSlot*>(slot)->node; }
 inline Links& links_of(Node* node) { return reinterpret_cast<Links*>(node)[-1]; }
@@ -82,6 +120,27 @@ inline Segment* entries_of(const Group& group, std::uint64_t home) {
   return group.directory + (index & ~std::uint64_t{copies - 1});
 }
 
+/// What was written up to this epoch is no change any more.
+inline std::uint32_t clean_epoch(const Group& group, std::uint32_t confirmed_epoch) {
+  return std::max(group.flushed_epoch, confirmed_epoch);
+}
+/// The granules with changes of the segment that `copies` entries from `first` on lead to.
+inline std::uint32_t changed_granules(const Segment* first, std::uint32_t copies,
+                                      std::uint32_t clean_epoch) {
+  std::uint32_t granules = 0;
+  if (first->epoch > clean_epoch)
+    for (std::uint32_t i = 0; i < copies; ++i) granules |= first[i].dirty;
+  return granules;
+}
+/// Passes the changes of key group `number` to `visit`, ascending by entry key: what was written after
+/// `confirmed_epoch`, and the keys in `removals` that are not there.
+[[nodiscard]] Status visit_changes(const Shape& shape, const Group& group, std::uint32_t number,
+                                   std::uint32_t confirmed_epoch,
+                                   std::span<const Removals::Keys* const> removals,
+                                   const ChangeVisitor& visit);
+/// The entry key of a node.
+void append_node_key(const Shape& shape, std::uint32_t group, const Node* node, std::string& out);
+
 /// Calls `f(segment)` for each segment of `group`, in the order of its homes.
 template <class F>
 void for_each_segment(const Group& group, F&& f) {
@@ -108,6 +167,7 @@ void for_each_slot(const Shape& shape, const Group& group, F&& f) {
 /// The memory of a table. The owner changes it; frozen tables keep it alive and read what they saw.
 class Storage {
  public:
+  /// Of one table; its groups are empty.
   Storage(const Shape& form, std::uint32_t group_count)
       : shape(form), groups(group_count, empty_group) {}
   Storage(const Storage&) = delete;
@@ -124,7 +184,10 @@ class Storage {
     return first_epoch <= newest_epoch_;
   }
   /// An empty segment, to be written in `epoch`.
-  Segment make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch);
+  Segment make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch,
+                       std::uint32_t dirty = ~0U);
+  /// What stands for a full segment of `depth` whose entries are in the database alone.
+  Segment absent(std::uint32_t depth);
   void release_segment(const Group& group, const Segment& segment);
   /// Makes the directory one to be written in `epoch`; copied if a snapshot sees it.
   void thaw_directory(Group& group, std::uint32_t epoch, TableCounters& counters);
@@ -140,6 +203,7 @@ class Storage {
   const Shape shape;
   Arena arena;
   std::vector<Group> groups;
+  std::size_t nodes = 0;  // allocated
   std::uint32_t confirmed_epoch =
       0;  // what was written up to here is where the next snapshot builds on
 
@@ -162,7 +226,8 @@ class Storage {
     if (shape.layout->destroy != nullptr) shape.layout->destroy(value_of(shape, node));
   }
 
-  std::uint32_t newest_epoch_ = 0;   // of `snapshots_`; 0 if there are none
+  std::array<char*, max_depth + 1> absent_{};  // slots by depth, once there are any
+  std::uint32_t newest_epoch_ = 0;             // of `snapshots_`; 0 if there are none
   std::vector<Snapshot> snapshots_;  // not ended, as far as the owner has noticed; ascending
   std::vector<Snapshot> ended_;      // with blocks yet to be freed or handed to an older snapshot
 };

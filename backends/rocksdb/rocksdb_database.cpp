@@ -14,23 +14,33 @@ namespace {
 
 constexpr double bloom_bits_per_key = 10;
 constexpr int background_jobs = 2;
+/// Files that have just been ingested are merged with those below when there are so many: each spans
+/// some key groups, so that a key lies in only a few of them.
+constexpr int ingested_files = 24;
 
-rocksdb::Options make_options(rocksdb::Env* env, std::shared_ptr<rocksdb::Cache> cache,
-                              std::shared_ptr<rocksdb::WriteBufferManager> write_buffer) {
+/// The memtable stays empty, so it need not have room.
+constexpr std::size_t memtable_bytes = std::size_t{64} << 10;
+
+rocksdb::Options make_options(rocksdb::Env* env, std::shared_ptr<rocksdb::Cache> cache) {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = std::move(cache);
   table.cache_index_and_filter_blocks = true;  // or they would escape the memory budget
-  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  // In small blocks: a file's whole filter is a megabyte, and would be read anew for a single key whenever
+  // the cache is too small to keep it.
+  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = true;
+  table.pin_top_level_index_and_filter = true;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(bloom_bits_per_key));
 
   rocksdb::Options options;
   options.env = env;
   options.create_if_missing = true;
   options.error_if_exists = true;
-  options.write_buffer_manager = std::move(write_buffer);
+  options.write_buffer_size = memtable_bytes;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   options.compression = rocksdb::kLZ4Compression;
   options.max_background_jobs = background_jobs;
+  options.level0_file_num_compaction_trigger = ingested_files;
   options.max_file_opening_threads = 1;        // a new database has no files to open
   options.avoid_flush_during_shutdown = true;  // what is not in a checkpoint is not needed again
   options.info_log_level = rocksdb::InfoLogLevel::ERROR_LEVEL;
@@ -52,21 +62,19 @@ Status to_error(const rocksdb::Status& status, const std::string& what) {
 }
 
 RocksDBDatabase::RocksDBDatabase(FileSystem& files, std::string directory,
-                                 std::shared_ptr<rocksdb::Cache> cache,
-                                 std::shared_ptr<rocksdb::WriteBufferManager> write_buffer)
+                                 std::shared_ptr<rocksdb::Cache> cache)
     : files_(files),
       directory_(std::move(directory)),
       path_(directory_ + "/db"),
       env_(rocksdb::NewCompositeEnv(
           std::make_shared<UnsyncedFileSystem>(rocksdb::FileSystem::Default()))),
-      options_(make_options(env_.get(), std::move(cache), std::move(write_buffer))) {}
+      options_(make_options(env_.get(), std::move(cache))) {}
 
 Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
-    FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache,
-    std::shared_ptr<rocksdb::WriteBufferManager> write_buffer) {
+    FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache) {
   WEIR_TRY(files.create_directories(directory));
   std::shared_ptr<RocksDBDatabase> database(
-      new RocksDBDatabase(files, directory, std::move(cache), std::move(write_buffer)));
+      new RocksDBDatabase(files, directory, std::move(cache)));
   // A process that was killed leaves its database; under RocksDB's lock nobody else's can be taken for one.
   if (files.stat(database->path_))
     WEIR_TRY(to_error(rocksdb::DestroyDB(database->path_, database->options_),
@@ -106,18 +114,32 @@ Result<bool> RocksDBDatabase::get(rocksdb::ColumnFamilyHandle* family, std::stri
   return true;
 }
 
-Status RocksDBDatabase::write(rocksdb::WriteBatch& batch) {
-  rocksdb::WriteOptions options;
-  options.disableWAL = true;
-  return to_error(db_->Write(options, &batch), path_ + ": cannot write");
+Status RocksDBDatabase::get_all(
+    rocksdb::ColumnFamilyHandle* family, std::span<const std::string_view> keys,
+    const std::function<Status(std::size_t index, std::string_view value)>& visit) {
+  std::vector<rocksdb::Slice> slices;
+  slices.reserve(keys.size());
+  for (const std::string_view key : keys) slices.push_back(slice_of(key));
+  std::vector<rocksdb::PinnableSlice> values(keys.size());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  constexpr bool sorted = true;
+  db_->MultiGet(rocksdb::ReadOptions(), family, keys.size(), slices.data(), values.data(),
+                statuses.data(), sorted);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (statuses[i].IsNotFound()) continue;
+    WEIR_TRY(
+        to_error(statuses[i], path_ + ": cannot read an entry of '" + family->GetName() + "'"));
+    WEIR_TRY(visit(i, view_of(values[i])));
+  }
+  return {};
 }
 
-Status RocksDBDatabase::ingest(rocksdb::ColumnFamilyHandle* family,
-                               const std::vector<std::string>& files) {
-  rocksdb::IngestExternalFileOptions options;
-  options.move_files = true;
-  return to_error(db_->IngestExternalFile(family, files, options),
-                  path_ + ": cannot ingest restored entries of '" + family->GetName() + "'");
+std::string RocksDBDatabase::new_file() {
+  return directory_ + "/sorted-" + std::to_string(new_files_.fetch_add(1)) + ".sst";
+}
+
+void RocksDBDatabase::remove_file(const std::string& path) {
+  if (!files_.remove(path)) return;
 }
 
 }  // namespace weir

@@ -1,15 +1,18 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
-#include <rocksdb/write_batch.h>
-#include <rocksdb/write_buffer_manager.h>
 
 #include "state/file_system.hpp"
 #include "state/result.hpp"
@@ -28,16 +31,16 @@ namespace weir {
 
 /// An open database with its column families, shared by a backend and its snapshots: it is closed when
 /// the last of them lets go, and its directory is removed then if `remove_when_closed` was called. It
-/// writes no log and syncs nothing: what is not in a checkpoint is lost with the task anyway.
+/// writes no log and syncs nothing: what is not in a checkpoint is lost with the task anyway. Entries come
+/// in as sorted files alone (`SortedFiles`).
 /// Threads: any, but for `create_column_family` and `remove_when_closed`, which the task calls alone.
 class RocksDBDatabase {
  public:
   /// Creates an empty database in `directory`, which is made; what a killed process has left of one
-  /// there is removed. Cache and write buffer belong to the process; `files` outlives the database.
+  /// there is removed. The cache belongs to the process; `files` outlives the database.
   /// Errors: `io_error`, also if the database is in use.
   [[nodiscard]] static Result<std::shared_ptr<RocksDBDatabase>> create(
-      FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache,
-      std::shared_ptr<rocksdb::WriteBufferManager> write_buffer);
+      FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache);
   ~RocksDBDatabase();
   RocksDBDatabase(const RocksDBDatabase&) = delete;
   RocksDBDatabase& operator=(const RocksDBDatabase&) = delete;
@@ -47,10 +50,15 @@ class RocksDBDatabase {
   /// False if there is no such entry.
   [[nodiscard]] Result<bool> get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
                                  std::string& value);
-  [[nodiscard]] Status write(rocksdb::WriteBatch& batch);
-  /// Makes sorted files part of `family`; they are moved, not copied.
-  [[nodiscard]] Status ingest(rocksdb::ColumnFamilyHandle* family,
-                              const std::vector<std::string>& files);
+  /// Calls `visit(index, value)` for each of `keys`, which ascend, that has an entry. Errors: those of
+  /// `visit` too.
+  [[nodiscard]] Status get_all(
+      rocksdb::ColumnFamilyHandle* family, std::span<const std::string_view> keys,
+      const std::function<Status(std::size_t index, std::string_view value)>& visit);
+  /// The path of a file beside the database that does not exist yet.
+  [[nodiscard]] std::string new_file();
+  /// Removes such a file if it is there and that is possible: it goes with the directory at the latest.
+  void remove_file(const std::string& path);
   /// Gives the directory up: whoever lets go of the database last removes it with all that is in it.
   void remove_when_closed() { remove_when_closed_ = true; }
   /// The options with which files to be ingested are written.
@@ -58,12 +66,9 @@ class RocksDBDatabase {
   [[nodiscard]] rocksdb::DB& db() { return *db_; }
   /// Of the database, for error sentences.
   [[nodiscard]] const std::string& path() const { return path_; }
-  /// That the database lies in, for other files that go with it.
-  [[nodiscard]] const std::string& directory() const { return directory_; }
 
  private:
-  RocksDBDatabase(FileSystem& files, std::string directory, std::shared_ptr<rocksdb::Cache> cache,
-                  std::shared_ptr<rocksdb::WriteBufferManager> write_buffer);
+  RocksDBDatabase(FileSystem& files, std::string directory, std::shared_ptr<rocksdb::Cache> cache);
 
   FileSystem& files_;
   const std::string directory_;
@@ -71,8 +76,25 @@ class RocksDBDatabase {
   const std::unique_ptr<rocksdb::Env> env_;
   const rocksdb::Options options_;
   bool remove_when_closed_ = false;
+  std::atomic<std::uint64_t> new_files_ = 0;
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;
+};
+
+/// One of RocksDB's snapshots; released when destroyed.
+class DatabaseSnapshot {
+ public:
+  explicit DatabaseSnapshot(std::shared_ptr<RocksDBDatabase> database)
+      : database_(std::move(database)), snapshot_(database_->db().GetSnapshot()) {}
+  ~DatabaseSnapshot() { database_->db().ReleaseSnapshot(snapshot_); }
+  DatabaseSnapshot(const DatabaseSnapshot&) = delete;
+  DatabaseSnapshot& operator=(const DatabaseSnapshot&) = delete;
+
+  [[nodiscard]] const rocksdb::Snapshot* get() const { return snapshot_; }
+
+ private:
+  const std::shared_ptr<RocksDBDatabase> database_;
+  const rocksdb::Snapshot* const snapshot_;
 };
 
 }  // namespace weir

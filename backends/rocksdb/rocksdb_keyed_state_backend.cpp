@@ -14,8 +14,9 @@ namespace weir {
 namespace {
 
 constexpr std::size_t scan_readahead_bytes = std::size_t{2} << 20;
-/// A restored file is closed and the next one begun when it has become larger than this.
-constexpr std::uint64_t restored_file_bytes = std::uint64_t{256} << 20;
+/// Memory is made in pieces of about this much, so that no slice waits long for it.
+constexpr std::size_t piece_bytes = std::size_t{8} << 20;
+constexpr std::size_t least_piece_bytes = std::size_t{64} << 10;
 
 /// What all entries of `group` begin with.
 std::string group_prefix(std::uint32_t group) {
@@ -24,23 +25,6 @@ std::string group_prefix(std::uint32_t group) {
   return prefix;
 }
 
-/// One of RocksDB's snapshots; released when destroyed.
-class DatabaseSnapshot {
- public:
-  explicit DatabaseSnapshot(std::shared_ptr<RocksDBDatabase> database)
-      : database_(std::move(database)), snapshot_(database_->db().GetSnapshot()) {}
-  ~DatabaseSnapshot() { database_->db().ReleaseSnapshot(snapshot_); }
-  DatabaseSnapshot(const DatabaseSnapshot&) = delete;
-  DatabaseSnapshot& operator=(const DatabaseSnapshot&) = delete;
-
-  [[nodiscard]] RocksDBDatabase& database() { return *database_; }
-  [[nodiscard]] const rocksdb::Snapshot* get() const { return snapshot_; }
-
- private:
-  std::shared_ptr<RocksDBDatabase> database_;
-  const rocksdb::Snapshot* snapshot_;
-};
-
 class RocksDBSnapshotTask final : public SnapshotTask {
  public:
   struct Source {
@@ -48,10 +32,14 @@ class RocksDBSnapshotTask final : public SnapshotTask {
     rocksdb::ColumnFamilyHandle* family;
     LiveFilter filter;
   };
-  RocksDBSnapshotTask(std::shared_ptr<RocksDBDatabase> database, std::vector<Source> states)
-      : snapshot_(std::move(database)), states_(std::move(states)) {}
+  RocksDBSnapshotTask(std::shared_ptr<FlushQueue> queue, std::shared_ptr<Flush> flush,
+                      std::vector<Source> states)
+      : queue_(std::move(queue)), flush_(std::move(flush)), states_(std::move(states)) {}
+  ~RocksDBSnapshotTask() override { queue_->discard(*flush_); }
 
   Result<KeyedSnapshot> run(SnapshotSink& sink) override {
+    WEIR_TRY_ASSIGN(snapshot, queue_->complete(*flush_));
+    snapshot_ = std::move(snapshot);
     KeyedSnapshot written;
     for (const Source& state : states_) {
       WEIR_TRY_ASSIGN(handle, write(state, sink));
@@ -62,17 +50,17 @@ class RocksDBSnapshotTask final : public SnapshotTask {
 
  private:
   Result<KeyedStateHandle> write(const Source& state, SnapshotSink& sink) {
-    const std::string what = snapshot_.database().path() + ": cannot read '" + state.name + "'";
+    const std::string what = queue_->database().path() + ": cannot read '" + state.name + "'";
     KeyedStateHandle handle;
     handle.state = state.name;
     sink.begin_state(state.name);
 
     rocksdb::ReadOptions options;
-    options.snapshot = snapshot_.get();
+    options.snapshot = snapshot_->get();
     options.fill_cache = false;
     options.readahead_size = scan_readahead_bytes;
     const std::unique_ptr<rocksdb::Iterator> entries(
-        snapshot_.database().db().NewIterator(options, state.family));
+        queue_->database().db().NewIterator(options, state.family));
     std::optional<ExtentWriter> extent;
     std::uint32_t group = 0;
     std::string buffer;
@@ -100,30 +88,31 @@ class RocksDBSnapshotTask final : public SnapshotTask {
     return handle;
   }
 
-  DatabaseSnapshot snapshot_;
-  std::vector<Source> states_;
+  const std::shared_ptr<FlushQueue> queue_;
+  const std::shared_ptr<Flush> flush_;
+  const std::vector<Source> states_;
+  std::unique_ptr<DatabaseSnapshot> snapshot_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<KeyedStateBackend>> RocksDBKeyedStateBackend::create(
-    const KeyedStateBackendContext& context, std::size_t cache_bytes,
-    std::shared_ptr<rocksdb::Cache> block_cache,
-    std::shared_ptr<rocksdb::WriteBufferManager> write_buffer) {
-  WEIR_TRY_ASSIGN(database,
-                  RocksDBDatabase::create(*context.files, context.local_directory,
-                                          std::move(block_cache), std::move(write_buffer)));
+    const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
+    std::shared_ptr<rocksdb::Cache> block_cache) {
+  WEIR_TRY_ASSIGN(database, RocksDBDatabase::create(*context.files, context.local_directory,
+                                                    std::move(block_cache)));
   return std::unique_ptr<KeyedStateBackend>(
-      new RocksDBKeyedStateBackend(context, cache_bytes, std::move(database)));
+      new RocksDBKeyedStateBackend(context, std::move(memory), std::move(database)));
 }
 
 RocksDBKeyedStateBackend::RocksDBKeyedStateBackend(const KeyedStateBackendContext& context,
-                                                   std::size_t cache_bytes,
+                                                   std::shared_ptr<TableMemory> memory,
                                                    std::shared_ptr<RocksDBDatabase> database)
     : context_(context),
-      cache_bytes_(cache_bytes),
+      memory_(std::move(memory)),
       restored_(context.operator_label),
-      database_(std::move(database)) {}
+      database_(std::move(database)),
+      queue_(std::make_shared<FlushQueue>(database_)) {}
 
 Status RocksDBKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
   WEIR_ASSERT(states_.empty());
@@ -145,7 +134,9 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
   state->family = family;
   state->table = std::move(table);
   state->table->set_backing(state.get(), entries.done());
-  if (!entries.done()) loading_.push_back({state.get(), std::move(entries), {}});
+  if (!entries.done())
+    loading_.push_back(
+        {state.get(), std::move(entries), std::make_unique<SortedFiles>(*database_)});
   states_.push_back(std::move(state));
   return {};
 }
@@ -154,36 +145,15 @@ Result<bool> RocksDBKeyedStateBackend::load_restored() {
   if (loading_.empty()) return true;
   Loading& loading = loading_.back();
   WEIR_TRY(loading.entries.next([&](std::span<const EntryView> piece) -> Status {
-    for (const EntryView& entry : piece) WEIR_TRY(write_restored(loading, entry));
+    for (const EntryView& entry : piece)
+      WEIR_TRY(loading.files->put(loading.state->family, entry.key, entry.value));
     return {};
   }));
-  if (loading.writer && loading.entries.at_group_begin() &&
-      (loading.entries.done() || loading.writer->FileSize() > restored_file_bytes))
-    WEIR_TRY(finish_file(loading));
   if (loading.entries.done()) {
-    if (!loading.files.empty()) WEIR_TRY(database_->ingest(loading.state->family, loading.files));
+    WEIR_TRY(loading.files->ingest());
     loading_.pop_back();
   }
   return loading_.empty();
-}
-
-Status RocksDBKeyedStateBackend::write_restored(Loading& loading, const EntryView& entry) {
-  if (!loading.writer) {
-    loading.files.push_back(database_->directory() + "/restored-" +
-                            std::to_string(restored_files_++) + ".sst");
-    loading.writer = std::make_unique<rocksdb::SstFileWriter>(
-        rocksdb::EnvOptions(), database_->options(), loading.state->family);
-    WEIR_TRY(to_error(loading.writer->Open(loading.files.back()),
-                      loading.files.back() + ": cannot create"));
-  }
-  return to_error(loading.writer->Put(slice_of(entry.key), slice_of(entry.value)),
-                  loading.files.back() + ": cannot write");
-}
-
-Status RocksDBKeyedStateBackend::finish_file(Loading& loading) {
-  WEIR_TRY(to_error(loading.writer->Finish(), loading.files.back() + ": cannot finish"));
-  loading.writer.reset();
-  return {};
 }
 
 std::vector<std::string> RocksDBKeyedStateBackend::unclaimed_states() const {
@@ -211,40 +181,104 @@ Status RocksDBKeyedStateBackend::State::scan(
 
 Status RocksDBKeyedStateBackend::store_changes() {
   for (const auto& state : states_) WEIR_TRY(state->table->clean_up());
-  rocksdb::WriteBatch batch;
-  rocksdb::Status failed;
-  for (const auto& state : states_) {
-    state->table->for_each_change([&](std::string_view key, const std::string* value) {
-      const rocksdb::Status status = value != nullptr
-                                         ? batch.Put(state->family, slice_of(key), *value)
-                                         : batch.Delete(state->family, slice_of(key));
-      if (!status.ok()) failed = status;
-    });
+  confirm();
+  for (const auto& state : states_) state->table->reclaim();
+  return table_bytes() > memory_.bytes() ? make_room() : Status();
+}
+
+void RocksDBKeyedStateBackend::confirm() {
+  const std::uint64_t completed = queue_->newest_completed();
+  while (!frozen_.empty() && frozen_.front().flush <= completed) {
+    // Whatever an older flush had that was given up is in the newer one too.
+    for (std::size_t i = 0; i < frozen_.front().epochs.size(); ++i)
+      states_[i]->table->confirm(frozen_.front().epochs[i]);
+    frozen_.pop_front();
   }
-  WEIR_TRY(to_error(failed, database_->path() + ": cannot collect changes"));
-  if (batch.Count() > 0) WEIR_TRY(database_->write(batch));
-  for (const auto& state : states_) {
-    state->table->forget_changes();
-    state->table->drop_groups(cache_bytes_);
+}
+
+std::size_t RocksDBKeyedStateBackend::table_bytes() {
+  std::size_t bytes = 0;
+  for (const auto& state : states_) bytes += state->table->estimated_bytes();
+  return bytes;
+}
+
+void RocksDBKeyedStateBackend::evict(std::size_t target_bytes) {
+  const double kept = static_cast<double>(target_bytes) / static_cast<double>(table_bytes());
+  for (const auto& state : states_)
+    state->table->evict(
+        static_cast<std::size_t>(kept * static_cast<double>(state->table->estimated_bytes())));
+}
+
+Status RocksDBKeyedStateBackend::make_room() {
+  const std::size_t allowed = memory_.bytes();
+  const std::size_t target = allowed - std::min(allowed / 8, piece_bytes / 2);
+  for (;;) {
+    evict(target);
+    if (table_bytes() <= allowed) return {};
+    WEIR_TRY_ASSIGN(worked, flush_some());
+    if (!worked) return {};
+    evict(target);
+    // A little too much can wait for the next slice; how far that goes is bounded here.
+    if (table_bytes() <= allowed + allowed / 8) return {};
   }
-  return {};
+}
+
+Result<bool> RocksDBKeyedStateBackend::flush_some() {
+  // What was frozen earlier comes first.
+  if (queue_->help()) {
+    confirm();
+    for (const auto& state : states_) state->table->reclaim();
+    return true;
+  }
+  SortedFiles files(*database_);
+  const std::uint64_t enough =
+      std::clamp<std::uint64_t>(memory_.bytes() / 4, least_piece_bytes, piece_bytes);
+  const std::size_t all = states_.size() * context_.groups.size();
+  for (std::size_t tried = 0; tried < all && files.bytes() < enough; ++tried) {
+    WEIR_TRY(flush_group(*states_[next_state_], context_.groups.first + next_group_, files));
+    if (++next_group_ < context_.groups.size()) continue;
+    next_group_ = 0;
+    if (++next_state_ < states_.size()) continue;
+    next_state_ = 0;
+    if (files.bytes() > 0) break;  // files are written in ascending order
+  }
+  const bool worked = files.bytes() > 0;
+  WEIR_TRY(files.ingest());
+  return worked;
+}
+
+Status RocksDBKeyedStateBackend::flush_group(State& state, std::uint32_t group,
+                                             SortedFiles& files) {
+  return state.table->flush_group(group, [&](auto key, auto value) {
+    return value ? files.put(state.family, key, *value) : files.remove(state.family, key);
+  });
 }
 
 Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
     const SnapshotRequest&) {
-  const bool changed =
-      std::ranges::any_of(states_, [](const auto& state) { return state->table->has_changes(); });
-  if (changed) WEIR_TRY(store_changes());
+  std::vector<Flush::Part> parts;
   std::vector<RocksDBSnapshotTask::Source> sources;
-  sources.reserve(states_.size());
-  for (const auto& state : states_)
+  Frozen frozen;
+  for (const auto& state : states_) {
     sources.push_back(
         {state->table->declaration().name, state->family, state->table->snapshot_filter()});
-  return std::make_unique<RocksDBSnapshotTask>(database_, std::move(sources));
+    auto table = state->table->freeze();
+    frozen.epochs.push_back(table->epoch());
+    parts.push_back({state->family, std::move(table)});
+  }
+  auto flush = queue_->append(std::move(parts));
+  frozen.flush = flush->number;
+  frozen_.push_back(std::move(frozen));
+  return std::make_unique<RocksDBSnapshotTask>(queue_, std::move(flush), std::move(sources));
 }
 
 Result<std::vector<std::string>> RocksDBKeyedStateBackend::keys_of_group(std::uint32_t group) {
-  WEIR_TRY(store_changes());
+  while (queue_->help()) {
+  }
+  confirm();
+  SortedFiles files(*database_);
+  for (const auto& state : states_) WEIR_TRY(flush_group(*state, group, files));
+  WEIR_TRY(files.ingest());
   const std::string begin = group_prefix(group);
   const std::string end = group_prefix(group + 1);
   const rocksdb::Slice end_slice = end;
@@ -277,11 +311,9 @@ std::uint64_t RocksDBKeyedStateBackend::size_bytes() const {
   std::uint64_t bytes = 0;
   for (const auto& state : states_) {
     bytes += state->table->memory_bytes();
-    for (const char* property :
-         {"rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables"}) {
-      std::uint64_t part = 0;
-      if (database_->db().GetIntProperty(state->family, property, &part)) bytes += part;
-    }
+    std::uint64_t files = 0;
+    if (database_->db().GetIntProperty(state->family, "rocksdb.total-sst-files-size", &files))
+      bytes += files;
   }
   return bytes;
 }
@@ -289,6 +321,7 @@ std::uint64_t RocksDBKeyedStateBackend::size_bytes() const {
 void RocksDBKeyedStateBackend::dispose() {
   loading_.clear();  // before the database that its files are written with
   states_.clear();
+  queue_.reset();
   database_->remove_when_closed();
   database_.reset();
 }

@@ -1,32 +1,34 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include <rocksdb/sst_file_writer.h>
-
 #include "backends/restored_states.hpp"
+#include "backends/rocksdb/flush_queue.hpp"
 #include "backends/rocksdb/rocksdb_database.hpp"
+#include "backends/rocksdb/sorted_files.hpp"
+#include "backends/rocksdb/table_memory.hpp"
 #include "state/keyed_state_backend.hpp"
 #include "state/table.hpp"
 
 namespace weir {
 
 /// Keyed state in a database of the subtask's own, one column family per state, keyed by the entry
-/// layout (state/entry_key.hpp). The tables in front are write-through caches: `store_changes` writes
-/// what a slice has changed in one batch, then drops groups that exceed the budget. A snapshot is one
-/// of RocksDB's; its task iterates the column families, which are in the order of the canonical format.
+/// layout (state/entry_key.hpp). The tables in front are its memtable and its cache: what they hold
+/// reaches the database in sorted files, in the asynchronous part of a snapshot or when memory is short,
+/// and a snapshot's task then iterates the column families, which are in the order of the canonical
+/// format (docs/design/010-the-table-is-the-memtable.md).
 /// Threads: the task's; snapshot tasks anywhere, also after `dispose`: the last of them to end, or to be
 /// given up, closes the database and removes the local directory.
 class RocksDBKeyedStateBackend final : public KeyedStateBackend {
  public:
-  /// The database lies in `context.local_directory`, which is made. `cache_bytes` is the budget of each
-  /// table. Errors: `io_error`.
+  /// The database lies in `context.local_directory`, which is made. The tables use a share of `memory`.
+  /// Errors: `io_error`.
   [[nodiscard]] static Result<std::unique_ptr<KeyedStateBackend>> create(
-      const KeyedStateBackendContext& context, std::size_t cache_bytes,
-      std::shared_ptr<rocksdb::Cache> block_cache,
-      std::shared_ptr<rocksdb::WriteBufferManager> write_buffer);
+      const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
+      std::shared_ptr<rocksdb::Cache> block_cache);
 
   [[nodiscard]] Status restore(std::vector<RestoredKeyedState> states) override;
   [[nodiscard]] Status add_table(std::unique_ptr<TableBase> table) override;
@@ -34,8 +36,6 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
   [[nodiscard]] std::vector<std::string> unclaimed_states() const override;
   [[nodiscard]] std::vector<StateDeclaration> declarations() const override;
   [[nodiscard]] Status store_changes() override;
-  /// What was changed since the last `store_changes` is stored first; a task that calls it after every
-  /// slice leaves nothing to do here.
   [[nodiscard]] Result<std::unique_ptr<SnapshotTask>> begin_snapshot(
       const SnapshotRequest& request) override;
   [[nodiscard]] Result<std::vector<std::string>> keys_of_group(std::uint32_t group) override;
@@ -51,30 +51,49 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
     Result<bool> load(std::string_view entry_key, std::string& value) override {
       return database->get(family, entry_key, value);
     }
+    Status load_all(
+        std::span<const std::string_view> entry_keys,
+        const std::function<Status(std::size_t index, std::string_view value)>& visit) override {
+      return database->get_all(family, entry_keys, visit);
+    }
     Status scan(std::string_view prefix, std::string_view from,
                 const std::function<bool(std::string_view, std::string_view)>& visit) override;
   };
-
-  RocksDBKeyedStateBackend(const KeyedStateBackendContext& context, std::size_t cache_bytes,
-                           std::shared_ptr<RocksDBDatabase> database);
-  /// A state whose restored entries are on their way into the database: as sorted files, which are
-  /// ingested together at the end.
+  /// A state whose restored entries are on their way into the database.
   struct Loading {
     State* state = nullptr;
     RestoredEntries entries;
-    std::vector<std::string> files;
-    std::unique_ptr<rocksdb::SstFileWriter> writer = nullptr;  ///< of `files.back()`
+    std::unique_ptr<SortedFiles> files;
   };
-  [[nodiscard]] Status write_restored(Loading& loading, const EntryView& entry);
-  [[nodiscard]] static Status finish_file(Loading& loading);
+  /// What was frozen together and is not known to be in the database.
+  struct Frozen {
+    std::uint64_t flush = 0;
+    std::vector<std::uint32_t> epochs;  // of the tables, as in `states_`
+  };
+
+  RocksDBKeyedStateBackend(const KeyedStateBackendContext& context,
+                           std::shared_ptr<TableMemory> memory,
+                           std::shared_ptr<RocksDBDatabase> database);
+  /// Tells the tables what is in the database.
+  void confirm();
+  /// What the tables use, frozen ones included.
+  [[nodiscard]] std::size_t table_bytes();
+  void evict(std::size_t target_bytes);
+  [[nodiscard]] Status make_room();
+  /// Brings some changes into the database, those that were frozen first; false if there are none.
+  [[nodiscard]] Result<bool> flush_some();
+  [[nodiscard]] static Status flush_group(State& state, std::uint32_t group, SortedFiles& files);
 
   const KeyedStateBackendContext context_;
-  const std::size_t cache_bytes_;
+  const TableMemory::Share memory_;
   RestoredStates restored_;
   std::shared_ptr<RocksDBDatabase> database_;
+  std::shared_ptr<FlushQueue> queue_;
   std::vector<std::unique_ptr<State>> states_;  // in the order they were added
   std::vector<Loading> loading_;                // the next one last
-  std::uint32_t restored_files_ = 0;
+  std::deque<Frozen> frozen_;                   // ascending
+  std::size_t next_state_ = 0;                  // with which `flush_some` goes on
+  std::uint32_t next_group_ = 0;                // of it, counted from the first
 };
 
 }  // namespace weir

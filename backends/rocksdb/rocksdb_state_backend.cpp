@@ -1,23 +1,27 @@
 #include "backends/rocksdb/rocksdb_state_backend.hpp"
 
 #include <rocksdb/cache.h>
-#include <rocksdb/write_buffer_manager.h>
 
 #include "backends/rocksdb/rocksdb_keyed_state_backend.hpp"
 
 namespace weir {
 
-// Half of the memory may wait to be flushed; it is charged to the cache, so that the sum has one bound.
+namespace {
+
+std::size_t table_bytes(const RocksDBStateBackend::Options& options) {
+  return static_cast<std::size_t>(static_cast<double>(options.memory_bytes) * options.table_ratio);
+}
+
+}  // namespace
+
 RocksDBStateBackend::RocksDBStateBackend(const Options& options)
     : options_(options),
-      block_cache_(rocksdb::NewLRUCache(options.memory_bytes)),
-      write_buffer_(
-          std::make_shared<rocksdb::WriteBufferManager>(options.memory_bytes / 2, block_cache_)) {}
+      block_cache_(rocksdb::NewLRUCache(options.memory_bytes - table_bytes(options))),
+      table_memory_(std::make_shared<TableMemory>(table_bytes(options))) {}
 
 Result<std::unique_ptr<KeyedStateBackend>> RocksDBStateBackend::create_keyed_state_backend(
     const KeyedStateBackendContext& context) {
-  return RocksDBKeyedStateBackend::create(context, options_.table_cache_bytes, block_cache_,
-                                          write_buffer_);
+  return RocksDBKeyedStateBackend::create(context, table_memory_, block_cache_);
 }
 
 SnapshotPlacement RocksDBStateBackend::placement(SnapshotKind) const {

@@ -7,10 +7,11 @@
 
 namespace rocksdb {
 class Cache;
-class WriteBufferManager;
 }  // namespace rocksdb
 
 namespace weir {
+
+class TableMemory;
 
 /// Keeps state in RocksDB, in a local directory per subtask, and snapshots in files:
 /// `state.backend: rocksdb`. For state that is larger than memory.
@@ -18,10 +19,10 @@ namespace weir {
 class RocksDBStateBackend final : public StateBackend {
  public:
   struct Options {
-    /// Blocks read and entries not yet flushed, of all subtasks of the process together.
-    std::size_t memory_bytes = std::size_t{256} << 20;
-    /// What the table in front of one state of one subtask may use.
-    std::size_t table_cache_bytes = std::size_t{64} << 20;
+    /// Tables and blocks of the databases, of all subtasks of the process together.
+    std::size_t memory_bytes = std::size_t{512} << 20;
+    /// The share of it that tables may use, from 0 to 1; the rest is for blocks.
+    double table_ratio = 0.5;
     /// A subtask's payload up to this size goes into the acknowledgement (`FsStateBackend`).
     std::uint64_t memory_threshold_bytes = 20480;
   };
@@ -37,7 +38,7 @@ class RocksDBStateBackend final : public StateBackend {
  private:
   const Options options_;
   const std::shared_ptr<rocksdb::Cache> block_cache_;
-  const std::shared_ptr<rocksdb::WriteBufferManager> write_buffer_;
+  const std::shared_ptr<TableMemory> table_memory_;
 };
 
 }  // namespace weir

@@ -42,10 +42,16 @@ const std::vector<BackendUnderTest>& all_backends() {
       {"fs incremental", [] { return std::make_unique<FsStateBackend>(); },
        SnapshotForm::incremental},
       {"rocksdb", [] { return std::make_unique<RocksDBStateBackend>(); }},
-      {"rocksdb without cache",
+      // Everything is flushed and evicted all the time, or much of it.
+      {"rocksdb without memory",
        [] {
          return std::make_unique<RocksDBStateBackend>(
-             RocksDBStateBackend::Options{.table_cache_bytes = 0});
+             RocksDBStateBackend::Options{.memory_bytes = 1 << 20, .table_ratio = 0});
+       }},
+      {"rocksdb, tiny budget",
+       [] {
+         return std::make_unique<RocksDBStateBackend>(
+             RocksDBStateBackend::Options{.memory_bytes = 1 << 20, .table_ratio = 0.4});
        }},
   };
   return backends;
@@ -492,6 +498,8 @@ class Subtask {
       sum.nodes_copied += one.nodes_copied;
       sum.entries_encoded += one.entries_encoded;
       sum.entries_loaded += one.entries_loaded;
+      sum.look_ups += one.look_ups;
+      sum.segments_evicted += one.segments_evicted;
     }
     return sum;
   }

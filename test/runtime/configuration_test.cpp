@@ -57,9 +57,8 @@ SCENARIO("without settings every key has Flink's default, or the one that issue 
     THEN("state is in memory and no directory is set") {
       CHECK(configuration.state_backend().kind == StateBackendKind::jobmanager);
       CHECK(configuration.state_backend().inline_threshold_bytes == 20 * 1024);
-      CHECK(configuration.state_backend().rocksdb_memory_bytes == 256 << 20);
-      CHECK(configuration.state_backend().rocksdb_write_buffer_ratio == 0.5);
-      CHECK(configuration.state_backend().rocksdb_table_bytes == 128 << 20);
+      CHECK(configuration.state_backend().rocksdb_memory_bytes == 512 << 20);
+      CHECK(configuration.state_backend().rocksdb_table_ratio == 0.5);
       CHECK(configuration.directories() == DirectoryConfig{});
     }
     THEN("jobs and processes have theirs") {

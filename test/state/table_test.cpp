@@ -1,11 +1,16 @@
 #include "state/table.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -382,13 +387,13 @@ TEST_CASE("keys that were made to have the same hash fail the access, not the pr
 
 /// A database in memory that counts how often it is asked.
 struct MapBacking final : StateBacking {
-  std::map<std::string, std::string> entries;
+  std::map<std::string, std::string, std::less<>> entries;
   int loads = 0;
   std::optional<Error> failure;
   Result<bool> load(std::string_view entry_key, std::string& value) override {
     ++loads;
     if (failure) return std::unexpected(*failure);
-    const auto found = entries.find(std::string(entry_key));
+    const auto found = entries.find(entry_key);
     if (found == entries.end()) return false;
     value = found->second;
     return true;
@@ -397,76 +402,406 @@ struct MapBacking final : StateBacking {
               const std::function<bool(std::string_view, std::string_view)>&) override {
     return error(Errc::unsupported, "this table's entries are not walked");
   }
-  void take_changes(TableBase& table) {
-    table.for_each_change([&](std::string_view key, const std::string* value) {
-      if (value != nullptr)
-        entries[std::string(key)] = *value;
+  Status load_all(
+      std::span<const std::string_view> entry_keys,
+      const std::function<Status(std::size_t index, std::string_view value)>& visit) override {
+    ++loads;
+    if (failure) return std::unexpected(*failure);
+    CHECK(std::ranges::is_sorted(entry_keys));
+    for (std::size_t i = 0; i < entry_keys.size(); ++i)
+      if (const auto found = entries.find(entry_keys[i]); found != entries.end())
+        WEIR_TRY(visit(i, found->second));
+    return {};
+  }
+  /// Takes changes in, and checks that they come in order.
+  ChangeVisitor taker() {
+    return [this, previous = std::string()](auto key, auto value) mutable -> Status {
+      CHECK(previous < key);
+      previous = key;
+      if (value)
+        entries.insert_or_assign(std::string(key), std::string(*value));
       else
         entries.erase(std::string(key));
-    });
-    table.forget_changes();
+      return {};
+    };
+  }
+  void flush(TableBase& table) {
+    for (std::uint32_t group = 0; group < 4; ++group) REQUIRE(table.flush_group(group, taker()));
+  }
+  void take(const FrozenTable& frozen) {
+    for (std::uint32_t group = 0; group < 4; ++group)
+      REQUIRE(frozen.for_each_changed(group, taker()));
   }
 };
 
-SCENARIO("a table in front of a database is a write-through cache", "[state]") {
-  GIVEN("an empty database") {
+/// Keys that `frozen` brings, and those that it removes.
+std::pair<std::size_t, std::size_t> changes_of(const FrozenTable& frozen) {
+  std::pair<std::size_t, std::size_t> changes;
+  for (std::uint32_t group = 0; group < 4; ++group)
+    REQUIRE(frozen.for_each_changed(group, [&](auto, auto value) -> Status {
+      ++(value ? changes.first : changes.second);
+      return {};
+    }));
+  return changes;
+}
+
+std::string entry_key_of(std::uint64_t key) {
+  std::string bytes;
+  append_entry_key({key_of(key).group, encode_value(key), {}, {}}, 8, bytes);
+  return bytes;
+}
+
+SCENARIO("a table in front of a database is its memtable and cache", "[state]") {
+  GIVEN("an empty database and a thousand keys, each written twice") {
     MapBacking backing;
     Table<std::uint64_t> table(declaration(), compact_keys);
     table.set_backing(&backing, true);
-    WHEN("keys are counted") {
-      for (std::uint64_t i = 0; i < 2000; ++i) ++table.find_or_insert(key_of(i % 1000));
-      THEN("the database is not asked, and gets each key once") {
-        CHECK(backing.loads == 0);
-        backing.take_changes(table);
-        CHECK(backing.entries.size() == 1000);
-        CHECK(table.counters().entries_encoded == 1000);
-        CHECK_FALSE(table.has_changes());
+    for (std::uint64_t i = 0; i < 2000; ++i) table.find_or_insert(key_of(i % 1000)) += i % 1000;
+    THEN("the database is not asked, and gets each key once") {
+      CHECK(table.find(key_of(5000)) == nullptr);
+      CHECK(backing.loads == 0);
+      backing.flush(table);
+      CHECK(backing.entries.size() == 1000);
+      CHECK(table.counters().entries_encoded == 1000);
+      backing.flush(table);
+      CHECK(table.counters().entries_encoded == 1000);
+    }
+    THEN("changes stay in memory, whatever the budget") {
+      table.evict(0);
+      CHECK(table.entries() == 1000);
+    }
+    WHEN("it is frozen and the snapshot is in the database") {
+      const auto frozen = table.freeze();
+      CHECK(changes_of(*frozen) == std::pair<std::size_t, std::size_t>{1000, 0});
+      backing.take(*frozen);
+      THEN("what was not confirmed is a change of the next snapshot too") {
+        CHECK(changes_of(*table.freeze()).first == 1000);
+      }
+      THEN("a few writes after it are few changes") {
+        table.confirm(frozen->epoch());
+        for (std::uint64_t i = 1; i <= 10; ++i) ++table.find_or_insert(key_of(i));
+        REQUIRE(table.erase(key_of(500)));
+        const auto next = changes_of(*table.freeze());
+        CHECK(next.first >= 10);
+        CHECK(next.first <= 100);  // granules are written whole
+        CHECK(next.second == 1);
       }
     }
-    WHEN("all groups are dropped") {
-      for (std::uint64_t i = 0; i < 1000; ++i) table.find_or_insert(key_of(i)) = i;
-      table.drop_groups(0);
-      CHECK(table.entries() == 1000);  // not while there are changes
-      backing.take_changes(table);
-      table.drop_groups(0);
-      CHECK(table.entries() == 0);
+    WHEN("all is flushed and evicted") {
+      backing.flush(table);
+      const std::size_t full = table.memory_bytes();
+      table.evict(0);
+      CHECK(table.entries() <= 1);  // the key 0 has a place of its own
+      CHECK(table.memory_bytes() < full / 5);
+      CHECK(table.counters().segments_evicted > 0);
       THEN("values come back from the database, once") {
-        for (std::uint64_t i = 0; i < 1000; ++i) REQUIRE(*table.find(key_of(i)) == i);
-        for (std::uint64_t i = 0; i < 1000; ++i)
-          REQUIRE(++*table.find_for_write(key_of(i)) == i + 1);
-        CHECK(backing.loads == 1000);
+        for (std::uint64_t i = 1; i < 1000; ++i) REQUIRE(*table.find(key_of(i)) == 2 * i);
+        for (std::uint64_t i = 1; i < 1000; ++i)
+          REQUIRE(table.find_for_write(key_of(i)) != nullptr);
+        CHECK(backing.loads == 999);
+        CHECK(table.counters().entries_loaded == 999);
         CHECK(table.find(key_of(5000)) == nullptr);
-        backing.take_changes(table);
-        CHECK(backing.entries.size() == 1000);
+        CHECK(backing.loads == 1000);
       }
-      THEN("a key that was removed stays removed before and after the database knows") {
+      THEN("what was only read is no change") {
+        for (std::uint64_t i = 1; i < 1000; ++i) REQUIRE(table.find(key_of(i)) != nullptr);
+        CHECK(changes_of(*table.freeze()).first == 0);
+        table.evict(0);
+        CHECK(table.entries() <= 1);
+      }
+      THEN("several keys are loaded together") {
+        for (std::uint64_t i = 1; i < 300; ++i) table.look_ahead(key_of(i));
+        for (std::uint64_t i = 1; i < 300; ++i) table.look_ahead(key_of(i));
+        table.look_ahead(key_of(5000));
+        table.load_ahead();
+        table.load_ahead();
+        CHECK(backing.loads == 1);
+        CHECK(table.find(key_of(5000)) == nullptr);
+        CHECK(backing.loads == 1);  // it is known not to be there
+        for (std::uint64_t i = 1; i < 300; ++i) REQUIRE(*table.find(key_of(i)) == 2 * i);
+        CHECK(backing.loads == 1);
+        CHECK(changes_of(*table.freeze()).first == 0);
+        ++table.find_or_insert(key_of(7));
+        CHECK(changes_of(*table.freeze()).first >= 1);
+      }
+      THEN("keys are wanted while many are missing, and it is measured again") {
+        CHECK_FALSE(table.wants_keys(100));
+        for (std::uint64_t i = 1; i < 30; ++i) REQUIRE(table.find(key_of(i)) != nullptr);
+        int wanted = 0;
+        for (int slice = 0; slice < 100; ++slice) wanted += table.wants_keys(100) ? 1 : 0;
+        CHECK(wanted == 64);
+        REQUIRE(table.find(key_of(30)) != nullptr);
+        CHECK_FALSE(table.wants_keys(100));
+      }
+      THEN("a key that was removed stays removed at each stage") {
         REQUIRE(table.erase(key_of(3)));
+        const auto check_removed = [&] {
+          const int loads = backing.loads;
+          CHECK(table.find(key_of(3)) == nullptr);
+          CHECK(table.find_for_write(key_of(3)) == nullptr);
+          CHECK_FALSE(table.erase(key_of(3)));
+          table.look_ahead(key_of(3));
+          table.load_ahead();
+          CHECK(backing.loads == loads);
+        };
+        check_removed();
+        table.evict(0);
+        check_removed();
+        auto discarded = table.freeze();
+        CHECK(changes_of(*discarded).second == 1);
+        check_removed();
+        discarded.reset();
+        const auto frozen = table.freeze();
+        CHECK(changes_of(*frozen).second == 1);
+        check_removed();
+        backing.take(*frozen);
+        CHECK_FALSE(backing.entries.contains(entry_key_of(3)));
+        check_removed();
+        table.confirm(frozen->epoch());
+        table.evict(0);
         CHECK(table.find(key_of(3)) == nullptr);
-        CHECK_FALSE(table.erase(key_of(3)));
-        backing.take_changes(table);
-        CHECK(table.find(key_of(3)) == nullptr);
-        CHECK(backing.entries.size() == 999);
+        CHECK(changes_of(*table.freeze()).second == 0);
         ++table.find_or_insert(key_of(3));
-        backing.take_changes(table);
-        CHECK(backing.entries.size() == 1000);
-        CHECK(*table.find(key_of(3)) == 1);
+        REQUIRE(table.erase(key_of(3)));
+        ++table.find_or_insert(key_of(3));
+        const auto again = table.freeze();
+        CHECK(changes_of(*again) == std::pair<std::size_t, std::size_t>{1, 0});
+        REQUIRE(table.erase(key_of(3)));
+        backing.flush(table);
+        CHECK_FALSE(backing.entries.contains(entry_key_of(3)));
+        table.evict(0);
+        CHECK(table.find(key_of(3)) == nullptr);
       }
       THEN("a database that cannot be read is reported through the user's code") {
         backing.failure = Error{Errc::io_error, "/db: gone"};
         CHECK_THROWS_AS(table.find(key_of(1)), StateAccessFailed);
         CHECK_THROWS_WITH(table.find_or_insert(key_of(1)), "/db: gone");
+        table.look_ahead(key_of(1));
+        CHECK_THROWS_WITH(table.load_ahead(), "/db: gone");
         backing.failure.reset();
-        CHECK(*table.find(key_of(1)) == 1);
+        CHECK(*table.find(key_of(1)) == 2);
       }
       THEN("an entry that does not decode is reported and not kept") {
-        std::string damaged;
-        append_entry_key({key_of(1).group, encode_value(std::uint64_t{1}), {}, {}}, 8, damaged);
-        backing.entries[damaged] = "?";
+        backing.entries[entry_key_of(1)] = "?";
         CHECK_THROWS_AS(table.find(key_of(1)), StateAccessFailed);
-        CHECK_THROWS_AS(table.find(key_of(1)), StateAccessFailed);
+        table.look_ahead(key_of(1));
+        CHECK_THROWS_AS(table.load_ahead(), StateAccessFailed);
+        CHECK_THROWS_AS(table.find_or_insert(key_of(1)), StateAccessFailed);
+      }
+    }
+    WHEN("a flush fails") {
+      const auto fail = [](auto, auto) -> Status { return error(Errc::io_error, "full"); };
+      CHECK(table.flush_group(1, fail).error().what == "full");
+      THEN("the changes are still there") {
+        backing.flush(table);
+        CHECK(backing.entries.size() == 1000);
       }
     }
   }
+  GIVEN("a database with more than fits into memory, all of it read") {
+    MapBacking backing;
+    for (std::uint64_t i = 1; i <= 50'000; ++i) backing.entries[entry_key_of(i)] = encode_value(i);
+    Table<std::uint64_t> table(declaration(), compact_keys);
+    table.set_backing(&backing, false);
+    constexpr std::size_t budget = 200'000;
+    for (std::uint64_t i = 1; i <= 50'000; ++i) {
+      REQUIRE(*table.find(key_of(i)) == i);
+      if (table.estimated_bytes() > budget) table.evict(budget * 7 / 8);
+    }
+    THEN("the memory is bounded and mostly used by entries") {
+      CHECK(table.memory_bytes() <= budget);
+      CHECK(table.entries() * 16 > budget / 4);
+    }
+    THEN("what was written lately stays longer than what was not") {
+      // A group that is written again and again is not evicted, though it could be.
+      std::vector<std::uint64_t> hot;
+      for (std::uint64_t i = 1; hot.size() < 50; ++i)
+        if (key_of(i).group == 2) hot.push_back(i);
+      int loads = 0;
+      for (std::uint64_t i = 1; i <= 50'000; ++i) {
+        const int before = backing.loads;
+        if (i % 20 == 0)
+          for (const std::uint64_t key : hot) ++table.find_or_insert(key_of(key));
+        loads += backing.loads - before;
+        REQUIRE(table.find(key_of(i)) != nullptr);
+        if (table.estimated_bytes() > budget) {
+          table.evict(budget * 7 / 8);
+          if (table.estimated_bytes() > budget) backing.flush(table);
+        }
+      }
+      CHECK(loads < 50 * 30);
+      CHECK(table.memory_bytes() < budget * 2);
+    }
+  }
+}
+
+/// Random work on a cache beside a `std::map`, with snapshots that are completed, given up or held back,
+/// flushes, evictions, and look-ups that fail.
+template <class V, class Key, class Value>
+void check_cache(const TableOptions& options, std::uint64_t seed, const Key& key_at,
+                 const Value& value_of) {
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  MapBacking backing;
+  Table<V> table(declaration(), options);
+  table.set_backing(&backing, true);
+  std::map<std::uint64_t, V> model;
+  using Expected = std::map<std::string, std::string, std::less<>>;
+  struct InFlight {
+    std::unique_ptr<FrozenTable> frozen;
+    Expected expected;  // what the database has to hold behind it
+  };
+  std::vector<InFlight> in_flight;  // in the order of their freezes
+  const auto expected = [&] {
+    Expected all;
+    for (const auto& [n, value] : model) {
+      std::string entry;
+      const auto key = key_at(n);
+      const std::string_view word(reinterpret_cast<const char*>(&key.context.word), 8);
+      append_entry_key(
+          {key.context.group, options.key_width == 8 ? word : key.context.bytes, {}, {}},
+          options.key_width, entry);
+      all[entry] = encode_value(value);
+    }
+    return all;
+  };
+  const auto complete_first = [&] {
+    backing.take(*in_flight.front().frozen);
+    REQUIRE((backing.entries == in_flight.front().expected));
+    table.confirm(in_flight.front().frozen->epoch());
+    in_flight.erase(in_flight.begin());
+  };
+  std::uint64_t highest = 50;
+  for (int operation = 0; operation < 20'000; ++operation) {
+    const auto n = random() % highest;
+    const auto key = key_at(n);
+    if (operation % 1000 == 0) highest = 50 + random() % 4000;
+    const auto held = model.find(n);
+    switch (random() % 8) {
+      case 0:
+        REQUIRE(table.erase(key.context) == (held != model.end()));
+        model.erase(n);
+        break;
+      case 1: {
+        V* value = table.find_for_write(key.context);
+        REQUIRE((value != nullptr) == (held != model.end()));
+        if (value != nullptr) *value = model[n] = value_of(random());
+        break;
+      }
+      case 2:
+      case 3: {
+        const V* value = table.find(key.context);
+        REQUIRE((value != nullptr) == (held != model.end()));
+        if (value != nullptr) REQUIRE(*value == held->second);
+        break;
+      }
+      case 4: {
+        V& value = table.find_or_insert(key.context);
+        REQUIRE((value == (held != model.end() ? held->second : V{})));
+        value = model[n] = value_of(random());
+        break;
+      }
+      case 5:
+        table.find_or_insert(key.context) = model[n] = value_of(random());
+        break;
+      default:
+        table.look_ahead(key.context);
+        if (random() % 8 == 0) backing.failure = Error{Errc::io_error, "gone"};
+        try {
+          table.load_ahead();
+          (void)table.find(key.context);
+        } catch (const StateAccessFailed&) {
+          REQUIRE(backing.failure);
+        }
+        backing.failure.reset();
+    }
+    table.reclaim();
+    switch (random() % 400) {
+      case 0:
+      case 1:
+        in_flight.push_back({table.freeze(), expected()});
+        break;
+      case 2:
+        if (!in_flight.empty()) complete_first();
+        break;
+      case 3:  // given up
+        if (!in_flight.empty())
+          in_flight.erase(in_flight.begin() +
+                          static_cast<std::ptrdiff_t>(random() % in_flight.size()));
+        break;
+      case 4: {  // what was frozen before comes first
+        while (!in_flight.empty()) complete_first();
+        REQUIRE(table.flush_group(static_cast<std::uint32_t>(random() % 4), backing.taker()));
+        break;
+      }
+      case 5:
+        while (!in_flight.empty()) complete_first();
+        backing.flush(table);
+        REQUIRE((backing.entries == expected()));
+        break;
+      case 6:
+        table.evict(0);
+        break;
+      case 7:
+      case 8:
+        table.evict(table.memory_bytes() * 3 / 4);
+        break;
+      default:
+        break;
+    }
+  }
+  for (std::uint64_t n = 0; n < 4050; ++n) {
+    const auto key = key_at(n);
+    const V* value = table.find(key.context);
+    const auto held = model.find(n);
+    REQUIRE((value != nullptr) == (held != model.end()));
+    if (value != nullptr) REQUIRE(*value == held->second);
+  }
+  CHECK(table.counters().segments_evicted > 0);
+  CHECK(table.counters().entries_loaded > 0);
+}
+
+TEST_CASE("a cache agrees with a simple model, whatever is frozen, flushed, evicted or fails",
+          "[state]") {
+  const std::uint64_t seed = GENERATE(1, 2, 3, 4);
+  struct NumberKey {
+    KeyContext context;
+  };
+  const auto number = [](std::uint64_t n) { return NumberKey{key_of(n)}; };
+  const auto text = [](std::uint64_t n) { return std::string(n % 30, 'v') + std::to_string(n); };
+  SECTION("numbers by number") {
+    check_cache<std::uint64_t>(compact_keys, seed, number, [](std::uint64_t n) { return n; });
+  }
+  SECTION("strings by number") { check_cache<std::string>(compact_keys, seed, number, text); }
+  SECTION("strings by string") {
+    std::map<std::uint64_t, std::unique_ptr<StringKey>> keys;
+    check_cache<std::string>(
+        string_keys, seed,
+        [&](std::uint64_t n) {
+          auto& key = keys[n];
+          if (!key) key = std::make_unique<StringKey>("key " + std::to_string(n));
+          return NumberKey{key->context};
+        },
+        text);
+  }
+}
+
+TEST_CASE("a cache with map keys evicts and loads their entries", "[state]") {
+  MapBacking backing;
+  Table<int> table(declaration(), {all_groups, 4, 8, true});
+  table.set_backing(&backing, true);
+  for (const std::uint64_t key : {0, 1, 2})
+    for (int i = 0; i < 300; ++i) table.find_or_insert(MapKey(key, std::to_string(i)).context) = i;
+  backing.flush(table);
+  CHECK(backing.entries.size() == 900);
+  table.evict(0);
+  CHECK(table.entries() == 0);
+  CHECK(entries_of(table, 1).empty());
+  CHECK(*table.find(MapKey(1, "17").context) == 17);
+  CHECK(entries_of(table, 1) == std::map<std::string, int>{{"17", 17}});
+  REQUIRE(table.erase(MapKey(1, "17").context));
+  backing.flush(table);
+  CHECK(backing.entries.size() == 899);
 }
 
 TEST_CASE("an arena hands freed blocks out again and aligns them", "[state]") {

@@ -2,12 +2,15 @@
 
 #include <map>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <catch2/catch.hpp>
 
 #include "state/entry_key.hpp"
+#include "state/frozen_table.hpp"
 #include "state/keyed_state.hpp"
 #include "test/state/state_clock.hpp"
 
@@ -185,14 +188,25 @@ struct MapBacking final : StateBacking {
     }
     return {};
   }
+  Status load_all(std::span<const std::string_view>,
+                  const std::function<Status(std::size_t, std::string_view)>&) override {
+    return error(Errc::unsupported, "these tests look for one key at a time");
+  }
+  Status take(std::string_view key, std::optional<std::string_view> value) {
+    if (value)
+      entries.insert_or_assign(std::string(key), std::string(*value));
+    else
+      entries.erase(std::string(key));
+    return {};
+  }
   void take_changes(TableBase& table) {
-    table.for_each_change([&](std::string_view key, const std::string* value) {
-      if (value != nullptr)
-        entries[std::string(key)] = *value;
-      else
-        entries.erase(std::string(key));
-    });
-    table.forget_changes();
+    for (std::uint32_t group = 0; group < 4; ++group)
+      REQUIRE(table.flush_group(group, [&](auto key, auto value) { return take(key, value); }));
+  }
+  void take(const FrozenTable& frozen) {
+    for (std::uint32_t group = 0; group < 4; ++group)
+      REQUIRE(
+          frozen.for_each_changed(group, [&](auto key, auto value) { return take(key, value); }));
   }
 };
 
@@ -208,7 +222,7 @@ SCENARIO("a map in front of a database is walked as a whole", "[state]") {
       for (std::uint32_t i = 0; i < 100; ++i) map.put(i, i);
     }
     backing.take_changes(*table);
-    table->drop_groups(0);
+    table->evict(0);
     REQUIRE(table->entries() == 0);
     key = key_of(1);
     map.put(3, 33);
@@ -230,7 +244,7 @@ SCENARIO("a map in front of a database is walked as a whole", "[state]") {
       CHECK(sum() == 4950 - 3 + 33 - 4 + 1);
       CHECK(table->entries() == 2);  // walking keeps nothing in memory
       backing.take_changes(*table);
-      table->drop_groups(0);
+      table->evict(0);
       CHECK(size() == 100);
       CHECK(sum() == 4950 - 3 + 33 - 4 + 1);
     }
@@ -273,6 +287,62 @@ SCENARIO("a map in front of a database is walked as a whole", "[state]") {
   }
 }
 
+SCENARIO("a map of which a part has left the memory is walked as a whole", "[state]") {
+  GIVEN("a map of ten thousand entries, about half of which only the database has") {
+    MapBacking backing;
+    KeyContext key = key_of(1);
+    auto [table, map] =
+        make_state(MapStateDescriptor<std::uint32_t, long>{"map"}, {}, options, &key);
+    table->set_backing(&backing, true);
+    constexpr std::uint32_t entries = 10'000;
+    for (std::uint32_t i = 0; i < entries; ++i) map.put(i, i);
+    backing.take_changes(*table);
+    table->evict(table->memory_bytes() / 2);
+    REQUIRE(table->entries() > entries / 10);
+    REQUIRE(table->entries() < entries * 9 / 10);
+    long value_of_7 = 7;
+    const auto keys = [&] {
+      std::multiset<std::uint32_t> found;
+      map.for_each([&](std::uint32_t i, long value) {
+        found.insert(i);
+        CHECK(value == (i == 7 ? value_of_7 : i));
+      });
+      return found;
+    };
+    THEN("each entry is visited once") {
+      const auto found = keys();
+      CHECK(found.size() == entries);
+      CHECK(std::set(found.begin(), found.end()).size() == entries);
+    }
+    WHEN("entries are changed and removed, and a snapshot of that is under way") {
+      map.put(7, value_of_7 = 70);
+      for (std::uint32_t i = 100; i < 200; ++i) map.remove(i);
+      auto frozen = table->freeze();
+      THEN("a walk shows it before the database knows, and when it does") {
+        CHECK(keys().size() == entries - 100);
+        backing.take(*frozen);
+        CHECK(keys().size() == entries - 100);
+        table->confirm(frozen->epoch());
+        table->evict(0);
+        CHECK(table->entries() == 0);
+        CHECK(keys().size() == entries - 100);
+      }
+      THEN("what is cleared meanwhile is gone, and stays so when the snapshot is in the database") {
+        map.clear();
+        CHECK(map.is_empty());
+        backing.take(*frozen);
+        CHECK(backing.entries.size() == entries - 100);
+        table->confirm(frozen->epoch());
+        CHECK(map.is_empty());
+        map.put(5, 5);
+        CHECK(keys() == std::multiset<std::uint32_t>{5});
+        backing.take_changes(*table);
+        CHECK(backing.entries.size() == 1);
+      }
+    }
+  }
+}
+
 SCENARIO("expired entries are removed from a database in the background", "[state]") {
   GIVEN("many entries of which nothing is in memory") {
     StateClock clock;
@@ -293,7 +363,7 @@ SCENARIO("expired entries are removed from a database in the background", "[stat
       list.add(2);
     }
     backing.take_changes(*table);
-    table->drop_groups(0);
+    table->evict(0);
     REQUIRE(backing.entries.size() == 5000);
     const auto clean = [&](int times) {
       for (int i = 0; i < times; ++i) {

@@ -1,0 +1,70 @@
+#include "backends/rocksdb/sorted_files.hpp"
+
+#include <string>
+
+namespace weir {
+
+namespace {
+
+/// A file is closed and the next one begun when it has become larger than this.
+constexpr std::uint64_t largest_file_bytes = std::uint64_t{64} << 20;
+
+}  // namespace
+
+Status SortedFiles::put(rocksdb::ColumnFamilyHandle* family, std::string_view key,
+                        std::string_view value) {
+  WEIR_TRY(open_for(family));
+  bytes_ += key.size() + value.size();
+  file_bytes_ += key.size() + value.size();
+  return to_error(writer_->Put(slice_of(key), slice_of(value)),
+                  families_.back().external_files.back() + ": cannot write");
+}
+
+Status SortedFiles::remove(rocksdb::ColumnFamilyHandle* family, std::string_view key) {
+  WEIR_TRY(open_for(family));
+  bytes_ += key.size();
+  file_bytes_ += key.size();
+  return to_error(writer_->Delete(slice_of(key)),
+                  families_.back().external_files.back() + ": cannot write");
+}
+
+Status SortedFiles::open_for(rocksdb::ColumnFamilyHandle* family) {
+  const bool is_new = families_.empty() || families_.back().column_family != family;
+  if (writer_ && (is_new || file_bytes_ > largest_file_bytes)) WEIR_TRY(finish_file());
+  if (is_new) {
+    families_.emplace_back().column_family = family;
+    families_.back().options.move_files = true;
+    // The number that makes a file newer than others is in the database's list of files alone.
+    families_.back().options.write_global_seqno = false;
+  }
+  if (writer_) return {};
+  const std::string path = database_.new_file();
+  families_.back().external_files.push_back(path);
+  file_bytes_ = 0;
+  // What is written now is read soon: the page cache shall keep it.
+  constexpr bool invalidate_page_cache = false;
+  writer_ = std::make_unique<rocksdb::SstFileWriter>(rocksdb::EnvOptions(), database_.options(),
+                                                     family, invalidate_page_cache);
+  return to_error(writer_->Open(path), path + ": cannot create");
+}
+
+Status SortedFiles::finish_file() {
+  WEIR_TRY(to_error(writer_->Finish(), families_.back().external_files.back() + ": cannot finish"));
+  writer_.reset();
+  return {};
+}
+
+Status SortedFiles::ingest() {
+  if (writer_) WEIR_TRY(finish_file());
+  if (families_.empty()) return {};
+  return to_error(database_.db().IngestExternalFiles(families_),
+                  database_.path() + ": cannot take in sorted files");
+}
+
+void SortedFiles::abandon() {
+  writer_.reset();
+  for (const rocksdb::IngestExternalFileArg& family : families_)
+    for (const std::string& file : family.external_files) database_.remove_file(file);
+}
+
+}  // namespace weir

@@ -1,0 +1,380 @@
+#include <algorithm>
+#include <utility>
+
+#include "state/entry_key.hpp"
+#include "state/table.hpp"
+#include "state/table_storage.hpp"
+
+// Tables as the memtable and cache of a database.
+namespace weir {
+
+using table::Group;
+using table::Node;
+using table::Segment;
+
+namespace table {
+namespace {
+
+/// Passes entries and removed keys to a visitor in one order.
+class ChangeMerger {
+ public:
+  ChangeMerger(std::span<const Removals::Keys* const> removals, const ChangeVisitor& visit)
+      : visit_(visit) {
+    for (const Removals::Keys* keys : removals)
+      removed_.insert(removed_.end(), keys->begin(), keys->end());
+    std::ranges::sort(removed_);
+  }
+  /// Keys ascend.
+  Status put(std::string_view key, std::string_view value) {
+    WEIR_TRY(remove_up_to(key));
+    // A key that was removed and then written again has its entry.
+    while (next_ < removed_.size() && removed_[next_] == key) ++next_;
+    return visit_(key, value);
+  }
+  Status finish() {
+    while (next_ < removed_.size()) WEIR_TRY(remove_next());
+    return {};
+  }
+
+ private:
+  Status remove_up_to(std::string_view key) {
+    while (next_ < removed_.size() && removed_[next_] < key) WEIR_TRY(remove_next());
+    return {};
+  }
+  Status remove_next() {
+    const std::string_view key = removed_[next_];
+    while (next_ < removed_.size() && removed_[next_] == key) ++next_;
+    return visit_(key, std::nullopt);
+  }
+
+  const ChangeVisitor& visit_;
+  std::vector<std::string_view> removed_;  // a key may be there twice, removed in two epochs
+  std::size_t next_ = 0;
+};
+
+/// Calls `f(slot)` for each taken slot with a change.
+template <class F>
+void for_each_changed_slot(const Shape& shape, const Group& group, std::uint32_t clean, F&& f) {
+  if (group.used == 0) return;
+  for (std::uint32_t i = 0; i < std::uint32_t{1} << depth_of(group);) {
+    const Segment* segment = group.directory + i;
+    const std::uint32_t copies = copies_in(group, header_of(segment->slots).depth);
+    const std::uint32_t changed = changed_granules(segment, copies, clean);
+    i += copies;
+    for (std::uint32_t left = changed; left != 0; left &= left - 1) {
+      const std::uint32_t begin = static_cast<std::uint32_t>(std::countr_zero(left))
+                                  << shape.granule_shift;
+      const std::uint32_t end = std::min(begin + (1U << shape.granule_shift), group.slot_mask + 1);
+      for (std::uint32_t at = begin; at < end; ++at)
+        if (char* slot = segment->slots + std::size_t{at} * shape.slot_bytes; is_taken(shape, slot))
+          f(slot);
+    }
+  }
+}
+
+Status visit_compact(const Shape& shape, const Group& group, std::uint32_t number,
+                     std::uint32_t clean, ChangeMerger& changes) {
+  struct Entry {
+    std::uint64_t order;
+    const char* value;
+  };
+  std::vector<Entry> entries;
+  if (group.zero != nullptr && group.zero->epoch > clean)
+    entries.push_back({0, value_of(shape, group.zero)});
+  for_each_changed_slot(shape, group, clean, [&](char* slot) {
+    entries.push_back({byte_order(word_of(slot)), slot_value(shape, slot)});
+  });
+  std::ranges::sort(entries, {}, &Entry::order);
+  std::string key;
+  std::string value;
+  ByteWriter writer(value);
+  for (const Entry& entry : entries) {
+    const std::uint64_t word = byte_order(entry.order);
+    key.clear();
+    value.clear();
+    append_entry_key({number, {reinterpret_cast<const char*>(&word), shape.key_width}, {}, {}},
+                     shape.key_width, key);
+    shape.layout->encode(entry.value, writer);
+    WEIR_TRY(changes.put(key, value));
+  }
+  return changes.finish();
+}
+
+Status visit_wide(const Shape& shape, const Group& group, std::uint32_t number, std::uint32_t clean,
+                  ChangeMerger& changes) {
+  struct Entry {
+    std::size_t offset;  // of the entry key
+    std::size_t size;
+    const char* value;
+  };
+  std::vector<Entry> entries;
+  std::string keys;
+  for_each_changed_slot(shape, group, clean, [&](char* slot) {
+    const Node* node = node_of(slot);
+    const std::size_t offset = keys.size();
+    append_node_key(shape, number, node, keys);
+    entries.push_back({offset, keys.size() - offset, value_of(shape, node)});
+  });
+  const auto key_of = [&](const Entry& entry) {
+    return std::string_view(keys).substr(entry.offset, entry.size);
+  };
+  std::ranges::sort(entries, {}, key_of);
+  std::string value;
+  ByteWriter writer(value);
+  for (const Entry& entry : entries) {
+    value.clear();
+    shape.layout->encode(entry.value, writer);
+    WEIR_TRY(changes.put(key_of(entry), value));
+  }
+  return changes.finish();
+}
+
+}  // namespace
+
+Status visit_changes(const Shape& shape, const Group& group, std::uint32_t number,
+                     std::uint32_t confirmed_epoch, std::span<const Removals::Keys* const> removals,
+                     const ChangeVisitor& visit) {
+  ChangeMerger changes(removals, visit);
+  const std::uint32_t clean = clean_epoch(group, confirmed_epoch);
+  return shape.compact ? visit_compact(shape, group, number, clean, changes)
+                       : visit_wide(shape, group, number, clean, changes);
+}
+
+}  // namespace table
+
+namespace {
+
+/// Slices for which keys are loaded ahead before it is measured again whether that is worth it.
+constexpr std::uint32_t slices_ahead = 64;
+/// Keys are loaded ahead when at least one record of so many had to be looked up.
+constexpr std::uint32_t records_of_miss = 8;
+constexpr std::uint64_t homes = std::uint64_t{1} << 32;
+
+}  // namespace
+
+void TableBase::set_backing(StateBacking* backing, bool backing_is_empty) {
+  WEIR_ASSERT(entries() == 0 && epoch_ == 1);
+  backing_ = backing;
+  epoch_ = 2;
+  complete_.assign(range_.size(), backing_is_empty);
+  if (!backing_is_empty) std::ranges::fill(storage_->groups, table::absent_group);
+}
+
+void TableBase::append_entry_key_of(const KeyContext& key, std::string& out) const {
+  if (shape_.composite) {
+    ByteWriter(out).big_endian(static_cast<std::uint16_t>(key.group));
+    out += key.bytes;
+    return;
+  }
+  const std::string_view word(reinterpret_cast<const char*>(&key.word), shape_.key_width);
+  append_entry_key({key.group, shape_.compact ? word : key.bytes, {}, {}}, shape_.key_width, out);
+}
+
+bool TableBase::is_complete(const KeyContext& key) const {
+  const Group& group = groups_[key.group - range_.first];
+  return table::header_of(group.directory[(key.hash >> 32) >> group.shift].slots).incomplete == 0;
+}
+
+bool TableBase::is_removed(const Group& group, std::uint32_t number,
+                           std::string_view entry_key) const {
+  return std::ranges::any_of(removals_, [&](const auto& removals) {
+    return (removals->epoch == 0 || removals->epoch > group.flushed_epoch) &&
+           removals->keys[number - range_.first].contains(entry_key);
+  });
+}
+
+bool TableBase::is_overridden(const KeyContext& key, std::string_view entry_key) const {
+  return find_value(key) != nullptr ||
+         is_removed(groups_[key.group - range_.first], key.group, entry_key);
+}
+
+void TableBase::note_removal(const KeyContext& key) {
+  if (removals_.empty() || removals_.back()->epoch != 0)
+    removals_.push_back(std::make_shared<table::Removals>(range_.size()));
+  table::Removals& open = *removals_.back();
+  std::string entry_key;
+  append_entry_key_of(key, entry_key);
+  const std::size_t bytes = table::Removals::bytes_of(entry_key);
+  if (open.keys[key.group - range_.first].insert(std::move(entry_key)).second) open.bytes += bytes;
+}
+
+void* TableBase::load(const KeyContext& key, bool for_write) {
+  if (is_complete(key)) return nullptr;
+  key_buffer_.clear();
+  append_entry_key_of(key, key_buffer_);
+  if (is_removed(groups_[key.group - range_.first], key.group, key_buffer_)) return nullptr;
+  if (std::ranges::binary_search(absent_, std::string_view(key_buffer_))) return nullptr;
+  ++misses_;
+  ++counters_.look_ups;
+  auto found = backing_->load(key_buffer_, value_buffer_);
+  if (!found) throw StateAccessFailed(std::move(found.error()));
+  return *found ? insert_loaded(key, value_buffer_, for_write) : nullptr;
+}
+
+void* TableBase::insert_loaded(const KeyContext& key, std::string_view bytes, bool is_change) {
+  ++counters_.entries_loaded;
+  void* value = insert_default(key, is_change);
+  if (auto decoded = decode_entry(bytes, value); !decoded) {
+    remove(key);
+    throw StateAccessFailed(std::move(decoded.error()));
+  }
+  return value;
+}
+
+bool TableBase::plan_ahead(std::size_t records) {
+  const bool often = std::size_t{misses_} * records_of_miss >= records;
+  misses_ = 0;
+  // Without keys the last of these slices shows what is missing now.
+  if (ahead_slices_ > 0) return --ahead_slices_ > 0;
+  // The entries of one key of a composite table are known to nobody before they are used.
+  if (often && !shape_.composite) ahead_slices_ = slices_ahead;
+  return ahead_slices_ > 0;
+}
+
+void TableBase::look_ahead(const KeyContext& key) {
+  if (ahead_ends_.empty()) {
+    ahead_.clear();
+    absent_.clear();
+  }
+  if (is_complete(key) || find_value(key) != nullptr) return;
+  const std::size_t begin = ahead_.size();
+  append_entry_key_of(key, ahead_);
+  const Group& group = groups_[key.group - range_.first];
+  if (is_removed(group, key.group, std::string_view(ahead_).substr(begin)))
+    ahead_.resize(begin);
+  else
+    ahead_ends_.push_back(ahead_.size());
+}
+
+void TableBase::load_ahead() {
+  if (ahead_ends_.empty()) return;
+  std::vector<std::string_view> keys;
+  keys.reserve(ahead_ends_.size());
+  std::size_t begin = 0;
+  for (const std::size_t end : std::exchange(ahead_ends_, {})) {
+    keys.push_back(std::string_view(ahead_).substr(begin, end - begin));
+    begin = end;
+  }
+  std::ranges::sort(keys);
+  const auto repeated = std::ranges::unique(keys);
+  keys.erase(repeated.begin(), repeated.end());
+  ++counters_.look_ups;
+  std::size_t next = 0;
+  auto loaded = backing_->load_all(keys, [&](std::size_t index, std::string_view value) -> Status {
+    absent_.insert(absent_.end(), keys.begin() + static_cast<std::ptrdiff_t>(next),
+                   keys.begin() + static_cast<std::ptrdiff_t>(index));
+    next = index + 1;
+    WEIR_TRY_ASSIGN(key, context_of(keys[index]));
+    insert_loaded(key, value, false);
+    return {};
+  });
+  if (!loaded) throw StateAccessFailed(std::move(loaded.error()));
+  absent_.insert(absent_.end(), keys.begin() + static_cast<std::ptrdiff_t>(next), keys.end());
+}
+
+Status TableBase::flush_group(std::uint32_t group, const ChangeVisitor& visit) {
+  WEIR_ASSERT(backing_ != nullptr && range_.contains(group));
+  Group& header = groups_[group - range_.first];
+  std::vector<const table::Removals::Keys*> removals;
+  for (const auto& one : removals_)
+    if (one->epoch == 0 || one->epoch > header.flushed_epoch)
+      removals.push_back(&one->keys[group - range_.first]);
+  std::uint64_t changes = 0;
+  const auto visit_and_count = [&](std::string_view key, std::optional<std::string_view> value) {
+    ++changes;
+    if (value) ++counters_.entries_encoded;
+    return visit(key, value);
+  };
+  WEIR_TRY(table::visit_changes(shape_, header, group, storage_->confirmed_epoch, removals,
+                                visit_and_count));
+  if (changes == 0) return {};
+  // What is written from here has a later epoch, so that it is noticed.
+  header.flushed_epoch = epoch_++;
+  if (removals_.empty()) return {};
+  if (table::Removals& open = *removals_.back(); open.epoch == 0) {
+    for (const std::string& key : open.keys[group - range_.first])
+      open.bytes -= table::Removals::bytes_of(key);
+    open.keys[group - range_.first].clear();
+  }
+  const std::uint32_t flushed =
+      std::ranges::min(storage_->groups, {}, &Group::flushed_epoch).flushed_epoch;
+  std::erase_if(removals_,
+                [&](const auto& one) { return one->epoch != 0 && one->epoch <= flushed; });
+  return {};
+}
+
+void TableBase::evict(std::size_t target_bytes) {
+  WEIR_ASSERT(backing_ != nullptr);
+  heap_bytes_of_node_ = sample_heap_bytes();
+  absent_.clear();  // from here an entry of theirs may be in the database alone
+  // To the end of the circle, and once around without regard to what was written lately.
+  for (int ends = 0; bytes_with(heap_bytes_of_node_) > target_bytes;) {
+    hand_home_ = evict_from(groups_[hand_group_], hand_home_, target_bytes);
+    if (hand_home_ < homes) return;
+    hand_home_ = 0;
+    if (++hand_group_ < range_.size()) continue;
+    hand_group_ = 0;
+    if (++ends == 2) return;
+    circle_epoch_ = epoch_++;
+  }
+}
+
+std::uint64_t TableBase::evict_from(Group& group, std::uint64_t home, std::size_t target_bytes) {
+  const std::uint32_t clean = table::clean_epoch(group, storage_->confirmed_epoch);
+  while (table::is_laid_out(group) && home < homes) {
+    const Segment& seen = group.directory[home >> group.shift];
+    const bool is_changed = seen.epoch > clean && seen.dirty != 0;
+    if (seen.epoch == 0 || seen.epoch > circle_epoch_ || is_changed) {
+      home = ((home >> group.shift) + 1) << group.shift;
+      continue;
+    }
+    const Segment* first = table::entries_of(group, home);
+    const std::uint32_t copies = table::copies_in(group, table::header_of(first->slots).depth);
+    const auto next = static_cast<std::uint64_t>(first - group.directory) + copies;
+    const std::uint64_t end = next << group.shift;
+    if (table::changed_granules(first, copies, clean) == 0) {
+      evict_segment(group, home);
+      if (bytes_with(heap_bytes_of_node_) <= target_bytes) return end;
+    }
+    home = end;
+  }
+  return homes;
+}
+
+void TableBase::evict_segment(Group& group, std::uint64_t home) {
+  storage_->thaw_directory(group, epoch_, counters_);
+  const Segment* first = table::entries_of(group, home);
+  const Segment evicted = *first;
+  std::uint32_t depth = table::header_of(evicted.slots).depth;
+  auto index = static_cast<std::uint32_t>(first - group.directory);
+  if (!shape_.inline_values)
+    table::for_each_slot(shape_, group, evicted, [&](char* slot) {
+      Node* node = table::node_of(slot);
+      if (shape_.composite) unlink(node);
+      storage_->release_node(node);
+    });
+  group.used -= table::header_of(evicted.slots).used;
+  storage_->release_segment(group, evicted);
+  ++counters_.segments_evicted;
+  // For ever, as what is loaded is single entries; only segments know of more.
+  complete_[static_cast<std::size_t>(&group - groups_)] = false;
+
+  // Two halves that are both absent are one, so that what is loaded next does not lie scattered.
+  for (; depth > 0; --depth) {
+    const std::uint32_t copies = table::copies_in(group, depth);
+    const Segment& buddy = group.directory[index ^ copies];
+    if (buddy.epoch != 0 || table::header_of(buddy.slots).depth != depth) break;
+    index &= ~copies;
+  }
+  if (depth > 0) {
+    std::fill_n(group.directory + index, table::copies_in(group, depth), storage_->absent(depth));
+    return;
+  }
+  storage_->release(group.directory, table::directory_bytes(group), group.directory_epoch);
+  Group absent = table::absent_group;
+  absent.zero = group.zero;
+  absent.flushed_epoch = group.flushed_epoch;
+  group = absent;
+}
+
+}  // namespace weir
