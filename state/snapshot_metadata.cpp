@@ -112,8 +112,10 @@ class ConsistencyCheck {
         return damaged("state '" + name + "' is not declared as what it is");
       return {};
     };
-    const auto check_new = [&](const std::string& name) -> Status {
-      if (!seen.insert(name).second) return damaged("state '" + name + "' comes twice");
+    // Views names of the metadata: they outlive it.
+    const auto check_new = [&](std::string_view name) -> Status {
+      if (!seen.insert(name).second)
+        return damaged("state '" + std::string(name) + "' comes twice");
       return {};
     };
     std::map<std::string_view, Pieces> pieces;
@@ -135,11 +137,11 @@ class ConsistencyCheck {
           handle, key_group_range(subtask.subtask, one.parallelism, one.max_parallelism)));
     }
     for (auto& [state, of_state] : pieces) {
-      const std::string name(state);
-      WEIR_TRY(check_new(name));
+      WEIR_TRY(check_new(state));
       std::ranges::sort(of_state);
       if (std::ranges::adjacent_find(of_state) != of_state.end())
-        return damaged("state '" + name + "' has two images of a key group from one checkpoint");
+        return damaged("state '" + std::string(state) +
+                       "' has two images of a key group from one checkpoint");
     }
     for (const auto& handle : subtask.operator_states) {
       WEIR_TRY(check_declared(handle.state, false));
