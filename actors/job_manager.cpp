@@ -319,8 +319,8 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
       [seams = self->state.seams, settings = self->state.settings,
        directory = job->prepared->coordinator.checkpoint_directory, id = settled.job,
        prepared = job->prepared]() -> Status {
-        if (directory.empty()) return {};
         remove_tree(*seams->files, local_directory(prepared->configuration, settings, id));
+        if (directory.empty()) return {};
         auto removed = remove_job_directory_if_empty(*seams->storage, directory, id);
         prepared->lock.reset();
         return removed;

@@ -28,7 +28,7 @@ struct Large {
 WEIR_FIELDS(Large, count, rest)
 
 constexpr std::uint32_t key_groups = 128;
-constexpr TableOptions table_options{{0, key_groups}, key_groups, 8};
+const TableOptions table_options{{0, key_groups}, key_groups, 8};
 
 /// One operator's keyed state with one value state, and where its snapshots go.
 template <class V>

@@ -23,28 +23,22 @@ def word_count(place, output="out", text=WORDS):
     return [example_so("word_count"), "--input", place.write("words.txt", text), "--output", place / output]
 
 
-def nobody(place):
-    """For `limits`: gives up root's right to read and write everything, and `place` to who has none."""
+PR_CAPBSET_DROP = 24
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+
+
+def without_rights(path, mode):
+    """For `limits`: whoever runs, also root, has no more rights to `path` than `mode` gives its owner."""
+    os.chmod(path, mode)
     if os.geteuid() != 0:
         return None
-    for base, directories, files in os.walk(place.directory):
-        for name in [*directories, *files]:
-            os.chown(os.path.join(base, name), 65534, 65534)
-    os.chown(place.directory, 65534, 65534)
 
     def apply():
-        os.setgid(65534)
-        os.setuid(65534)
+        # What is no longer in the bounding set, the program that is about to run cannot get, root's or not.
+        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+            if ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+                raise OSError("cannot drop a capability")
     return apply
-
-
-def without_rights(place, path, mode):
-    """For `limits`: whoever runs has no more rights to `path` than `mode` gives."""
-    limits = nobody(place)
-    if limits:
-        os.chown(path, 0, 0)
-    os.chmod(path, mode)
-    return limits
 
 
 def xxh3_64(content):
@@ -156,7 +150,7 @@ def job_library(place):
     refused(place.weir("run", damaged_library(place, "magic.so", no_magic)), 1, "magic.so", "weir compile")
 
     path = place.write("secret.so", b"x")
-    limits = without_rights(place, path, 0)
+    limits = without_rights(path, 0)
     refused(place.weir("run", path, limits=limits), 1, path, re.compile("[Pp]ermission"))
 
 
@@ -177,7 +171,7 @@ def inputs(place):
     refused(place.weir("run", *job, "--input", good, "--input", missing), 1, missing)
     equal(committed(place / "out"), [], "committed files")
     secret = place.write("secret.txt", WORDS)
-    limits = without_rights(place, secret, 0)
+    limits = without_rights(secret, 0)
     refused(place.weir("run", *job, "--input", secret, limits=limits), 1, secret, re.compile("[Pp]ermission"))
     equal(committed(place / "out"), [], "committed files")
 
@@ -195,7 +189,7 @@ def unwritable_directories(place):
     refused(place.weir("run", "-D", f"io.tmp.dirs={inside}", *job), 1, inside)
     for name in ("out", "checkpoints"):
         os.makedirs(place / name, exist_ok=True)
-        limits = without_rights(place, place / name, 0o555)
+        limits = without_rights(place / name, 0o555)
         words = job if name == "out" else [*settings(checkpoints=place / name), *job[:-1], place / "tmp/o"]
         refused(place.weir("run", *words, limits=limits), 1, place / name, re.compile("[Pp]ermission"))
 
@@ -226,7 +220,7 @@ def savepoint_directories(place):
 def read_only_savepoints(place):
     os.mkdir(place / "read-only")
     words = word_count(place, text=WORDS * 100_000)
-    limits = without_rights(place, place / "read-only", 0o555)
+    limits = without_rights(place / "read-only", 0o555)
     process, _ = place.start_traced(*settings(interval="50ms", backend="fs"), *words, "--rate", 1000, limits=limits)
     job = place.running_job(process, limits=limits)
     refused(place.weir("savepoint", job, place / "read-only", limits=limits), 1, place / "read-only",
