@@ -104,6 +104,14 @@ class Trace:
         return wait_until(seen, f"{message} {fields} number {count} in {self.path}")
 
 
+def set_up(limits):
+    """In a new process, before the command: signals as in a shell, also if this runs under `nohup` or in the background."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    if limits:
+        limits()
+
+
 class Process:
     """`weir` in the background of a case."""
 
@@ -111,7 +119,8 @@ class Process:
         self.out_path, self.err_path = place.new_path("out"), place.new_path("err")
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(command, stdin=stdin or subprocess.DEVNULL, stdout=out, stderr=err,
-                                          cwd=place.directory, env=env or place.environment, preexec_fn=limits)
+                                          cwd=place.directory, env=env or place.environment,
+                                          preexec_fn=lambda: set_up(limits))
         self.pid = self.popen.pid
 
     def code(self):
