@@ -221,6 +221,7 @@ Status TaskSnapshotWriter::append_checked(std::string_view bytes) {
 }
 
 Status TaskSnapshotWriter::spill() {
+  spilled_ = true;
   const std::string path = in_directory(directory_, file_name_);
   auto output = storage_->create(path);
   // Mostly the directory is there; making sure of that costs a sync.
@@ -253,6 +254,9 @@ Result<DataLocation> TaskSnapshotWriter::finish() {
 
 void TaskSnapshotWriter::discard() {
   if (output_) output_->discard();
+  // Whoever gave the snapshot up may have been here before, when this file was in the way, or before `spill`
+  // made the directory anew. One that is not empty stays.
+  if (spilled_ && !placement_.shared) (void)storage_->remove(directory_);
   inline_bytes_.clear();
 }
 

@@ -90,6 +90,7 @@ class TaskSnapshotWriter final : public SnapshotSink {
   Status failure_;            ///< the first one; nothing succeeds after it
   std::string inline_bytes_;  ///< the payload while there is no file
   std::unique_ptr<StorageOutput> output_;
+  bool spilled_ = false;  ///< there was more than may be inline
   std::optional<BlockWriter> blocks_;
 };
 

@@ -40,6 +40,39 @@ std::size_t entry_count(CheckpointStorage& storage, const std::string& directory
   return entries->size();
 }
 
+SCENARIO("a share of a snapshot that is given up leaves no directory", "[storage]") {
+  TemporaryDirectory place;
+  PosixFileSystem files;
+  CountedRandom random;
+  FileCheckpointStorage storage(files, random);
+  const std::string directory = place.path() + "/chk-1";
+  const auto make_writer = [&](const std::string& name) {
+    return TaskSnapshotWriter(&storage, directory, name, SnapshotPlacement{}, random);
+  };
+  GIVEN("two subtasks that write, and a coordinator that comes before both have stopped") {
+    TaskSnapshotWriter first = make_writer("data-1");
+    TaskSnapshotWriter second = make_writer("data-2");
+    REQUIRE(first.append("x"));
+    REQUIRE(second.append("y"));
+    CHECK_FALSE(storage.remove(directory));
+    WHEN("both are given up after that") {
+      first.discard();
+      CHECK(entry_count(storage, directory) == 1);
+      second.discard();
+      THEN("nothing is there") { CHECK_FALSE(files.stat(directory)); }
+    }
+  }
+  GIVEN("a subtask that begins when the directory has been removed") {
+    REQUIRE(storage.create_directories(directory));
+    REQUIRE(storage.remove(directory));
+    TaskSnapshotWriter late = make_writer("data-3");
+    REQUIRE(late.append("z"));
+    CHECK(files.stat(directory));
+    late.discard();
+    CHECK_FALSE(files.stat(directory));
+  }
+}
+
 SCENARIO("a file appears whole or not at all", "[storage]") {
   RecordedDisk recorded;
   FileCheckpointStorage& storage = recorded.storage;
