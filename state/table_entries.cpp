@@ -105,6 +105,7 @@ void TableBase::remove_expired_in_memory() {
     one.expiry = expiry;
     one.key.group = range_.first + cleaned_.group;
     if (shape_.compact) {
+      WEIR_ASSERT(shape_.key_width <= sizeof(word));
       one.key.word = word;
       one.key.hash = hash_bytes({reinterpret_cast<const char*>(&word), shape_.key_width});
     } else {
