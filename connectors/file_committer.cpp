@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "state/key_groups.hpp"
+#include "state/snapshot_io.hpp"
 
 namespace weir {
 namespace {
@@ -18,15 +19,18 @@ constexpr std::string_view pending_suffix = ".pending";
 constexpr std::string_view saved_suffix = ".saved";
 constexpr std::string_view digits = "0123456789";
 constexpr std::string_view hex_digits = "0123456789abcdef";
-constexpr std::size_t random_digits = 16;
+/// Of the random part, and of the job's id.
+constexpr std::size_t random_digits = 12;
 /// A longer uid is cut and told apart by its hash; file systems take names of 255 bytes.
 constexpr std::size_t uid_bytes_max = 100;
 
 std::string to_hex(std::uint64_t number) {
-  std::array<char, random_digits + 1> text{};
+  std::array<char, 17> text{};
   std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(number));
   return text.data();
 }
+
+std::string tag_of(const JobId& job) { return to_string(job).substr(0, random_digits); }
 
 bool is_plain(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -66,12 +70,42 @@ Status check_size(const std::string& path, std::uint64_t size_bytes, const PreCo
                                      ": restore it or start from another snapshot");
 }
 
+/// The parts of a name behind its operator's, as `output_file_name` makes them.
+struct NameParts {
+  std::string_view job;
+  std::string_view rest;  ///< behind the random part
+};
+
+/// The parts of `name` if it is one of operator `uid`. Exactly these: operator "a" must not take a file of
+/// "a-1" for its own.
+std::optional<NameParts> parts_of(std::string_view name, std::string_view uid) {
+  const std::string begin = encode_uid(uid) + "-";
+  if (!name.starts_with(begin)) return std::nullopt;
+  name.remove_prefix(begin.size());
+  for (int number = 0; number < 2; ++number) {  // subtask and counter
+    const std::size_t end = name.find('-');
+    if (end == std::string_view::npos || !consists_of(name.substr(0, end), digits))
+      return std::nullopt;
+    name.remove_prefix(end + 1);
+  }
+  if (name.size() < 2 * random_digits + 1 || name[random_digits] != '-') return std::nullopt;
+  const std::string_view job = name.substr(0, random_digits);
+  if (!consists_of(job, hex_digits) ||
+      !consists_of(name.substr(random_digits + 1, random_digits), hex_digits))
+    return std::nullopt;
+  return NameParts{job, name.substr(2 * random_digits + 1)};
+}
+
 }  // namespace
 
 std::string output_file_name(std::string_view uid, std::uint32_t subtask, std::uint64_t counter,
-                             std::uint64_t random) {
+                             const JobId& job, std::uint64_t random) {
   return encode_uid(uid) + "-" + std::to_string(subtask) + "-" + std::to_string(counter) + "-" +
-         to_hex(random);
+         tag_of(job) + "-" + to_hex(random).substr(0, random_digits);
+}
+
+std::string committed_file_name(std::string_view name, CheckpointId covered_by) {
+  return std::string(name) + "-" + std::to_string(covered_by.value);
 }
 
 std::string pending_file_name(std::string_view name) {
@@ -83,20 +117,24 @@ std::string saved_file_name(std::string_view name) {
 }
 
 bool is_pending_file_of(std::string_view name, std::string_view uid) {
-  const std::string begin = std::string(pending_prefix) + encode_uid(uid) + "-";
-  if (!name.starts_with(begin) || !name.ends_with(pending_suffix)) return false;
-  name.remove_prefix(begin.size());
+  if (!name.starts_with(pending_prefix) || !name.ends_with(pending_suffix)) return false;
+  name.remove_prefix(pending_prefix.size());
   if (name.size() < pending_suffix.size()) return false;
   name.remove_suffix(pending_suffix.size());
-  // Exactly subtask, counter and random part: operator "a" must not take a file of "a-1" for its
-  // own.
-  const std::size_t first = name.find('-');
-  const std::size_t second = name.find('-', first + 1);
-  if (first == std::string_view::npos || second == std::string_view::npos) return false;
-  return consists_of(name.substr(0, first), digits) &&
-         consists_of(name.substr(first + 1, second - first - 1), digits) &&
-         consists_of(name.substr(second + 1), hex_digits) &&
-         name.size() - second - 1 == random_digits;
+  const auto parts = parts_of(name, uid);
+  return parts && parts->rest.empty();
+}
+
+bool is_unknown_file_of(std::string_view name, std::string_view uid,
+                        std::span<const CommittedUpTo> history) {
+  auto parts = parts_of(name, uid);
+  CheckpointId covered_by;
+  if (!parts || !parts->rest.starts_with('-')) return false;
+  parts->rest.remove_prefix(1);
+  if (!take_number(parts->rest, covered_by.value) || !parts->rest.empty()) return false;
+  return std::ranges::none_of(history, [&](const CommittedUpTo& known) {
+    return tag_of(known.job) == parts->job && covered_by <= known.checkpoint;
+  });
 }
 
 FileCommitter::FileCommitter(std::string directory)
@@ -107,7 +145,14 @@ Status FileCommitter::open(OperatorContext& context) {
   WEIR_TRY_ASSIGN(state, context.operator_state().list_state<PreCommittedFile>(
                              "files", StateKind::operator_union));
   state_ = state;
-  if (context.subtask() != 0) return {};
+  WEIR_TRY_ASSIGN(history, context.operator_state().list_state<CommittedUpTo>(
+                               "history", StateKind::operator_union));
+  history_state_ = history;
+  if (context.subtask() != 0) {
+    history_state_->update({});
+    return {};
+  }
+  history_ = history_state_->get();
 
   FileSystem& files = context.files();
   if (auto made = files.create_directories(directory_); !made)
@@ -115,7 +160,9 @@ Status FileCommitter::open(OperatorContext& context) {
   WEIR_TRY(commit(state_->get()));
   const auto entries = files.list(directory_);
   if (!entries) return unusable(directory_, entries.error());
-  if (!context.is_restored()) WEIR_TRY(refuse_committed(*entries));
+  WEIR_TRY(context.is_restored() ? refuse_unknown(*entries) : refuse_committed(*entries));
+  // What this job will say of itself replaces what it said before.
+  std::erase_if(history_, [&](const CommittedUpTo& one) { return one.job == context.job(); });
   WEIR_TRY(remove_leftovers(*entries));
   return try_writing();
 }
@@ -126,6 +173,21 @@ Status FileCommitter::refuse_committed(const std::vector<DirectoryEntry>& entrie
     return error(Errc::already_exists,
                  "output directory " + directory_ + " already holds files, such as " + entry.name +
                      ": give an empty one, or go on with the job that wrote them (-s latest)");
+  }
+  return {};
+}
+
+Status FileCommitter::refuse_unknown(const std::vector<DirectoryEntry>& entries) const {
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.is_directory || !is_unknown_file_of(entry.name, context_->uid(), history_)) continue;
+    return error(
+        Errc::already_exists,
+        "output directory " + directory_ +
+            " holds files that the snapshot does not know, "
+            "such as " +
+            entry.name +
+            ", and going on would write their lines a second time: give another directory, "
+            "move those files away, or go on with the job that wrote them (-s latest)");
   }
   return {};
 }
@@ -142,17 +204,17 @@ Status FileCommitter::remove_leftovers(const std::vector<DirectoryEntry>& entrie
 }
 
 Status FileCommitter::try_writing() {
-  const std::string path =
-      directory_ + "/" +
-      pending_file_name(output_file_name(context_->uid(), 0, 0, context_->random().next()));
+  const std::string path = directory_ + "/" +
+                           pending_file_name(output_file_name(
+                               context_->uid(), 0, 0, context_->job(), context_->random().next()));
   const auto file = context_->files().create(path);
   if (!file) return unusable(directory_, file.error());
   return context_->files().remove(path);
 }
 
 Status FileCommitter::begin_file() {
-  file_name_ =
-      output_file_name(context_->uid(), context_->subtask(), ++counter_, context_->random().next());
+  file_name_ = output_file_name(context_->uid(), context_->subtask(), ++counter_, context_->job(),
+                                context_->random().next());
   WEIR_TRY_ASSIGN(file, context_->files().create(directory_ + "/" + pending_file_name(file_name_)));
   file_ = std::move(file);
   file_bytes_ = 0;
@@ -196,6 +258,10 @@ void FileCommitter::snapshot(CheckpointId id) {
   for (PreCommittedFile& file : closed_)
     if (file.covered_by == CheckpointId{}) file.covered_by = id;
   state_->update(closed_);
+  if (context_->subtask() != 0) return;
+  std::vector<CommittedUpTo> history = history_;
+  history.push_back({context_->job(), id});
+  history_state_->update(std::move(history));
 }
 
 Status FileCommitter::complete(CheckpointId id) {
@@ -224,7 +290,7 @@ Status FileCommitter::commit(const std::vector<PreCommittedFile>& files) {
 
 Status FileCommitter::commit(const PreCommittedFile& file) {
   FileSystem& files = context_->files();
-  const std::string to = file.directory + "/" + file.name;
+  const std::string to = file.directory + "/" + committed_file_name(file.name, file.covered_by);
   std::optional<std::string> left;
   for (const std::string& name : {pending_file_name(file.name), saved_file_name(file.name)}) {
     const std::string from = file.directory + "/" + name;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,23 +15,39 @@ namespace weir {
 /// state.
 struct PreCommittedFile {
   std::string directory;  ///< absolute
-  std::string name;       ///< once it is committed; until then `pending_file_name(name)`
+  std::string name;       ///< `output_file_name`, from which the names on disk are made
   std::uint64_t size_bytes = 0;
   CheckpointId covered_by;  ///< the first checkpoint or savepoint that holds it; 0: none yet
   bool operator==(const PreCommittedFile&) const = default;
 };
 WEIR_FIELDS(PreCommittedFile, directory, name, size_bytes, covered_by)
 
-/// The name of an output file: operator, subtask, number in this attempt, random part. Does not
-/// begin with a dot. Different uids have different names.
+/// What a snapshot knows of the jobs that it comes from: everything that `job` has committed is in files
+/// covered by its checkpoints up to `checkpoint`. An element of the sink's state.
+struct CommittedUpTo {
+  JobId job;
+  CheckpointId checkpoint;
+  bool operator==(const CommittedUpTo&) const = default;
+};
+WEIR_FIELDS(CommittedUpTo, job, checkpoint)
+
+/// The name of an output file: operator, subtask, number in this attempt, beginning of the job's id, random
+/// part. Does not begin with a dot. Different uids have different names.
 [[nodiscard]] std::string output_file_name(std::string_view uid, std::uint32_t subtask,
-                                           std::uint64_t counter, std::uint64_t random);
+                                           std::uint64_t counter, const JobId& job,
+                                           std::uint64_t random);
+/// Its name once it is committed: with the number of the checkpoint that covers it.
+[[nodiscard]] std::string committed_file_name(std::string_view name, CheckpointId covered_by);
 /// Its name until it is committed; begins with a dot.
 [[nodiscard]] std::string pending_file_name(std::string_view name);
 /// The same once an ordinary savepoint holds it.
 [[nodiscard]] std::string saved_file_name(std::string_view name);
 /// Whether `name` is one of an uncommitted output file of operator `uid` that no savepoint holds.
 [[nodiscard]] bool is_pending_file_of(std::string_view name, std::string_view uid);
+/// Whether `name` is one of a committed output file of operator `uid` that no snapshot of `history` can
+/// know: another job has written it, or a later checkpoint covers it.
+[[nodiscard]] bool is_unknown_file_of(std::string_view name, std::string_view uid,
+                                      std::span<const CommittedUpTo> history);
 
 /// Makes the lines of one subtask of a file sink visible exactly once.
 ///
@@ -52,7 +69,9 @@ WEIR_FIELDS(PreCommittedFile, directory, name, size_bytes, covered_by)
 /// files of this operator that are left: no barrier covered them, and their lines come again.
 /// Nobody else's file can be among them: the subtasks of the old attempt have ended, those of the
 /// new one begin a file with their first line, and no source emits before every subtask is open.
-/// A job that does not start from a snapshot refuses a directory with committed files.
+/// A job that does not start from a snapshot refuses a directory with committed files. One that does
+/// refuses committed files of this operator that its snapshot cannot know: the lines in them would come
+/// a second time. For that the state says how far which job had come, in subtask 0's list `history`.
 ///
 /// All subtasks must see the same directory. Several sinks of a job may share one.
 /// Threads: the task thread. Blocks on writing and syncing.
@@ -92,12 +111,15 @@ class FileCommitter {
   [[nodiscard]] Status commit(const PreCommittedFile& file);
   [[nodiscard]] Status remove_leftovers(const std::vector<DirectoryEntry>& entries);
   [[nodiscard]] Status refuse_committed(const std::vector<DirectoryEntry>& entries) const;
+  [[nodiscard]] Status refuse_unknown(const std::vector<DirectoryEntry>& entries) const;
   /// Fails before the first record rather than in mid-stream if no file can be made here.
   [[nodiscard]] Status try_writing();
 
   const std::string directory_;
   OperatorContext* context_ = nullptr;
   OperatorListState<PreCommittedFile>* state_ = nullptr;
+  OperatorListState<CommittedUpTo>* history_state_ = nullptr;
+  std::vector<CommittedUpTo> history_;    ///< of the jobs before this one; in subtask 0 alone
   std::unique_ptr<OutputFile> file_;      ///< being written; null before its first line
   std::string file_name_;                 ///< of `file_`, once committed
   std::uint64_t file_bytes_ = 0;          ///< appended to `file_`, without `buffer_`

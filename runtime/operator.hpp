@@ -13,6 +13,7 @@
 #include "runtime/operator_state.hpp"
 #include "state/clock.hpp"
 #include "state/file_system.hpp"
+#include "state/ids.hpp"
 #include "state/keyed_state_backend.hpp"
 #include "state/standard_streams.hpp"
 
@@ -101,6 +102,7 @@ class OperatorContext {
   [[nodiscard]] virtual const std::string& uid() const = 0;
   /// The operator as sentences begin with it: `operator 'sums'` (see `operator_label`).
   [[nodiscard]] virtual const std::string& label() const = 0;
+  [[nodiscard]] virtual JobId job() const = 0;
   [[nodiscard]] virtual const std::string& job_name() const = 0;
   [[nodiscard]] virtual std::uint32_t subtask() const = 0;
   [[nodiscard]] virtual std::uint32_t parallelism() const = 0;

@@ -48,6 +48,7 @@ class StreamTask::Context final : public OperatorContext {
 
   const std::string& uid() const override { return description_.uid; }
   const std::string& label() const override { return task_.labels_[index_]; }
+  JobId job() const override { return task_.environment_.job; }
   const std::string& job_name() const override { return task_.environment_.job_name; }
   std::uint32_t subtask() const override { return task_.environment_.execution.subtask; }
   std::uint32_t parallelism() const override { return description_.parallelism; }

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int record_count = 12;
 const std::string directory = "/out";
+constexpr JobId some_job{0x0123456789abcdef, 1};
 
 struct Format {
   std::string operator()(const int& record) const { return std::to_string(record); }
@@ -71,10 +72,12 @@ struct Completed {
 class SinkAttempt {
  public:
   SinkAttempt(FileSystem& files, Surroundings& around, std::uint32_t parallelism,
-              const std::optional<Completed>& from, std::string uid = "sink") {
+              const std::optional<Completed>& from, std::string uid = "sink",
+              JobId job = some_job) {
     if (from) next_record_ = from->next_record;
     for (std::uint32_t i = 0; i < parallelism; ++i) {
       auto context = std::make_unique<FakeContext>(files, around, uid, i, parallelism);
+      context->job_id = job;
       if (from) {
         context->restored = true;
         context->operator_state().restore(deal(from->states, i, parallelism));
@@ -420,12 +423,13 @@ SCENARIO("a file sink looks at its directory before it begins", "[connectors]") 
   GIVEN("files that are none of its own") {
     const std::vector<std::string> foreign = {
         "/out/.hidden",
-        "/out/" + pending_file_name(output_file_name("other", 0, 1, 7)),
-        "/out/" + pending_file_name(output_file_name("sink-1", 0, 1, 7)),
+        "/out/" + pending_file_name(output_file_name("other", 0, 1, some_job, 7)),
+        "/out/" + pending_file_name(output_file_name("sink-1", 0, 1, some_job, 7)),
         "/out/.weir-sink-0-1.pending",
     };
     for (const auto& path : foreign) disk.put(path, "1\n");
-    const std::string left = "/out/" + pending_file_name(output_file_name("sink", 5, 1, 7));
+    const std::string left =
+        "/out/" + pending_file_name(output_file_name("sink", 5, 1, some_job, 7));
     disk.put(left, "1\n");
     CHECK(opened({}).what.empty());
     THEN("only what an earlier attempt left is removed") {
@@ -458,6 +462,70 @@ SCENARIO("a file sink looks at its directory before it begins", "[connectors]") 
       CHECK(opened(from).what.empty());
       CHECK(committed(disk) == records(0, 1));
       CHECK(pending_count(disk) == 0);
+    }
+  }
+}
+
+TEST_CASE("a snapshot knows the files of its past and no others", "[connectors]") {
+  const std::string name = output_file_name("sink", 0, 1, some_job, 7);
+  const auto unknown = [&](const std::string& file, std::vector<CommittedUpTo> history) {
+    return is_unknown_file_of(file, "sink", history);
+  };
+  CHECK_FALSE(unknown(committed_file_name(name, {3}), {{some_job, {3}}}));
+  CHECK_FALSE(unknown(committed_file_name(name, {3}), {{{5, 5}, {1}}, {some_job, {9}}}));
+  CHECK(unknown(committed_file_name(name, {4}), {{some_job, {3}}}));
+  CHECK(unknown(committed_file_name(name, {3}), {{{5, 5}, {9}}}));
+  for (const std::string& foreign :
+       {name, name + "-", name + "-x", name + "-3-3", name + "3", pending_file_name(name),
+        std::string("sink-0-1-00000000000000ab"), std::string("other")})
+    CHECK_FALSE(unknown(foreign, {}));
+}
+
+SCENARIO("a snapshot is not restored beside output that it does not know", "[connectors]") {
+  SimulatedFileSystem files;
+  SimulatedDisk& disk = files.disk();
+  Surroundings around;
+  GIVEN("a job that went on after a savepoint") {
+    std::optional<Completed> savepoint;
+    std::optional<Completed> newest;
+    {
+      SinkAttempt attempt(files, around, 2, std::nullopt);
+      attempt.open_all();
+      attempt.write();
+      attempt.checkpoint(1);
+      attempt.write();
+      savepoint = attempt.checkpoint(2, SnapshotKind::savepoint);
+      newest = savepoint;
+    }
+    const auto restore = [&](const std::optional<Completed>& from, JobId job, std::uint64_t id) {
+      SinkAttempt attempt(files, around, 2, from, "sink", job);
+      attempt.open_all();
+      attempt.write();
+      newest = attempt.checkpoint(id);
+    };
+    const JobId second{7, 7};
+    WHEN("the savepoint is restored into the same directory") {
+      restore(savepoint, second, 3);
+      THEN("the lines go on behind it") { CHECK(committed(disk) == records(0, 3)); }
+      THEN("the new job goes on from its own checkpoints, too") {
+        restore(newest, second, 4);
+        restore(newest, {8, 8}, 5);
+        CHECK(committed(disk) == records(0, 5));
+      }
+      THEN("a second time it is refused, and nothing has changed") {
+        const auto before = disk.contents();
+        const Error refusal = thrown_by([&] { restore(savepoint, {8, 8}, 3); });
+        CHECK(refusal.code == Errc::already_exists);
+        CHECK(refusal.what.starts_with(
+            "output directory /out holds files that the snapshot does not know, such as sink-"));
+        CHECK(disk.contents() == before);
+      }
+    }
+    WHEN("the job goes on from a later checkpoint and the savepoint is restored then") {
+      restore(savepoint, some_job, 3);
+      THEN("it is refused") {
+        CHECK(thrown_by([&] { restore(savepoint, second, 4); }).code == Errc::already_exists);
+      }
     }
   }
 }
@@ -527,20 +595,24 @@ TEST_CASE("long lines and large files reach the file whole", "[connectors]") {
 }
 
 TEST_CASE("output files are named after their operator, whatever its uid", "[connectors]") {
-  CHECK(output_file_name("words", 2, 3, 0xab) == "words-2-3-00000000000000ab");
-  CHECK(output_file_name("a/b c", 0, 1, 0) == "a%2fb%20c-0-1-0000000000000000");
-  CHECK(output_file_name(".x.y", 0, 1, 0) == "%2ex.y-0-1-0000000000000000");
-  CHECK(output_file_name(std::string(300, 'a') + "1", 0, 1, 0) !=
-        output_file_name(std::string(300, 'a') + "2", 0, 1, 0));
-  CHECK(pending_file_name(output_file_name(std::string(300, '/'), 4'000'000'000, ~0ull, 0)).size() <
-        255);
+  CHECK(output_file_name("words", 2, 3, some_job, 0xab0000) ==
+        "words-2-3-0123456789ab-0000000000ab");
+  CHECK(committed_file_name("words-2-3-0123456789ab-0000000000ab", {17}) ==
+        "words-2-3-0123456789ab-0000000000ab-17");
+  CHECK(output_file_name("a/b c", 0, 1, {}, 0) == "a%2fb%20c-0-1-000000000000-000000000000");
+  CHECK(output_file_name(".x.y", 0, 1, {}, 0) == "%2ex.y-0-1-000000000000-000000000000");
+  CHECK(output_file_name(std::string(300, 'a') + "1", 0, 1, {}, 0) !=
+        output_file_name(std::string(300, 'a') + "2", 0, 1, {}, 0));
+  CHECK(pending_file_name(output_file_name(std::string(300, '/'), 4'000'000'000, ~0ull, {}, 0))
+            .size() < 255);
   for (const std::string uid : {"", "a", "a-1", "a-1-2", "/", "%2f", "é"}) {
     for (const std::string other : {"", "a", "a-1", "a-1-2", "/", "%2f", "é"}) {
       CAPTURE(uid, other);
-      const std::string name = pending_file_name(output_file_name(uid, 1, 2, 3));
-      CHECK(is_pending_file_of(name, other) == (uid == other));
+      const std::string name = output_file_name(uid, 1, 2, some_job, 3);
+      CHECK(is_pending_file_of(pending_file_name(name), other) == (uid == other));
+      CHECK(is_unknown_file_of(committed_file_name(name, {4}), other, {}) == (uid == other));
     }
-    CHECK_FALSE(is_pending_file_of(output_file_name(uid, 1, 2, 3), uid));
+    CHECK_FALSE(is_pending_file_of(output_file_name(uid, 1, 2, some_job, 3), uid));
   }
 }
 

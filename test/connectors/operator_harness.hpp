@@ -89,10 +89,12 @@ class FakeContext final : public OperatorContext {
         state_(label_) {}
 
   bool restored = false;
+  JobId job_id{0x0123456789abcdef, 1};
   std::vector<MonotonicTime> wake_times;
 
   const std::string& uid() const override { return uid_; }
   const std::string& label() const override { return label_; }
+  JobId job() const override { return job_id; }
   const std::string& job_name() const override { return job_name_; }
   std::uint32_t subtask() const override { return subtask_; }
   std::uint32_t parallelism() const override { return parallelism_; }

@@ -45,6 +45,7 @@ class SmallJob {
       : storage_(storage), ledger_(ledger), filler_bytes_(filler_bytes), sink_(output) {
     for (std::uint64_t i = 0; i < generation * 1000; ++i) (void)around_.random.next();
     context_ = std::make_unique<FakeContext>(files, around_, "sink", 0, 1);
+    context_->job_id = id;
   }
 
   /// Called with the directory of every snapshot before it is reported complete.
@@ -218,10 +219,14 @@ class SmallJob {
     WEIR_TRY_ASSIGN(position, records_in(storage_, directory));
     next_record_ = position;
     WEIR_TRY_ASSIGN(metadata, read_metadata(storage_, directory));
-    WEIR_TRY_ASSIGN(elements, read_elements(storage_, directory, metadata, "sink", "files"));
+    std::vector<OperatorStateStore::Restored> states;
+    for (const StateDeclaration& declaration : metadata.find("sink")->states) {
+      WEIR_TRY_ASSIGN(elements,
+                      read_elements(storage_, directory, metadata, "sink", declaration.name));
+      states.push_back({declaration, std::move(elements), false});
+    }
     context_->restored = true;
-    context_->operator_state().restore(
-        {{metadata.find("sink")->states.front(), std::move(elements), false}});
+    context_->operator_state().restore(std::move(states));
     return {};
   }
 
@@ -234,17 +239,17 @@ class SmallJob {
     metadata.epoch = epoch_;
     metadata.completed_at_ms = static_cast<std::int64_t>(taken.value);
     const std::string position = encode_value(std::int64_t{next_record_});
-    WEIR_TRY(
-        write_task({"position", StateKind::operator_list, std::nullopt, schema_of<std::int64_t>()},
-                   {"position", position, {0}}, "source", directory, metadata));
-    return write_task(context_->operator_state().declarations().front(),
-                      context_->operator_state().freeze().front(), "sink", directory, metadata);
+    WEIR_TRY(write_task(
+        {{"position", StateKind::operator_list, std::nullopt, schema_of<std::int64_t>()}},
+        {{"position", position, {0}}}, "source", directory, metadata));
+    return write_task(context_->operator_state().declarations(),
+                      context_->operator_state().freeze(), "sink", directory, metadata);
   }
 
   /// The source's snapshot goes into a file, the sink's inline.
-  Status write_task(const StateDeclaration& declaration, const OperatorStateStore::Frozen& frozen,
-                    const std::string& uid, const std::string& directory,
-                    SnapshotMetadata& metadata) {
+  Status write_task(const std::vector<StateDeclaration>& declarations,
+                    const std::vector<OperatorStateStore::Frozen>& states, const std::string& uid,
+                    const std::string& directory, SnapshotMetadata& metadata) {
     const auto location = static_cast<std::uint32_t>(metadata.locations.size());
     SnapshotPlacement placement;
     placement.inline_threshold_bytes = location == 0 ? 0 : std::size_t{1} << 20;
@@ -252,8 +257,17 @@ class SmallJob {
         &storage_, directory,
         data_file_name(epoch_, metadata.checkpoint, {location, 0, 0}, around_.random), placement,
         around_.random);
-    writer.begin_state(declaration.name);
-    Status written = writer.append(frozen.payload);
+    Status written;
+    OperatorSubtaskSnapshot share;
+    std::uint64_t offset = 0;
+    for (const OperatorStateStore::Frozen& frozen : states) {
+      writer.begin_state(frozen.state);
+      if (written) written = writer.append(frozen.payload);
+      if (!frozen.offsets.empty())
+        share.operator_states.push_back({frozen.state, location, offset, frozen.payload.size(),
+                                         checksum(frozen.payload), frozen.offsets});
+      offset += frozen.payload.size();
+    }
     if (written && location == 0) written = writer.append(std::string(filler_bytes_, 'f'));
     auto finished = written ? writer.finish() : std::unexpected(written.error());
     if (!finished) {
@@ -265,11 +279,7 @@ class SmallJob {
     snapshot.uid = snapshot.name = uid;
     snapshot.parallelism = 1;
     snapshot.max_parallelism = 128;
-    snapshot.states = {declaration};
-    OperatorSubtaskSnapshot share;
-    if (!frozen.offsets.empty())
-      share.operator_states = {{frozen.state, location, 0, frozen.payload.size(),
-                                checksum(frozen.payload), frozen.offsets}};
+    snapshot.states = declarations;
     snapshot.subtasks = {share};
     metadata.operators.push_back(snapshot);
     return {};
