@@ -721,6 +721,10 @@ void CheckpointCoordinator::end_job() {
   // A job that failed keeps what a later one may continue from.
   const bool keeps = job_state_ == JobState::failed ||
                      config_.retention == CheckpointRetention::retain_on_cancellation;
+  const bool nothing_to_go_on_with =
+      !keeps && job_state_ == JobState::finished && !terminal_savepoint_;
+  if (nothing_to_go_on_with && !job_.checkpoint_directory.empty())
+    emit(MarkFinished{job_.checkpoint_directory, job_.id, job_.name});
   if (!keeps) delete_replaced(store_.clear());
   if (!termination_) return;
   const auto termination = *std::exchange(termination_, std::nullopt);

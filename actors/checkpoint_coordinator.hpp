@@ -109,6 +109,15 @@ struct DiscardFiles {
   bool keep_directory = false;     ///< it is the shared one
 };
 
+/// Say in the directory of checkpoints that the job has finished, unless no other run has left anything
+/// there (`mark_finished`). Carried out before the deletions that follow, of which none of a checkpoint is
+/// if it fails. No answer.
+struct MarkFinished {
+  std::string directory;
+  JobId job;
+  std::string job_name;
+};
+
 /// Remove the pointer to a terminal savepoint that a newer checkpoint has replaced. No answer.
 struct DeleteSavepointPointer {
   CheckpointId checkpoint;
@@ -157,8 +166,8 @@ struct LogFailure {
 using Effect =
     std::variant<TriggerCheckpoint, NotifyCheckpointComplete, NotifyCheckpointAborted, DrainTask,
                  CreateDirectory, WriteMetadata, RemoveMetadata, DeleteSnapshot, DeleteSharedFiles,
-                 DiscardFiles, DeleteSavepointPointer, ArmTimer, AnswerRequest, FailJob,
-                 TerminalSavepointCompleted, Settled, LogFailure>;
+                 DiscardFiles, MarkFinished, DeleteSavepointPointer, ArmTimer, AnswerRequest,
+                 FailJob, TerminalSavepointCompleted, Settled, LogFailure>;
 using Effects = std::vector<Effect>;
 
 /// What became of a `WriteMetadata` or `RemoveMetadata`.

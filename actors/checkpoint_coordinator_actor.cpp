@@ -40,24 +40,33 @@ Status delete_files_in(CheckpointStorage& storage, const std::string& directory)
   return storage.remove(directory);
 }
 
-Status carry_out(CheckpointStorage& storage, const DeleteSnapshot& deletion) {
+Status carry_out(const ProcessSeams& seams, const DeleteSnapshot& deletion) {
+  CheckpointStorage& storage = *seams.storage;
   const Status deleted = delete_files_in(storage, deletion.directory);
   if (!deletion.with_shared) return deleted;
   const Status unshared =
       delete_shared_files_of(storage, shared_directory(deletion.directory), deletion.checkpoint);
   return deleted ? unshared : deleted;
 }
-Status carry_out(CheckpointStorage& storage, const DeleteSharedFiles& deletion) {
+Status carry_out(const ProcessSeams& seams, const DeleteSharedFiles& deletion) {
   for (const std::string& file : deletion.files)
-    WEIR_TRY(storage.remove(deletion.directory + "/" + file));
+    WEIR_TRY(seams.storage->remove(deletion.directory + "/" + file));
   return {};
 }
+Status carry_out(const ProcessSeams& seams, const MarkFinished& mark) {
+  const std::int64_t now_ms = seams.clock->wall_now().time_since_epoch().count();
+  return mark_finished(*seams.storage, mark.directory, {mark.job, mark.job_name, now_ms},
+                       *seams.random);
+}
 
-std::string what_is_deleted(const DeleteSnapshot& deletion) {
+std::string what_is_done(const DeleteSnapshot& deletion) {
   return "deleting the checkpoint " + deletion.directory;
 }
-std::string what_is_deleted(const DeleteSharedFiles& deletion) {
+std::string what_is_done(const DeleteSharedFiles& deletion) {
   return "deleting files in " + deletion.directory;
+}
+std::string what_is_done(const MarkFinished& mark) {
+  return "saying in " + mark.directory + " that the job has finished";
 }
 
 struct WriteResult {
@@ -125,19 +134,21 @@ void delete_next(Self self) {
   }
   run_io(
       self, *self->state.setup.seams->io,
-      [storage = self->state.setup.seams->storage, deletion = queue.front()] {
-        return std::visit([&](const auto& one) { return carry_out(*storage, one); }, deletion);
+      [seams = self->state.setup.seams, deletion = queue.front()] {
+        return std::visit([&](const auto& one) { return carry_out(*seams, one); }, deletion);
       },
       [self](const Status& deleted) {
         const auto deletion = std::move(self->state.deletion_queue.front());
         self->state.deletion_queue.pop_front();
         const auto* snapshot = std::get_if<DeleteSnapshot>(&deletion);
-        if (!deleted && snapshot != nullptr) {
-          if (!snapshot->with_shared) self->state.shared_files_stay = true;
+        const bool newer_stay =
+            snapshot != nullptr || std::holds_alternative<MarkFinished>(deletion);
+        if (!deleted && newer_stay) {
+          if (snapshot == nullptr || !snapshot->with_shared) self->state.shared_files_stay = true;
           keep_newer(self);
         }
         deletion_done(self, deleted,
-                      std::visit([](const auto& one) { return what_is_deleted(one); }, deletion));
+                      std::visit([](const auto& one) { return what_is_done(one); }, deletion));
         delete_next(self);
       });
 }
@@ -222,6 +233,7 @@ struct Performer {
   }
   void operator()(const DeleteSnapshot& effect) const { delete_in_turn(effect); }
   void operator()(const DeleteSharedFiles& effect) const { delete_in_turn(effect); }
+  void operator()(const MarkFinished& effect) const { delete_in_turn(effect); }
   template <class Deletion>
   void delete_in_turn(const Deletion& deletion) const {
     ++self->state.deletions;

@@ -31,8 +31,9 @@ struct CoordinatorState {
   std::optional<CheckpointCoordinator> coordinator;
   std::map<ExecutionId, Execution> executions;  ///< of the current attempt
   std::size_t deletions = 0;                    ///< asked for and not yet done
-  /// Deletions of checkpoints and shared files that wait for the first of them, which is under way.
-  std::deque<std::variant<DeleteSnapshot, DeleteSharedFiles>> deletion_queue;
+  /// Deletions of checkpoints and shared files, and what must be durable before them, that wait for the
+  /// first of them, which is under way.
+  std::deque<std::variant<DeleteSnapshot, DeleteSharedFiles, MarkFinished>> deletion_queue;
   bool shared_files_stay = false;  ///< a checkpoint that may name them could not be deleted
   bool settled = false;            ///< to be told once they are done
   RequestId next_request = 1;

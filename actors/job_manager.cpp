@@ -380,6 +380,10 @@ void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::si
   self->state.coordinators->add(job.coordinator);
   for (const std::string& warning : job.prepared->warnings)
     self->state.seams->log("warning", "job " + to_string(id) + ": " + warning);
+  const std::string& from = job.prepared->restored_from;
+  self->state.seams->log("info", "job " + to_string(id) + " (" + job.prepared->submission.name +
+                                     ") starts " +
+                                     (from.empty() ? "with empty state" : "from " + from));
   answer(SubmitJobSuccess{id, job.prepared->warnings});
   deploy_attempt(self, id);
 }

@@ -371,6 +371,8 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
     return fail_outside(submitted.error());
   }
   for (const std::string& warning : submitted->warnings) warn(warning);
+  if (*start && on_terminal)
+    tell("job " + job.name + " (" + to_string(id) + ") goes on from " + (*start)->directory);
 
   JobWatch watch(command, host, client, on_terminal ? &display : nullptr, detached, id,
                  job.configuration.process().client_timeout);

@@ -35,6 +35,13 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
         "-s latest looks below state.checkpoints.dir, which is not set; set it in weir.yaml "
         "or with -D, or name a snapshot with -s PATH");
   WEIR_TRY_ASSIGN(found, find_recovery_points(storage, search.directories, search.job_name));
+  if (found.finished)
+    return error(Errc::not_found,
+                 "the newest run of job '" + search.job_name + "', " +
+                     to_string(found.finished->job) +
+                     ", has finished, and nothing is left to go on with; run without -s to start "
+                     "anew, or go back to an older run's snapshot with -s " +
+                     found.points.front().directory);
   StartingPoint start;
   for (const RecoveryPoint& nameless : found.nameless)
     start.warnings.push_back("passing over a snapshot of which nothing can be read: " +

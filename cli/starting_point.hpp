@@ -26,8 +26,8 @@ struct LatestSearch {
 
 /// Resolves `-s latest`: the newest recovery point of the job of that name which verifies. A job
 /// without transactional sinks passes over damaged ones, with a warning; for a job with one it is an
-/// error that names both, because the sink may have committed what lies between.
-/// Errors: `not_found` if there is none; `corruption`; `io_error`. Threads: any; may block.
+/// error that names both, because the sink may have committed what lies between. Nothing older than a run
+/// that has finished is chosen. Errors: `not_found` if there is none, or the newest run has finished; `corruption`; `io_error`. Threads: any; may block.
 [[nodiscard]] Result<StartingPoint> find_latest(CheckpointStorage& storage,
                                                 const LatestSearch& search);
 

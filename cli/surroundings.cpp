@@ -22,7 +22,9 @@ int report(const Error& error) {
   return report(error, error.code == Errc::invalid_argument ? usage_exit_code : failure_exit_code);
 }
 
-void warn(const std::string& what) { std::fprintf(stderr, "weir: warning: %s\n", what.c_str()); }
+void warn(const std::string& what) { tell("warning: " + what); }
+
+void tell(const std::string& what) { std::fprintf(stderr, "weir: %s\n", what.c_str()); }
 
 std::optional<std::string> environment_variable(const char* name) {
   const char* value = std::getenv(name);

@@ -20,6 +20,8 @@ int report(const Error& error, int exit_code);
 int report(const Error& error);
 /// Prints `weir: warning: what` on stderr.
 void warn(const std::string& what);
+/// Prints `weir: what` on stderr.
+void tell(const std::string& what);
 
 /// `$name`; none if it is not set or empty.
 [[nodiscard]] std::optional<std::string> environment_variable(const char* name);

@@ -14,11 +14,15 @@ namespace {
 
 constexpr std::string_view pointer_magic = "WEIRPNTR";
 constexpr std::uint64_t pointer_version = 1;
-constexpr std::uint64_t pointer_limit_bytes = 1 << 20;
+constexpr std::string_view finished_magic = "WEIRDONE";
+constexpr std::uint64_t finished_version = 1;
+/// Of a pointer or a mark.
+constexpr std::uint64_t document_limit_bytes = 1 << 20;
 constexpr std::string_view checkpoint_prefix = "chk-";
 constexpr std::string_view savepoint_prefix = "savepoint-";
 constexpr std::string_view lock_name = ".lock";
 constexpr std::string_view shared_name = "shared";
+constexpr std::string_view finished_name = "finished";
 constexpr std::size_t job_digits_in_savepoint = 6;
 /// As Flink: so many names are tried before giving up.
 constexpr int savepoint_name_attempts = 10;
@@ -71,6 +75,37 @@ Result<std::vector<DirectoryEntry>> list_or_empty(CheckpointStorage& storage,
 bool is_damage(const Error& failure) {
   return failure.code == Errc::corruption || failure.code == Errc::unsupported ||
          failure.code == Errc::not_found;
+}
+
+/// Reads a document of one value. Errors: `not_found`, `corruption`, `unsupported`, `io_error`.
+template <class T>
+Result<T> read_small_document(CheckpointStorage& storage, const std::string& path,
+                              std::string_view magic, std::uint64_t version,
+                              const std::string& kind) {
+  auto bytes = read_stored_file(storage, path, document_limit_bytes);
+  if (!bytes && bytes.error().code == Errc::limit_exceeded) bytes.error().code = Errc::corruption;
+  if (!bytes) return std::unexpected(bytes.error());
+  WEIR_TRY_ASSIGN(body, decode_document(*bytes, path, magic, version, kind));
+  return decode_value<T>(body, path + ": the body at offset 40");
+}
+
+/// The newest mark of a finished run of `job_name` under `directory`.
+Result<std::optional<FinishedRun>> find_finished(CheckpointStorage& storage,
+                                                 const std::string& directory,
+                                                 const std::string& job_name) {
+  WEIR_TRY_ASSIGN(entries, list_or_empty(storage, directory));
+  std::optional<FinishedRun> newest;
+  for (const auto& entry : entries) {
+    if (!entry.is_directory || entry.is_symlink || !parse_job_id(entry.name)) continue;
+    const std::string path = child(child(directory, entry.name), finished_name);
+    const auto run = read_small_document<FinishedRun>(storage, path, finished_magic,
+                                                      finished_version, "mark of a finished run");
+    if (!run && run.error().code == Errc::not_found) continue;
+    if (!run) return std::unexpected(run.error());
+    if (run->job_name == job_name && (!newest || run->finished_at_ms > newest->finished_at_ms))
+      newest = *run;
+  }
+  return newest;
 }
 
 /// A recovery point with the name of its job, empty if nothing could be read.
@@ -272,17 +307,32 @@ Status write_savepoint_pointer(CheckpointStorage& storage, const std::string& di
 
 Result<SavepointPointer> read_savepoint_pointer(CheckpointStorage& storage,
                                                 const std::string& path) {
-  auto bytes = read_stored_file(storage, path, pointer_limit_bytes);
-  if (!bytes && bytes.error().code == Errc::limit_exceeded) bytes.error().code = Errc::corruption;
-  if (!bytes) return std::unexpected(bytes.error());
-  WEIR_TRY_ASSIGN(
-      body, decode_document(*bytes, path, pointer_magic, pointer_version, "savepoint pointer"));
-  return decode_value<SavepointPointer>(body, path + ": the body at offset 40");
+  return read_small_document<SavepointPointer>(storage, path, pointer_magic, pointer_version,
+                                               "savepoint pointer");
 }
 
 Status delete_savepoint_pointer(CheckpointStorage& storage, const std::string& directory,
                                 const JobId& job, CheckpointId savepoint) {
   return storage.remove(pointer_path(directory, job, savepoint));
+}
+
+Status mark_finished(CheckpointStorage& storage, const std::string& directory,
+                     const FinishedRun& run, Random& random) {
+  WEIR_TRY_ASSIGN(found, scan_checkpoints(storage, directory));
+  for (const auto& snapshot : found) {
+    if (snapshot.kind == FoundSnapshot::Kind::incomplete) continue;
+    if (snapshot.job == run.job && snapshot.kind == FoundSnapshot::Kind::complete) continue;
+    WEIR_TRY_ASSIGN(read, read_point(storage, snapshot));
+    // What cannot be read may be of that name as well.
+    if (!read || (!read->job_name.empty() && read->job_name != run.job_name)) continue;
+    const std::string path = child(job_directory(directory, run.job), finished_name);
+    WEIR_TRY(storage.create_directories(job_directory(directory, run.job)));
+    WEIR_TRY(storage.remove(path));
+    return publish_file(
+        storage, path,
+        encode_document(finished_magic, finished_version, random.next(), encode_value(run)));
+  }
+  return {};
 }
 
 Result<std::vector<FoundSnapshot>> scan_job(CheckpointStorage& storage,
@@ -364,7 +414,14 @@ Result<RecoveryPoints> find_recovery_points(CheckpointStorage& storage,
     if (newest == nullptr || candidate.completed_at_ms > newest->completed_at_ms)
       newest = &candidate;
   }
-  if (newest != nullptr) result.points = std::move(newest->points);
+  if (newest == nullptr) return result;
+  result.points = std::move(newest->points);
+  for (const std::string& directory : directories) {
+    WEIR_TRY_ASSIGN(finished, find_finished(storage, directory, job_name));
+    if (!finished || finished->finished_at_ms < newest->completed_at_ms) continue;
+    if (!result.finished || finished->finished_at_ms > result.finished->finished_at_ms)
+      result.finished = std::move(*finished);
+  }
   return result;
 }
 

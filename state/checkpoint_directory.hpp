@@ -19,6 +19,7 @@ namespace weir {
 ///   <dir>/<job id>/chk-<n>/_metadata  complete checkpoint n; without `_metadata` incomplete
 ///   <dir>/<job id>/shared/            data files that incremental checkpoints name, each any number of them
 ///   <dir>/<job id>/savepoint-<n>      pointer to a terminal savepoint that lies elsewhere
+///   <dir>/<job id>/finished           the run has reached its end, after other runs of its name
 ///   <dir>/savepoint-<first 6 of job id>-<random>/   a savepoint, self-contained
 ///
 /// All functions may block and take absolute paths. Threads: any.
@@ -61,6 +62,21 @@ WEIR_FIELDS(SavepointPointer, job, job_name, savepoint, epoch, completed_at_ms, 
                                               const std::string& directory, const JobId& job,
                                               CheckpointId savepoint);
 
+/// Says in the job's checkpoint directory that its run has reached the end of its input: nobody is to go
+/// on from what an older run of that name has left there.
+struct FinishedRun {
+  JobId job;
+  std::string job_name;
+  std::int64_t finished_at_ms = 0;  ///< wall clock, milliseconds since 1970
+  bool operator==(const FinishedRun&) const = default;
+};
+WEIR_FIELDS(FinishedRun, job, job_name, finished_at_ms)
+
+/// Writes it, durably, if anything is there that could be taken for the newest of that name once the
+/// job's own checkpoints are deleted; to be called before they are. Errors: as `publish_file`.
+[[nodiscard]] Status mark_finished(CheckpointStorage& storage, const std::string& directory,
+                                   const FinishedRun& run, Random& random);
+
 /// One thing that a scan found in a job's directory. Nothing has been read from it yet.
 struct FoundSnapshot {
   enum class Kind : std::uint8_t { complete, incomplete, savepoint_pointer };
@@ -101,10 +117,13 @@ struct RecoveryPoints {
   std::vector<RecoveryPoint> points;
   /// Damaged ones of job ids of which nothing could be read: they may belong to the job or not.
   std::vector<RecoveryPoint> nameless;
+  /// A run of that name that has finished after all of `points` were complete.
+  std::optional<FinishedRun> finished;
 };
 
-/// Finds the recovery points of the job called `job_name` under all of `directories`. Reads every
-/// `_metadata` there, but no data file. Errors: `io_error`.
+/// Finds the recovery points of the job called `job_name` under all of `directories`, and whether a run of
+/// it has finished since. Reads every `_metadata` there, but no data file. Errors: `io_error`;
+/// `corruption`, `unsupported` if what says that a run has finished cannot be read.
 [[nodiscard]] Result<RecoveryPoints> find_recovery_points(CheckpointStorage& storage,
                                                           std::span<const std::string> directories,
                                                           const std::string& job_name);

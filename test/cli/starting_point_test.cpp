@@ -45,6 +45,18 @@ TEST_CASE("-s latest goes on with the newest checkpoint of the job's name", "[cl
   CHECK(start->warnings.empty());
 }
 
+TEST_CASE("-s latest does not go back behind a run that has finished", "[cli]") {
+  World world{5};
+  const JobId later{7, 7};
+  REQUIRE(
+      mark_finished(world.storage, root, {later, "word-count", 4'000'000'000'000}, world.random));
+  const auto start = world.latest(false);
+  REQUIRE_FALSE(start);
+  CHECK(start.error().code == Errc::not_found);
+  CHECK_THAT(start.error().what, Contains(to_string(later) + ", has finished") &&
+                                     Contains("-s " + World::directory(5)));
+}
+
 TEST_CASE("-s latest without a snapshot says where it looked", "[cli]") {
   World world{5};
   const auto other = world.latest(false, "other");

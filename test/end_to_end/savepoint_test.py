@@ -93,6 +93,32 @@ def stop_and_go_on(place):
     exactly_once(output_lines(place / "out"), 0, total)
 
 
+@case("output is not written a second time: not by the same savepoint again, not by -s latest after the end")
+def not_twice(place):
+    total = 8_000
+    source = make_lines(place, total)
+    directories = settings(checkpoints=place / "checkpoints", savepoints=place / "savepoints", interval="100ms")
+    job = [job_so("numbered_lines"), "--input", source, "--output", place / "out"]
+    process, trace = place.start_traced("-p", 2, *directories, *job, "--rate", RATE)
+    progress(place, process, trace)
+    savepoint = place.good("cancel", "-s", place.running_job(process)).strip()
+    process.wait()
+
+    end = place.json("run", "--json", "-s", savepoint, *directories, *job)
+    equal(end["checkpoints"]["restored_directory"], savepoint)
+    check(f"(numbered_lines) starts from {savepoint}" in harness.read(end["log_file"]), "the log does not name the savepoint")
+    exactly_once(output_lines(place / "out"), 0, total)
+    before = sorted(os.listdir(place / "out"))
+
+    refused(place.weir("run", "-s", savepoint, *directories, *job), 1, "the snapshot does not know", str(place / "out"))
+    refused(place.weir("run", "-s", "latest", *directories, *job), 1, "has finished", savepoint)
+    equal(sorted(os.listdir(place / "out")), before)
+
+    # Into another directory it goes: the same lines again.
+    place.good("run", "-s", savepoint, *directories, *job[:-1], place / "out-2")
+    check(set(output_lines(place / "out-2")) < set(output_lines(place / "out")), "lines of the second restore")
+
+
 @case("stop --drain ends the input: everything read so far is emitted, as at its end")
 def drain(place):
     source = place.write("words.txt", "to be or not to be\n" * 100_000)

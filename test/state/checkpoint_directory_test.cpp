@@ -470,6 +470,64 @@ TEST_CASE("a job's directory goes when only its lock is left", "[state]") {
   CHECK(remove_job_directory_if_empty(world.storage, root, job_a));
 }
 
+SCENARIO("a finished run is newer than what older ones have left", "[state]") {
+  World world;
+  const auto finish = [&](const JobId& job, std::int64_t time,
+                          const std::string& name = "word-count") {
+    return mark_finished(world.storage, root, {job, name, time}, world.random);
+  };
+  const std::string mark = job_directory(root, job_b) + "/finished";
+  GIVEN("an older run that left a terminal savepoint") {
+    world.terminal_savepoint(job_a, 3, 1, 300, "/sp/savepoint-aaaaaa-x");
+    WHEN("another run of its name has finished") {
+      world.complete(job_b, 1, 1, 400);
+      REQUIRE(finish(job_b, 500));
+      THEN("that is found, with what lies before it") {
+        const RecoveryPoints found = world.find();
+        REQUIRE(found.finished);
+        CHECK(found.finished == FinishedRun{job_b, "word-count", 500});
+        CHECK(found.points.size() == 1);
+      }
+      THEN("it counts for its name alone") { CHECK(world.find("other").finished == std::nullopt); }
+      AND_WHEN("a third run has completed a checkpoint since") {
+        world.complete({5, 5}, 1, 1, 600);
+        THEN("that is the newest") {
+          CHECK(world.find().finished == std::nullopt);
+          CHECK(world.find().points.front().job == JobId{5, 5});
+        }
+      }
+      AND_WHEN("it finishes again under its id") {
+        REQUIRE(finish(job_b, 700));
+        THEN("the later time counts") { CHECK(world.find().finished->finished_at_ms == 700); }
+      }
+      AND_WHEN("a bit of the mark is flipped") {
+        world.storage.bytes(mark)[60] ^= 4;
+        THEN("nothing older is chosen unasked") {
+          const auto found =
+              find_recovery_points(world.storage, std::vector<std::string>{root}, "word-count");
+          REQUIRE_FALSE(found);
+          CHECK(found.error().code == Errc::corruption);
+        }
+      }
+    }
+    WHEN("a run of another name has finished") {
+      REQUIRE(finish(job_b, 500, "other"));
+      THEN("nothing is written") { CHECK_FALSE(world.storage.files.contains(mark)); }
+    }
+    WHEN("the run itself has gone on and finished") {
+      REQUIRE(finish(job_a, 500));
+      THEN("its savepoint is older") { CHECK(world.find().finished.has_value()); }
+    }
+  }
+  GIVEN("no run but that which finishes") {
+    world.complete(job_b, 1, 1, 400);
+    REQUIRE(finish(job_b, 500));
+    THEN("nothing is written: its own checkpoints go") {
+      CHECK_FALSE(world.storage.files.contains(mark));
+    }
+  }
+}
+
 TEST_CASE("every flipped bit of a savepoint pointer is noticed", "[state]") {
   World world;
   const SavepointPointer pointer{job_a, "word-count", {8}, {1}, 800, "/sp/savepoint-aaaaaa-x"};
