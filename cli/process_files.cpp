@@ -1,8 +1,13 @@
 #include "cli/process_files.hpp"
 
 #include <cctype>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <optional>
+#include <string_view>
 #include <unistd.h>
 #include <utility>
 
@@ -23,6 +28,35 @@ std::string file_name_of(const std::string& name) {
   return result;
 }
 
+/// The id of the process in `name`, if it is one of a temporary directory that begins with `prefix`.
+std::optional<::pid_t> process_of(std::string_view name, std::string_view prefix) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  ::pid_t process = 0;
+  const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), process);
+  if (failure != std::errc() || process <= 0 || end == name.data() + name.size() || *end != '-')
+    return std::nullopt;
+  return process;
+}
+
+bool is_running(::pid_t process) { return ::kill(process, 0) == 0 || errno != ESRCH; }
+
+/// Removes what processes that were killed have left in `base`. The lock tells those of another process
+/// namespace apart; the process id, one that is just being made. What cannot be removed stays.
+void remove_left_directories(FileSystem& files, const std::string& base,
+                             const std::string& prefix) {
+  const auto entries = files.list(base);
+  if (!entries) return;
+  for (const DirectoryEntry& entry : *entries) {
+    const auto process = process_of(entry.name, prefix);
+    if (!entry.is_directory || entry.is_symlink || !process || is_running(*process)) continue;
+    const std::string path = base + "/" + entry.name;
+    const auto lock = files.lock_directory(path);
+    boost::system::error_code ignored;
+    if (lock) fs::remove_all(path, ignored);
+  }
+}
+
 }  // namespace
 
 Result<TemporaryDirectory> TemporaryDirectory::make(FileSystem& files, const std::string& base,
@@ -31,10 +65,12 @@ Result<TemporaryDirectory> TemporaryDirectory::make(FileSystem& files, const std
   char digits[17];
   std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(random.next()));
   const std::uint32_t user = current_user();
-  std::string path =
-      base + "/weir-" + std::to_string(user) + "-" + std::to_string(::getpid()) + "-" + digits;
+  const std::string prefix = "weir-" + std::to_string(user) + "-";
+  remove_left_directories(files, base, prefix);
+  std::string path = base + "/" + prefix + std::to_string(::getpid()) + "-" + digits;
   WEIR_TRY(make_private_directory(path, user));
-  return TemporaryDirectory(std::move(path));
+  WEIR_TRY_ASSIGN(lock, files.lock_directory(path));
+  return TemporaryDirectory(std::move(path), std::move(lock));
 }
 
 Result<std::string> TemporaryDirectory::make_inner(const std::string& name) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "runtime/configuration.hpp"
@@ -9,11 +10,12 @@
 
 namespace weir {
 
-/// The temporary directory of one process, mode 0700. It stays until `remove` is called, or for ever if
-/// the process is killed.
+/// The temporary directory of one process, mode 0700. It stays until `remove` is called; that of a process
+/// which was killed goes when the same user makes the next one.
 class TemporaryDirectory {
  public:
-  /// Makes `<base>/weir-<uid>-<process id>-<random>`, and `base` if it is missing. Errors: `io_error`.
+  /// Makes `<base>/weir-<uid>-<process id>-<random>`, and `base` if it is missing, and holds a lock on it.
+  /// First removes those there that nobody holds. Errors: `io_error`.
   [[nodiscard]] static Result<TemporaryDirectory> make(FileSystem& files, const std::string& base,
                                                        Random& random);
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -23,8 +25,10 @@ class TemporaryDirectory {
   void remove() const;
 
  private:
-  explicit TemporaryDirectory(std::string path) : path_(std::move(path)) {}
+  TemporaryDirectory(std::string path, std::unique_ptr<DirectoryLock> lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
   std::string path_;
+  std::unique_ptr<DirectoryLock> lock_;
 };
 
 /// The path of a new log file: in `env.log.dir`, else in `<base>/weir-<uid>-logs`, where it survives the

@@ -268,7 +268,7 @@ TEST_CASE("a stale UpdateTaskState changes no task and is answered with its fenc
 TEST_CASE("any message about a task counts as a heartbeat of its TaskManager unless it is stale",
           "[actors]") {
   const Fence current{LeaderEpoch{1}, 1};
-  const Fence fence = GENERATE_COPY(current, older_leader, older_attempt);
+  const Fence fence = GENERATE_COPY(as<Fence>(), current, older_leader, older_attempt);
   const std::string message =
       GENERATE("UpdateTaskState", "AcknowledgeCheckpoint", "DeclineCheckpoint");
   INFO(message << " of " << shown(fence));

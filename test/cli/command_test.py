@@ -25,10 +25,10 @@ WEIR_JOB(blocked) {
 """
 
 
-def slow_job(place):
+def slow_job(place, output="out"):
     """Words for a job that runs until it is ended."""
     text = place.write("in.txt", "one two\n" * 100_000)
-    return [example_so("word_count"), "--input", text, "--output", place / "out", "--rate", 10]
+    return [example_so("word_count"), "--input", text, "--output", place / output, "--rate", 10]
 
 
 def gone(place):
@@ -64,6 +64,28 @@ def first_signal(place):
         equal(process.wait().code, 130)
         equal(os.listdir(place / "run/weir"), [])
         equal([n for n in os.listdir(place / "tmp") if not n.endswith("-logs")], [])
+
+
+@case("what a killed process has left in the temporary directory goes with the next run; what others use stays")
+def left_directories(place):
+    def directories():
+        return {n for n in os.listdir(place / "tmp") if not n.endswith("-logs")}
+
+    alive = place.start("run", *slow_job(place))
+    place.running_job(alive)
+    used = directories()
+    equal(len(used), 1)
+    killed = place.start("run", *slow_job(place, "out-2"))
+    wait_until(lambda: len(directories()) == 2, "its temporary directory")
+    left = directories() - used
+    killed.kill()
+    equal(directories(), used | left)
+    os.mkdir(place / "tmp" / "weir-notes-1-a")
+    words = ["--input", place.write("short.txt", "one\n"), "--output", place / "out-3"]
+    place.good("run", example_so("word_count"), *words)
+    equal(directories(), used | {"weir-notes-1-a"})
+    place.good("cancel", place.running_job(alive))
+    alive.wait()
 
 
 @case("the second signal ends the process at once")
