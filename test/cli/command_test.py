@@ -80,7 +80,7 @@ def left_directories(place):
     left = directories() - used
     killed.kill()
     equal(directories(), used | left)
-    os.mkdir(place / "tmp" / "weir-notes-1-a")
+    os.mkdir(os.path.join(place / "tmp", "weir-notes-1-a"))
     words = ["--input", place.write("short.txt", "one\n"), "--output", place / "out-3"]
     place.good("run", example_so("word_count"), *words)
     equal(directories(), used | {"weir-notes-1-a"})
