@@ -6,8 +6,10 @@
 #include <optional>
 #include <utility>
 
+#include "runtime/name_list.hpp"
 #include "runtime/operator_label.hpp"
 #include "state/codec.hpp"
+#include "state/incompatible_state.hpp"
 #include "state/key_groups.hpp"
 #include "state/schema_evolution.hpp"
 
@@ -39,23 +41,27 @@ const StateDeclaration* find_state(const std::vector<StateDeclaration>& states,
 
 // ---- Does the snapshot fit the job? -------------------------------------------------------------
 
-/// Finds state that no operator of the job would take over.
+/// Finds all state that no operator of the job would take over.
 Status check_nothing_lost(const SnapshotMetadata& snapshot, const PlanDescription& plan,
                           bool allow_non_restored, std::vector<std::string>& warnings) {
+  std::vector<std::string> lost;
   for (const auto& old : snapshot.operators) {
     if (!has_state(old)) continue;
     const auto found = std::ranges::find(plan.operators, old.uid, &OperatorDescription::uid);
     if (found != plan.operators.end() && found->stateful) continue;
-    const std::string what =
-        "the snapshot has state of " + operator_label(old) +
-        (found == plan.operators.end() ? ", which the job lacks" : ", which keeps none in the job");
-    if (!allow_non_restored) {
-      return error(Errc::state_incompatible,
-                   what + ": give that uid to the operator that takes it over, or skip it with -n");
-    }
-    warnings.push_back(what + ": it was skipped");
+    lost.push_back(operator_label(old) + (found == plan.operators.end()
+                                              ? ", which the job lacks"
+                                              : ", which keeps none in the job"));
+    if (allow_non_restored)
+      warnings.push_back("the snapshot has state of " + lost.back() + ": it was skipped");
   }
-  return {};
+  if (lost.empty() || allow_non_restored) return {};
+  return error(Errc::state_incompatible,
+               "the snapshot has state of " + name_list(lost) +
+                   (lost.size() == 1
+                        ? ": give that uid to the operator that takes it over, or skip it with -n"
+                        : ": give those uids to the operators that take it over, or skip it with "
+                          "-n"));
 }
 
 /// Key groups are how keyed state is cut: their number is part of the state.
@@ -83,7 +89,7 @@ Status adopt_max_parallelism(const OperatorSnapshot& old, OperatorDescription& d
 Status check_declared(const OperatorSnapshot& owner, const StateDeclaration& old,
                       const StateDeclaration& declared) {
   const std::string place = operator_label(owner) + ", state '" + old.name + "': ";
-  const std::string mend = "; give the state another name or undo the change";
+  const std::string mend = incompatible_state_remedy;
   if (old.kind != declared.kind) {
     return error(Errc::state_incompatible,
                  place + "its kind is " + std::string(enumerator_name(old.kind)) +

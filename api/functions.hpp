@@ -72,7 +72,7 @@ class RichFlatMapFunction : public RichFunction {
 ///
 /// `on_timer(std::int64_t time, OnTimerContext&, Collector<Out>&)` is optional too, but for a function that
 /// sets timers with `context.timer_service()`. It is called once for each timer when its time has come,
-/// the states being those of the key that set it. Timers are state: a snapshot holds them.
+/// the states being those of its key. Snapshots hold timers. Neither is virtual: write both without `override`.
 ///
 ///   struct Quiet final : KeyedProcessFunction<std::string, Order, std::string> {
 ///     void open(RuntimeContext& context) override { last_ = context.state(ValueStateDescriptor<long>{"last"}); }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "state/frozen_table.hpp"
+#include "state/incompatible_state.hpp"
 
 namespace weir {
 
@@ -195,13 +196,13 @@ Result<SchemaMigration> RestoredStates::check(const StateDeclaration& restored,
                                               const TableBase& table) const {
   const StateDeclaration& declared = table.declaration();
   const auto differs = [&](const std::string& reason) {
-    return error(Errc::state_incompatible,
-                 operator_label_ + ", state '" + declared.name + "': " + reason);
+    return error(Errc::state_incompatible, operator_label_ + ", state '" + declared.name +
+                                               "': " + reason + incompatible_state_remedy);
   };
   if (restored.kind != declared.kind)
     return differs("the snapshot holds " + std::string(enumerator_name(restored.kind)) +
                    " state, the job declares " + std::string(enumerator_name(declared.kind)) +
-                   " state; use another name for the new state");
+                   " state");
   if (restored.key.has_value() != declared.key.has_value())
     return differs("it is keyed in either the snapshot or the job, but not in both");
   if (restored.key)
@@ -209,8 +210,7 @@ Result<SchemaMigration> RestoredStates::check(const StateDeclaration& restored,
       return differs("the key has another type in the snapshot: " + same.error().what);
   if (const bool had = has_time_to_live(restored); had != has_time_to_live(declared))
     return differs(std::string("it has ") + (had ? "a" : "no") +
-                   " time to live in the snapshot and " + (had ? "none" : "one") +
-                   " in the job; declare it as it was, or use another name for the new state");
+                   " time to live in the snapshot and " + (had ? "none" : "one") + " in the job");
   auto migration = SchemaMigration::between(restored.value, declared.value, table.defaults());
   if (!migration)
     return differs("the value has another type in the snapshot: " + migration.error().what);

@@ -188,9 +188,16 @@ std::string nearest_of(std::string_view word, const std::vector<std::string>& ca
   return did_you_mean(word, views);
 }
 
-std::string unknown_option(const CLI::App& app, const std::string& word) {
+/// `hint` says whose option it may be if it is none of ours; then only a slip of ours is guessed.
+std::string unknown_option(const CLI::App& app, const std::string& word, const std::string& hint) {
   const std::string name = word.substr(0, word.find('='));
-  return "unknown option '" + name + "'" + nearest_of(name, option_names(app));
+  const std::string what = "unknown option '" + name + "'";
+  if (hint.empty()) return what + nearest_of(name, option_names(app));
+  const auto names = option_names(app);
+  const bool slip = name.starts_with("--") && std::ranges::any_of(names, [&](const auto& known) {
+                      return known.starts_with("--") && is_slip(name, known);
+                    });
+  return slip ? what + nearest_of(name, names) + " (" + hint + ")" : what + "; " + hint;
 }
 
 bool looks_like_option(const std::string& word) { return word.size() > 1 && word[0] == '-'; }
@@ -238,7 +245,7 @@ Status check_words(const CLI::App& app, std::span<const std::string> words,
     }
     if (word == "--") return refuse("unexpected word '--'");
     const auto [option, behind, behind_equals] = read_option(app, word);
-    if (option == nullptr) return refuse(unknown_option(app, word) + hint);
+    if (option == nullptr) return refuse(unknown_option(app, word, hint));
     const std::string name = option->get_name();
     if (name == "--help") return {};
     if (!takes_value(*option)) {
@@ -287,7 +294,14 @@ Result<std::variant<std::vector<std::string>, std::string>> read_words(
   return app.remaining();
 }
 
-Result<CommonOptions> common_of(const Words& words) {
+/// Verbs that talk to a job read these keys alone.
+bool is_client_key(std::string_view key) {
+  const auto canonical = canonical_key(key);
+  return canonical && canonical->starts_with("client.");
+}
+
+/// `of_job`: every setting is of use.
+Result<CommonOptions> common_of(const Words& words, bool of_job) {
   CommonOptions common;
   if (!words.configuration_file.empty()) common.configuration_file = words.configuration_file;
   common.json = words.json;
@@ -295,7 +309,12 @@ Result<CommonOptions> common_of(const Words& words) {
     const auto equals = setting.find('=');
     if (equals == std::string::npos || equals == 0)
       return refuse("-D takes KEY=VALUE, and '" + setting + "' has no '='");
-    WEIR_TRY(common.settings.set(setting.substr(0, equals), setting.substr(equals + 1), "-D"));
+    const std::string key = setting.substr(0, equals);
+    WEIR_TRY(common.settings.set(key, setting.substr(equals + 1), "-D"));
+    if (!of_job && !is_client_key(key))
+      return refuse("-D " + key +
+                    " is a setting of the job, which has no effect here; give it to "
+                    "`weir run`");
   }
   if (!words.parallelism.empty())
     WEIR_TRY(common.settings.set("parallelism.default", words.parallelism, "-p"));
@@ -327,7 +346,7 @@ Result<SnapshotForm> form_of(const Words& words) {
 
 Result<RunCommand> run_command_of(const Words& words) {
   RunCommand command;
-  WEIR_TRY_ASSIGN(common, common_of(words));
+  WEIR_TRY_ASSIGN(common, common_of(words, true));
   command.common = std::move(common);
   if (!words.restore.empty()) command.restore = words.restore;
   if (command.restore && *command.restore != "latest") WEIR_TRY(check_directory(*command.restore));
@@ -409,7 +428,7 @@ Result<Command> completion_command(const Words& words) {
     return refuse("unexpected word '" + words.positional[1] + "'; name one shell");
   const std::string& shell = words.positional[0];
   if (std::ranges::find(shells, shell) == shells.end())
-    return refuse("unknown shell '" + shell + "'" + did_you_mean(shell, shells));
+    return refuse("there is no completion for '" + shell + "', only for bash, zsh and fish");
   return CompletionCommand{shell};
 }
 
@@ -426,8 +445,8 @@ Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) 
   const auto app =
       make_parser(verb, "weir " + std::string(verb.name) + " " + std::string(verb.usage), words);
   WEIR_TRY_ASSIGN(
-      read, read_words(*app, rest,
-                       verb.name == "compile" ? " (the compiler's own stand behind --)" : ""));
+      read,
+      read_words(*app, rest, verb.name == "compile" ? "the compiler's own stand behind --" : ""));
   if (const auto* help = std::get_if<std::string>(&read)) return PrintCommand{*help};
   words.positional = std::get<std::vector<std::string>>(std::move(read));
 
@@ -442,7 +461,7 @@ Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) 
   if (verb.name == "compile") return compile_command(words, flags);
   if (verb.name == "completion") return completion_command(words);
 
-  WEIR_TRY_ASSIGN(common, common_of(words));
+  WEIR_TRY_ASSIGN(common, common_of(words, false));
   if (verb.name == "list") {
     if (!words.positional.empty()) return refuse("unexpected word '" + words.positional[0] + "'");
     return ListCommand{std::move(common)};
@@ -504,7 +523,10 @@ Result<Command> parse_command_line(std::span<const std::string> words) {
   const auto verb = std::ranges::find(verbs, first, &Verb::name);
   if (verb != verbs.end()) {
     auto command = parse_verb(*verb, words);
-    if (!command) command.error().what = first + ": " + command.error().what;
+    if (!command) {
+      std::string& what = command.error().what;
+      what.insert(0, first + (what.starts_with('-') ? " " : ": "));
+    }
     return command;
   }
   if (looks_like_option(first))
@@ -520,11 +542,12 @@ Result<Command> parse_program_line(const std::string& program, std::span<const s
   if (count > 0 && options[0] == "--version") return PrintCommand{version_text() + "\n"};
   Words read_into;
   const auto app = make_parser(verbs[0], program + " [OPTIONS] [-- JOB ARGUMENTS]", read_into);
-  const std::string hint = " (the job's own arguments stand behind --)";
+  const std::string hint =
+      "the job's own arguments stand behind --, as in `" + program + " -- ARGUMENTS`";
   WEIR_TRY_ASSIGN(read, read_words(*app, options, hint));
   if (const auto* help = std::get_if<std::string>(&read)) return PrintCommand{*help};
   const auto& unread = std::get<std::vector<std::string>>(read);
-  if (!unread.empty()) return refuse("unexpected word '" + unread[0] + "'" + hint);
+  if (!unread.empty()) return refuse("unexpected word '" + unread[0] + "'; " + hint);
   WEIR_TRY_ASSIGN(command, run_command_of(read_into));
   if (dashes != words.end()) command.arguments.assign(dashes + 1, words.end());
   return command;

@@ -1,10 +1,12 @@
 #include "cli/compile.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <sstream>
 #include <sys/wait.h>
@@ -13,7 +15,9 @@
 
 #include <boost/filesystem.hpp>
 
+#include "cli/elf_file.hpp"
 #include "cli/signals.hpp"
+#include "storage/posix_file_system.hpp"
 
 extern char** environ;
 
@@ -32,6 +36,9 @@ constexpr const char* precompiled_directory = "/cli/precompiled";
 /// the source tree may have been edited since.
 constexpr const char* headers_directory = "include/weir";
 
+/// A library or a source is read as a whole.
+constexpr std::uint64_t max_file_bytes = std::uint64_t{1} << 30;
+
 bool is_there(const fs::path& path) {
   boost::system::error_code failed;
   return fs::exists(path, failed);
@@ -49,6 +56,10 @@ std::optional<std::string> environment(const char* name) {
 /// `job.cpp` → `job.so`, beside it.
 std::string default_output(const std::string& source) {
   return fs::path(source).replace_extension(".so").string();
+}
+
+std::string output_of(const CompileCommand& command) {
+  return command.output.empty() ? default_output(command.sources.front()) : command.output;
 }
 
 /// Runs `command` and waits for its end. It is a process group of its own, because a compiler is several
@@ -132,8 +143,7 @@ Result<Installation> find_installation(const std::optional<std::string>& home,
 std::vector<std::string> compiler_command(const std::string& compiler,
                                           const Installation& installation,
                                           const CompileCommand& command) {
-  const std::string output =
-      command.output.empty() ? default_output(command.sources.front()) : command.output;
+  const std::string output = output_of(command);
   std::vector<std::string> words{compiler};
   std::istringstream flags(WEIR_COMPILE_FLAGS);
   for (std::string flag; flags >> flag;) words.push_back(flag);
@@ -149,9 +159,41 @@ std::vector<std::string> compiler_command(const std::string& compiler,
   return words;
 }
 
+/// The compiler would take half a minute to say so, and the source would be blamed.
+Status check_output(const std::string& output) {
+  const std::string mend = "; name another output with -o";
+  const fs::path path(output);
+  boost::system::error_code ignored;
+  if (fs::is_directory(path, ignored))
+    return error(Errc::unsupported, output + ": this is a directory" + mend);
+  if (is_there(path)) return {};  // it is replaced
+  const int file = ::open(output.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0)
+    return error(Errc::io_error,
+                 output + ": cannot be written: " + std::generic_category().message(errno) + mend);
+  ::close(file);
+  ::unlink(output.c_str());
+  return {};
+}
+
+Result<std::string> read_whole(const std::string& path) {
+  PosixFileSystem files;
+  return read_file(files, path, max_file_bytes);
+}
+
+/// Whether any source speaks of WEIR_JOB; true if that cannot be told.
+bool mention_job(const std::vector<std::string>& sources) {
+  return std::ranges::any_of(sources, [](const std::string& source) {
+    const auto text = read_whole(source);
+    return !text || text->find("WEIR_JOB") != std::string::npos;
+  });
+}
+
 Result<bool> compile_job(const CompileCommand& command) {
   for (const std::string& source : command.sources)
     if (!is_there(source)) return error(Errc::not_found, source + ": no such file");
+  const std::string output = output_of(command);
+  WEIR_TRY(check_output(output));
   WEIR_TRY_ASSIGN(installation,
                   find_installation(environment("WEIR_HOME"), running_library_directory()));
   const auto words = compiler_command(environment("CXX").value_or("g++"), installation, command);
@@ -160,7 +202,18 @@ Result<bool> compile_job(const CompileCommand& command) {
     for (const std::string& word : words) line += (line.empty() ? "" : " ") + word;
     std::fprintf(stderr, "%s\n", line.c_str());
   }
-  return run_command(words);
+  WEIR_TRY_ASSIGN(compiled, run_command(words));
+  const std::string no_job =
+      ": no job is registered; write `WEIR_JOB(name) { ... }`, and compile it again";
+  if (!compiled) {
+    if (output.ends_with(".so") || mention_job(command.sources)) return false;
+    return error(Errc::user_function_failed, command.sources.front() + no_job);
+  }
+  if (!output.ends_with(".so")) return true;
+  WEIR_TRY_ASSIGN(library, read_whole(output));
+  if (has_job_descriptor(library)) return true;
+  ::unlink(output.c_str());
+  return error(Errc::user_function_failed, command.sources.front() + no_job);
 }
 
 }  // namespace weir

@@ -13,6 +13,14 @@ namespace {
 constexpr const char* list_jobs =
     "weir list 2>/dev/null | sed -n 's/^\\([0-9a-f]\\{32\\}\\).*/\\1/p'";
 
+/// What may stand behind -D of a verb.
+std::string settings_of(std::string_view verb) {
+  std::string keys;
+  for (const std::string_view key : configuration_keys())
+    if (verb == "run" || key.starts_with("client.")) keys += std::string(key) + "= ";
+  return keys;
+}
+
 std::string bash_script() {
   std::string verbs;
   std::string cases;
@@ -28,8 +36,7 @@ std::string bash_script() {
     if (verb.name == "completion") cases += "      words=\"bash zsh fish\"\n";
     cases += "      ;;\n";
   }
-  std::string keys;
-  for (const std::string_view key : configuration_keys()) keys += std::string(key) + "= ";
+  const std::string keys = settings_of("run");
   return "# Completion of weir for bash: eval \"$(weir completion bash)\"\n"
          "_weir() {\n"
          "  local current=\"${COMP_WORDS[COMP_CWORD]}\" verb=\"${COMP_WORDS[1]}\" options= words=\n"
@@ -41,9 +48,13 @@ std::string bash_script() {
          "    return\n"
          "  fi\n"
          "  if [ \"${COMP_WORDS[COMP_CWORD-1]}\" = -D ]; then\n"
-         "    COMPREPLY=($(compgen -W \"" +
+         "    local keys=\"" +
+         settings_of("list") +
+         "\"\n"
+         "    [ \"$verb\" = run ] && keys=\"" +
          keys +
-         "\" -- \"$current\"))\n"
+         "\"\n"
+         "    COMPREPLY=($(compgen -W \"$keys\" -- \"$current\"))\n"
          "    compopt -o nospace 2>/dev/null\n"
          "    return\n"
          "  fi\n"
@@ -94,9 +105,7 @@ std::string fish_script() {
       if (option.takes_value) script += " -r";
       script += " -d " + quoted(option.description);
       if (option.short_name == "D") {
-        std::string keys;
-        for (const std::string_view key : configuration_keys()) keys += std::string(key) + "= ";
-        script += " -a " + quoted(keys);
+        script += " -a " + quoted(settings_of(verb.name));
       }
       script += "\n";
     }

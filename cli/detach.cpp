@@ -47,7 +47,8 @@ int wait_for_release(int pipe) {
   }
   int status = 0;
   while (::waitpid(background, &status, 0) < 0 && errno == EINTR) continue;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  // As a shell tells a death by a signal.
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 }  // namespace

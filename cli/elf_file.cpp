@@ -73,6 +73,13 @@ std::optional<std::uint64_t> file_offset(std::span<const Elf64_Phdr> segments,
 
 }  // namespace
 
+bool has_job_descriptor(std::string_view bytes) {
+  const auto header = read_at<Elf64_Ehdr>(bytes, 0);
+  if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return false;
+  const auto sections = read_array<Elf64_Shdr>(bytes, header->e_shoff, header->e_shnum);
+  return find_symbol(bytes, sections, job_descriptor_symbol).has_value();
+}
+
 Status check_job_library(std::string_view bytes, const std::string& path) {
   const auto refuse = [&](const std::string& why) {
     return error(Errc::unsupported, path + ": " + why);

@@ -16,4 +16,7 @@ inline constexpr std::string_view job_descriptor_symbol = "weir_job_descriptor";
 /// Errors: `unsupported`, one sentence that says what the file is instead.
 [[nodiscard]] Status check_job_library(std::string_view bytes, const std::string& path);
 
+/// Whether `bytes` are those of a file that exports a job's descriptor, of whatever version.
+[[nodiscard]] bool has_job_descriptor(std::string_view bytes);
+
 }  // namespace weir

@@ -1,11 +1,12 @@
 #include "cli/job_library.hpp"
 
 #include <dlfcn.h>
-#include <exception>
 #include <utility>
 
 #include "cli/elf_file.hpp"
 #include "cli/sha256.hpp"
+#include "runtime/crash_reporter.hpp"
+#include "state/thrown.hpp"
 
 namespace weir {
 namespace {
@@ -34,8 +35,12 @@ std::unexpected<JobRunError> fail(Error error, bool in_arguments = false) {
 }  // namespace
 
 Result<JobCode> LocalJobLibraries::load(const std::string& path) {
-  WEIR_TRY_ASSIGN(entry, files_.stat(path));
-  if (entry.is_directory) return error(Errc::unsupported, path + ": this is a directory, no job");
+  const auto entry = files_.stat(path);
+  if (!entry && entry.error().code == Errc::not_found)
+    return error(Errc::not_found,
+                 path + ": there is no such file; build it with `weir compile JOB.cpp -o JOB.so`");
+  if (!entry) return std::unexpected(entry.error());
+  if (entry->is_directory) return error(Errc::unsupported, path + ": this is a directory, no job");
   WEIR_TRY_ASSIGN(bytes, read_file(files_, path, max_library_bytes));
   WEIR_TRY(check_job_library(bytes, path));
   const std::string sha256 = sha256_hex(bytes);
@@ -85,15 +90,13 @@ std::expected<JobRun, JobRunError> LocalJobLibraries::run(
     // A function that goes on with what a missing argument left it is not the one to blame.
     if (const Status arguments_fit = env.parameters().check(); !arguments_fit)
       return fail(arguments_fit.error(), true);
-    return fail(
-        {Errc::user_function_failed, "the function of job " + code.name + " threw " + what});
+    return fail({Errc::user_function_failed, "the function of job " + code.name + " threw" + what});
   };
   try {
+    const UserCode user_code;
     code.descriptor->entry(env);
-  } catch (const std::exception& failure) {
-    return threw(failure.what());
   } catch (...) {
-    return threw("something that is no std::exception");
+    return threw(thrown_text());
   }
   if (const Status arguments_fit = env.parameters().check(); !arguments_fit)
     return fail(arguments_fit.error(), true);

@@ -13,6 +13,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// Of names of operators and their uids; longer ones are cut.
+constexpr std::size_t name_columns = 24;
+
 /// One line; bytes that are no UTF-8, as names of files may have, are replaced.
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -133,11 +136,15 @@ std::string details_text(const JobDetails& details) {
   std::string text = "job " + to_string(job.id) + " (" + job.name + ") is " +
                      state_name(job.state) + " since " + format_time(job.started_at_ms) +
                      ", restarted " + std::to_string(job.restarts) + " times\n";
-  if (!details.failure.empty()) text += "last failure: " + details.failure + "\n";
-  text += fit("OPERATOR", 32) + fit("PARALLELISM", 13) + fit("RECORDS IN", 16) +
-          fit("RECORDS OUT", 16) + "STATE\n";
+  if (!details.failure.empty()) text += "last failure: " + printable(details.failure) + "\n";
+  // Errors name an operator by its uid.
+  text += fit("OPERATOR", name_columns) + fit("UID", name_columns) + fit("PARALLELISM", 13) +
+          fit("RECORDS IN", 16) + fit("RECORDS OUT", 16) + "STATE\n";
+  const auto column = [](const std::string& name) {
+    return fit(fit(printable(name), name_columns - 1), name_columns);
+  };
   for (const OperatorMetrics& one : details.operators)
-    text += fit(fit(one.name, 31), 32) + fit(std::to_string(one.parallelism), 13) +
+    text += column(one.name) + column(one.uid) + fit(std::to_string(one.parallelism), 13) +
             fit(format_count(one.records_in), 16) + fit(format_count(one.records_out), 16) +
             format_bytes(one.state_bytes) + "\n";
   text += checkpoints_text(details.checkpoints);

@@ -70,7 +70,7 @@ void LiveDisplay::show(const JobDetails& details, MonotonicTime now, WallTime wa
   for (std::size_t i = 0; i < shown; ++i) {
     const OperatorMetrics& metrics = details.operators[i];
     const auto rate = static_cast<std::uint64_t>(std::llround(rate_of(metrics, now)));
-    lines.push_back("  " + fit(metrics.name, name_columns) + " x" +
+    lines.push_back("  " + fit(printable(metrics.name), name_columns) + " x" +
                     fit(std::to_string(metrics.parallelism), 4) + right(format_count(rate), 13) +
                     " records/s" + right(format_bytes(metrics.state_bytes), 12));
   }

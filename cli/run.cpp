@@ -1,11 +1,13 @@
 #include "cli/run.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -19,7 +21,8 @@
 #include "cli/signals.hpp"
 #include "cli/starting_point.hpp"
 #include "cli/surroundings.hpp"
-#include "runtime/thread_executor.hpp"
+#include "runtime/crash_reporter.hpp"
+#include "state/snapshot_io.hpp"
 #include "storage/file_checkpoint_storage.hpp"
 #include "storage/posix_file_system.hpp"
 #include "storage/standard_streams.hpp"
@@ -54,6 +57,15 @@ std::unexpected<Failure> fail(Error error) {
 /// Of what was found outside, whatever kind the error is of.
 std::unexpected<Failure> fail_outside(Error error) {
   return std::unexpected(Failure{std::move(error), failure_exit_code});
+}
+
+/// Of a directory that `key` names, or, if it is not set, would have named.
+std::unexpected<Failure> fail_directory(Error error, const Configuration& configuration,
+                                        const std::string& key) {
+  const bool set = configuration.is_set(key);
+  error.what = (set ? key + ": " : "") + error.what + "; set " + (set ? "it" : key) +
+               " to a directory that can be written to";
+  return fail_outside(std::move(error));
 }
 
 /// What this process is and has, before there is a job.
@@ -133,6 +145,17 @@ Outcome<Job> load_job(Host& host, LocalJobLibraries& libraries, const RunCommand
   return job;
 }
 
+/// What to do if the job cannot start from `directory`, as the end of a sentence.
+std::string advice_on_snapshot(Host& host, const std::string& directory, Errc why) {
+  const bool is_snapshot =
+      host.files.stat(directory + "/" + std::string(metadata_file_name)).has_value();
+  if (why == Errc::corruption || (why == Errc::not_found && is_snapshot))
+    return "; start from another snapshot, or with -s latest from the newest that is whole";
+  if (why == Errc::not_found)
+    return "; -s takes the directory of a checkpoint or savepoint, or `latest`";
+  return {};
+}
+
 /// The snapshot that `-s` names; none without `-s`.
 Outcome<std::optional<StartingPoint>> find_start(Host& host, const RunCommand& command,
                                                  const Job& job) {
@@ -149,9 +172,16 @@ Outcome<std::optional<StartingPoint>> find_start(Host& host, const RunCommand& c
   } else {
     const auto directory = parse_directory(*command.restore, host.working_directory);
     if (!directory) return fail(directory.error());
+    if (const auto entry = host.files.stat(*directory);
+        !entry && entry.error().code == Errc::not_found)
+      return fail_outside(
+          {Errc::not_found, *directory +
+                                ": there is no such file or directory; -s takes the directory of a "
+                                "checkpoint or savepoint, or `latest`"});
     const auto& checkpoints = job.configuration.directories().checkpoints;
     start = command.claim ? claim_starting_point(*host.storage, *directory, checkpoints)
                           : open_starting_point(*host.storage, *directory);
+    if (!start) start.error().what += advice_on_snapshot(host, *directory, start.error().code);
   }
   if (!start) return fail_outside(start.error());
   return std::move(*start);
@@ -201,10 +231,11 @@ Configuration process_configuration(const Job& job) {
   return configuration;
 }
 
-/// Writes the lines of `--trace` and, with -v, the same into the log.
-Outcome<std::function<void(const std::string&)>> open_trace(const Host& host,
-                                                            const RunCommand& command,
-                                                            LogFile& log) {
+/// Writes the lines of `--trace` and, with -v, the same into the log. A trace that cannot be written any
+/// more is told once, by `tell`.
+Outcome<std::function<void(const std::string&)>> open_trace(
+    const Host& host, const RunCommand& command, LogFile& log,
+    std::function<void(const std::string& warning)> tell) {
   std::shared_ptr<std::ofstream> file;
   if (command.trace_file) {
     const std::string path = absolute(*command.trace_file, host.working_directory);
@@ -212,8 +243,11 @@ Outcome<std::function<void(const std::string&)>> open_trace(const Host& host,
     if (!*file) return fail_outside({Errc::io_error, path + ": cannot write the trace there"});
   }
   if (file == nullptr && !command.verbose) return std::function<void(const std::string&)>();
-  return [file, &log, verbose = command.verbose](const std::string& line) {
-    if (file != nullptr) *file << line << '\n' << std::flush;
+  return [file, &log, verbose = command.verbose, path = command.trace_file.value_or(""),
+          tell = std::move(tell)](const std::string& line) {
+    if (file != nullptr && *file && !(*file << line << '\n' << std::flush))
+      tell("--trace " + path + ": cannot be written any more (" +
+           std::generic_category().message(errno) + "); what follows is not traced");
     if (verbose) log.write("debug", line);
   };
 }
@@ -228,6 +262,26 @@ std::string detached_text(const RunCommand& command, const JobOverview& job) {
   if (command.common.json)
     return "{\"job\":\"" + to_string(job.id) + "\",\"state\":\"" + state_name(job.state) + "\"}\n";
   return to_string(job.id) + "\n";
+}
+
+/// What to do if the process crashed now. A checkpoint may just have been completed that `details` do not
+/// know, so only that there can be none is said for certain.
+std::string crash_advice(const RunCommand& command, const JobDetails& details) {
+  const CheckpointCounts& counts = details.checkpoints;
+  const bool kept = !details.checkpoint_directory.empty();
+  std::string advice;
+  if (kept && counts.last_completed && !counts.last_completed->directory.empty())
+    advice = "its last completed checkpoint is kept: resume with `weir run -s latest`";
+  else if (counts.last_savepoint)
+    advice =
+        "resume from its savepoint with `weir run -s " + counts.last_savepoint->directory + "`";
+  else if (command.restore)
+    advice = "start it as before, with `weir run -s " + *command.restore + "`";
+  else if (kept)
+    advice = "`weir run -s latest` resumes it if a checkpoint was completed, and else says so";
+  else
+    advice = "no checkpoint is kept, as state.checkpoints.dir is not set, so it begins anew";
+  return advice + " (log: " + details.log_file + ")";
 }
 
 /// One submitted job, until it has ended.
@@ -253,6 +307,11 @@ class JobWatch {
       if (is_terminal(details.overview.state)) return details;
       if (wait_for_end_request(pause) && !cancelled_) {
         cancelled_ = true;
+        above([&] {
+          std::fprintf(stderr,
+                       "weir: cancelling job %s; a second signal ends the process at once\n",
+                       details.overview.name.c_str());
+        });
         // The answer comes with the job's end; an error says that it has ended already.
         (void)client_.ask(CancelJob{job_}, long_timeout);
       }
@@ -267,6 +326,10 @@ class JobWatch {
       restarts_ = job.restarts;
       above(
           [&] { warn("job " + job.name + " started again after a failure: " + details.failure); });
+    }
+    if (std::string advice = crash_advice(command_, details); advice != advice_) {
+      advice_ = std::move(advice);
+      set_crash_notice({"job " + job.name + " (" + to_string(job.id) + ")", advice_});
     }
     const bool under_way =
         job.state == JobState::running || (is_terminal(job.state) && job.state != JobState::failed);
@@ -293,6 +356,7 @@ class JobWatch {
   const std::chrono::milliseconds timeout_;
   std::uint32_t restarts_ = 0;
   bool cancelled_ = false;
+  std::string advice_;  ///< that a crash would end with
 };
 
 /// Tells how the job ended. Returns the exit code.
@@ -326,10 +390,15 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   const auto log_path =
       new_log_path(host.files, job.configuration, temporary_base(job.configuration), job.name,
                    host.clock.wall_now());
-  if (!log_path) return fail_outside(log_path.error());
+  if (!log_path) return fail_directory(log_path.error(), job.configuration, "env.log.dir");
   auto log = LogFile::open(*log_path, command.verbose);
   if (!log) return fail_outside(log.error());
-  auto trace = open_trace(host, command, **log);
+  const bool on_terminal = is_terminal_attached(command);
+  LiveDisplay display([](const std::string& text) { std::fputs(text.c_str(), stderr); },
+                      terminal_size);
+  auto trace = open_trace(host, command, **log, [&display](const std::string& warning) {
+    display.print_above([&] { warn(warning); });
+  });
   if (!trace) return std::unexpected(trace.error());
   if (detached != nullptr) {
     const Status redirected =
@@ -337,9 +406,6 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
     if (!redirected) return fail_outside(redirected.error());
   }
 
-  const bool on_terminal = is_terminal_attached(command);
-  LiveDisplay display([](const std::string& text) { std::fputs(text.c_str(), stderr); },
-                      terminal_size);
   ProcessStreams streams(STDIN_FILENO, command.common.json ? STDERR_FILENO : STDOUT_FILENO);
   DisplayedStreams displayed(streams, display);
 
@@ -368,6 +434,9 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   const auto submitted = client.ask(SubmitJob{std::move(submission)}, long_timeout);
   if (!submitted) {
     (*process)->stop();
+    const std::string& checkpoints = job.configuration.directories().checkpoints;
+    if (!checkpoints.empty() && submitted.error().what.starts_with(checkpoints))
+      return fail_directory(submitted.error(), job.configuration, "state.checkpoints.dir");
     return fail_outside(submitted.error());
   }
   for (const std::string& warning : submitted->warnings) warn(warning);
@@ -391,6 +460,7 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
 int run_here(const RunCommand& command, const JobDescriptor* linked, DetachedProcess* detached) {
   catch_end_signals();
   install_crash_reporter();
+  set_crash_notice({linked == nullptr ? command.library : "job " + std::string(linked->name), ""});
   Host host;
   auto file_settings = load_settings_file(host.files, command.common);
   if (!file_settings) return report(file_settings.error());
@@ -399,7 +469,10 @@ int run_here(const RunCommand& command, const JobDescriptor* linked, DetachedPro
   if (const Status status = resolve_settings(early); !status) return report(status.error());
 
   const auto temporary = TemporaryDirectory::make(host.files, temporary_base(early), host.random);
-  if (!temporary) return report(temporary.error(), failure_exit_code);
+  if (!temporary) {
+    const Failure failure = fail_directory(temporary.error(), early, "io.tmp.dirs").error();
+    return report(failure.error, failure.exit_code);
+  }
   const auto run = [&]() -> Outcome<int> {
     auto directory = temporary->make_inner("jobs");
     if (!directory) return fail_outside(directory.error());

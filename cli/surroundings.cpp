@@ -1,20 +1,18 @@
 #include "cli/surroundings.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
 #include <boost/filesystem.hpp>
 
 #include "cli/configuration_file.hpp"
+#include "cli/text.hpp"
 #include "storage/uri.hpp"
 
 namespace weir {
 
 int report(const Error& error, int exit_code) {
-  std::string what = error.what;
-  std::ranges::replace(what, '\n', ' ');
-  std::fprintf(stderr, "weir: %s\n", what.c_str());
+  std::fprintf(stderr, "weir: %s\n", printable(error.what).c_str());
   return exit_code;
 }
 
@@ -24,7 +22,9 @@ int report(const Error& error) {
 
 void warn(const std::string& what) { tell("warning: " + what); }
 
-void tell(const std::string& what) { std::fprintf(stderr, "weir: %s\n", what.c_str()); }
+void tell(const std::string& what) {
+  std::fprintf(stderr, "weir: %s\n", printable(what).c_str());
+}
 
 std::optional<std::string> environment_variable(const char* name) {
   const char* value = std::getenv(name);

@@ -18,7 +18,7 @@ inline constexpr int usage_exit_code = 2;    ///< a word or a setting is wrong
 int report(const Error& error, int exit_code);
 /// With the exit code of the error's kind: 2 for a wrong value, else 1.
 int report(const Error& error);
-/// Prints `weir: warning: what` on stderr.
+/// Prints `weir: warning: what` on stderr, as one line.
 void warn(const std::string& what);
 /// Prints `weir: what` on stderr.
 void tell(const std::string& what);

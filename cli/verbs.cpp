@@ -84,6 +84,21 @@ Result<std::string> target_of(const Conversation& conversation, const std::strin
   return parse_directory(word, conversation.working_directory);
 }
 
+/// Asks for a savepoint, as `ask`. `named`: the command named its directory, else the job's is used.
+template <class M>
+auto ask_for_savepoint(const Conversation& conversation, JobClient& client, M message, bool named,
+                       const std::string& what) {
+  auto answer = ask(conversation, client, std::move(message), snapshot_timeout, what);
+  if (answer) return answer;
+  Error& error = answer.error();
+  if (named && (error.code == Errc::io_error || error.code == Errc::already_exists ||
+                error.code == Errc::not_found))
+    error.what += "; name a directory that the process of the job can write to";
+  if (!named && (error.code == Errc::io_error || error.code == Errc::already_exists))
+    error.what += "; it belongs into the job's state.savepoints.dir: name another directory";
+  return answer;
+}
+
 std::string savepoint_answer(const Conversation& conversation, const JobId& job,
                              const std::string& path) {
   return conversation.json ? savepoint_json(job, path) : path + "\n";
@@ -144,9 +159,10 @@ int run_verb(const SavepointCommand& command) {
   return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
     WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
-    WEIR_TRY_ASSIGN(written, ask(conversation, *job.client,
-                                 TriggerSavepoint{job.overview.id, target, command.form},
-                                 snapshot_timeout, "writing a savepoint"));
+    WEIR_TRY_ASSIGN(written,
+                    ask_for_savepoint(conversation, *job.client,
+                                      TriggerSavepoint{job.overview.id, target, command.form},
+                                      !target.empty(), "writing a savepoint"));
     return savepoint_answer(conversation, written.job, written.path);
   });
 }
@@ -174,9 +190,9 @@ int run_verb(const CancelCommand& command) {
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
     const JobId id = job.overview.id;
     if (command.with_savepoint) {
-      WEIR_TRY_ASSIGN(cancelled, ask(conversation, *job.client,
-                                     CancelJobWithSavepoint{id, target, command.form},
-                                     snapshot_timeout, "writing the last savepoint"));
+      WEIR_TRY_ASSIGN(cancelled, ask_for_savepoint(conversation, *job.client,
+                                                   CancelJobWithSavepoint{id, target, command.form},
+                                                   !target.empty(), "writing the last savepoint"));
       return savepoint_answer(conversation, id, cancelled.savepoint);
     }
     WEIR_TRY(
@@ -190,9 +206,10 @@ int run_verb(const StopCommand& command) {
     WEIR_TRY_ASSIGN(target, target_of(conversation, command.target));
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
     const JobId id = job.overview.id;
-    WEIR_TRY_ASSIGN(stopped, ask(conversation, *job.client,
-                                 StopJobWithSavepoint{id, target, command.drain, command.form},
-                                 snapshot_timeout, "writing the last savepoint"));
+    WEIR_TRY_ASSIGN(stopped,
+                    ask_for_savepoint(conversation, *job.client,
+                                      StopJobWithSavepoint{id, target, command.drain, command.form},
+                                      !target.empty(), "writing the last savepoint"));
     return savepoint_answer(conversation, id, stopped.savepoint);
   });
 }

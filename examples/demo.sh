@@ -55,7 +55,20 @@ for (message, sender, receiver), count in seen.items():
     print(f"   {count:3} x {message}: {sender} -> {receiver}")
 PY
 }
-job_id() { "$weir" list --json | json jobs.0.id; }
+# The id of the job that writes this trace; of all that run here, it is ours.
+job_of() {
+  python3 - "$1" <<'PY'
+import json, sys
+try:
+    with open(sys.argv[1], encoding="utf-8") as trace:
+        for line in trace:
+            if not line.endswith("\n"): break  # it is being written
+            if job := json.loads(line).get("job"):
+                print(job)
+                break
+except FileNotFoundError: pass
+PY
+}
 completed() { "$weir" info "$1" --json 2>/dev/null | json checkpoints.completed; }
 # Waits until the command prints something that satisfies the test; the job itself must go on.
 wait_for() {
@@ -67,18 +80,23 @@ wait_for() {
   done
   fail "no $what within a minute"
 }
-is_running() { id=$(job_id) && [ -n "$id" ]; }
+# Whether the job that writes the trace $1 runs; sets `id`.
+is_running() {
+  id=$(job_of "$1") && [ -n "$id" ] || return
+  [ "$("$weir" info "$id" --json 2>/dev/null | json state)" = RUNNING ]
+}
 has_completed() { local n; n=$(completed "$id") && [ "${n:-0}" -ge "$1" ]; }
 
 lines=$(wc -l <"$text")
-common=(-D "state.checkpoints.dir=$work/checkpoints" -D "execution.checkpointing.interval=500 ms")
+common=(-D "state.checkpoints.dir=$work/checkpoints" -D "execution.checkpointing.interval=500 ms"
+  -D "io.tmp.dirs=$work/tmp")  # where the process that is killed leaves what it had
 
 step "A job counts the words of $(basename "$text"): $lines lines, $(du -h "$text" | cut -f1)"
 say "\$ weir run -p 2 -D state.backend=filesystem ... word_count.so --input $(basename "$text") --output counts --rate $((lines / 25))"
 "$weir" run -p 2 --trace first.jsonl -D state.backend=filesystem "${common[@]}" \
   "$job" --input "$text" --output "$work/counts" --rate $((lines / 25)) 2>run.err &
 run_pid=$!
-wait_for "running job" is_running
+wait_for "running job" is_running first.jsonl
 say "job $id"
 wait_for "first checkpoint" has_completed 1
 say "the first checkpoint is complete"
@@ -102,7 +120,7 @@ say "\$ weir run -s latest -p 3 -D state.backend=rocksdb ... word_count.so ..."
 "$weir" run -s latest -p 3 --json --trace second.jsonl -D state.backend=rocksdb "${common[@]}" \
   "$job" --input "$text" --output "$work/counts" --rate $((lines / 25)) >resumed.json 2>run.err &
 run_pid=$!
-wait_for "running job" is_running
+wait_for "running job" is_running second.jsonl
 restored=$("$weir" info "$id" --json)
 say "job $id goes on from $(json checkpoints.restored_directory <<<"$restored" | sed 's|.*/||')"
 wait_for "checkpoint" has_completed 1

@@ -601,8 +601,9 @@ std::string expected(const Row& row, std::string_view text) {
     return sentence + format_type(row, "") + did_you_mean(text, words);
   }
   sentence += "a " + format_type(row, "");
-  if (row.kind == ValueKind::duration) sentence += " (such as 500 ms, 10 s or 5 min)";
-  if (row.kind == ValueKind::memory) sentence += " (such as 64 kb, 128 mb or 1 gb)";
+  if (row.kind == ValueKind::duration)
+    sentence += " (in ms, s, min, h or d, such as 500 ms or 5 min)";
+  if (row.kind == ValueKind::memory) sentence += " (in b, kb, mb, gb or tb, such as 64 kb or 1 gb)";
   if (row.kind == ValueKind::directory) sentence += " on one line, such as /var/lib/weir";
   if (row.kind == ValueKind::text) sentence += " of one line";
   return sentence;

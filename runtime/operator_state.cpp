@@ -1,5 +1,6 @@
 #include "runtime/operator_state.hpp"
 
+#include "state/incompatible_state.hpp"
 #include "state/schema_evolution.hpp"
 
 namespace weir {
@@ -61,9 +62,11 @@ Result<std::vector<std::string>> OperatorStateStore::claim(const StateDeclaratio
       return error(Errc::state_incompatible,
                    where + ": the snapshot has it as " +
                        std::string(enumerator_name(state.declaration.kind)) + ", the job as " +
-                       std::string(enumerator_name(declaration.kind)));
+                       std::string(enumerator_name(declaration.kind)) + incompatible_state_remedy);
     const auto migration = migration_between(state.declaration, declaration, defaults);
-    if (!migration) return error(Errc::state_incompatible, where + ": " + migration.error().what);
+    if (!migration)
+      return error(Errc::state_incompatible,
+                   where + ": " + migration.error().what + incompatible_state_remedy);
     state.claimed = true;
     if (migration->changes_nothing()) return std::move(state.elements);
     for (std::string& element : state.elements) {

@@ -1,7 +1,9 @@
 #include "runtime/snapshot_job.hpp"
 
 #include <algorithm>
-#include <exception>
+#include <utility>
+
+#include "state/thrown.hpp"
 
 namespace weir {
 
@@ -47,11 +49,8 @@ Result<OperatorShare> SnapshotJob::write_operator(FrozenOperator& frozen,
   // Code that describes a type of the job may throw anything.
   try {
     return write_share(frozen, locations);
-  } catch (const std::exception& e) {
-    return error(Errc::user_function_failed, std::string("writing the state threw: ") + e.what());
   } catch (...) {
-    return error(Errc::user_function_failed,
-                 "writing the state threw something that is no std::exception");
+    return error(Errc::user_function_failed, "writing the state threw" + thrown_text());
   }
 }
 

@@ -1,11 +1,12 @@
 #include "runtime/stream_task.hpp"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
+#include "runtime/name_list.hpp"
 #include "runtime/operator_label.hpp"
 #include "state/table.hpp"
+#include "state/thrown.hpp"
 
 namespace weir {
 
@@ -117,10 +118,17 @@ class StreamTask::Context final : public OperatorContext {
     else if (const OperatorRestore* restore = restored())
       for (const KeyedStateHandle& handle : restore->keyed) names.push_back(handle.state);
     if (names.empty()) return {};
-    return error(Errc::state_incompatible,
-                 label() + ": the snapshot has a state '" + names.front() +
-                     "' that the job does not use; keep it in the job, or start with "
-                     "--allowNonRestoredState to drop it");
+    std::ranges::sort(names);
+    names.erase(std::ranges::unique(names).begin(), names.end());
+    const bool one = names.size() == 1;
+    for (std::string& name : names) name = "'" + name + "'";
+    return error(Errc::state_incompatible, label() + ": the snapshot has " +
+                                               (one ? "a state " : "states ") + name_list(names) +
+                                               " that the job does not use; keep " +
+                                               (one ? "it" : "them") +
+                                               " in the job, or start with "
+                                               "--allowNonRestoredState to drop " +
+                                               (one ? "it" : "them"));
   }
 
   /// A snapshot finds a state by its name alone.
@@ -370,11 +378,8 @@ Status StreamTask::guarded(F&& call) {
     return failed(e.error().code, e.error().what);
   } catch (const StateAccessFailed& e) {
     return failed(e.error().code, e.error().what);
-  } catch (const std::exception& e) {
-    return failed(Errc::user_function_failed, std::string("the user function threw: ") + e.what());
   } catch (...) {
-    return failed(Errc::user_function_failed,
-                  "the user function threw something that is no std::exception");
+    return failed(Errc::user_function_failed, "the user function threw" + thrown_text());
   }
 }
 

@@ -1,12 +1,10 @@
 #include "runtime/thread_executor.hpp"
 
-#include <array>
 #include <csignal>
-#include <cstring>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
+#include "runtime/crash_reporter.hpp"
 #include "runtime/waker.hpp"
 
 namespace weir {
@@ -19,30 +17,8 @@ class ParkingWakeable final : public Wakeable {
   Waker waker;
 };
 
-/// The task that this worker thread runs, for the crash reporter alone.
-thread_local const StreamTask* crash_context = nullptr;
-
 /// A stack for the signal handler, so that an exhausted stack is reported too.
 constexpr std::size_t signal_stack_bytes = 64 * 1024;
-
-void report_crash(int signal) {
-  const auto say = [](const char* text) {
-    [[maybe_unused]] auto n = ::write(STDERR_FILENO, text, std::strlen(text));
-  };
-  if (crash_context != nullptr) {
-    say("weir: ");
-    say(crash_context->current_operator());
-    say(" crashed the process (");
-    say(signal == SIGSEGV  ? "SIGSEGV"
-        : signal == SIGBUS ? "SIGBUS"
-        : signal == SIGFPE ? "SIGFPE"
-        : signal == SIGILL ? "SIGILL"
-                           : "SIGABRT");
-    say("); the job's last completed checkpoint is kept: resume with `weir run -s latest`\n");
-  }
-  // The handler was installed for one time: the signal now ends the process as if it had never run.
-  ::raise(signal);
-}
 
 void run_task(StreamTask& task, Waker& waker) {
   for (;;) {
@@ -61,14 +37,6 @@ void run_task(StreamTask& task, Waker& waker) {
 }
 
 }  // namespace
-
-void install_crash_reporter() {
-  struct sigaction action{};
-  action.sa_handler = report_crash;
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_ONSTACK | SA_NODEFER);
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
-    ::sigaction(signal, &action, nullptr);
-}
 
 ThreadExecutor::~ThreadExecutor() {
   for (Worker& worker : workers_)
@@ -94,9 +62,10 @@ void ThreadExecutor::start(std::shared_ptr<StreamTask> task) {
     alternate.ss_sp = signal_stack.data();
     alternate.ss_size = signal_stack.size();
     ::sigaltstack(&alternate, nullptr);
-    crash_context = task.get();
-    run_task(*task, wakeable->waker);
-    crash_context = nullptr;
+    {
+      const UserCode user_code(*task);
+      run_task(*task, wakeable->waker);
+    }
     alternate.ss_flags = SS_DISABLE;
     ::sigaltstack(&alternate, nullptr);
     task.reset();

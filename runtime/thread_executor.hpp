@@ -57,8 +57,4 @@ class IoPool final : public IoExecutor {
   std::vector<std::thread> threads_;
 };
 
-/// Makes a crash (SIGSEGV and the like) on a worker thread print the operator that was working before
-/// the process dies as it would have. Once per process.
-void install_crash_reporter();
-
 }  // namespace weir

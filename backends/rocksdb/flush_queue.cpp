@@ -1,11 +1,11 @@
 #include "backends/rocksdb/flush_queue.hpp"
 
 #include <algorithm>
-#include <exception>
 #include <string>
 #include <utility>
 
 #include "backends/rocksdb/sorted_files.hpp"
+#include "state/thrown.hpp"
 
 namespace weir {
 
@@ -66,9 +66,8 @@ std::shared_ptr<Flush> FlushQueue::next() {
 void FlushQueue::step(Flush& flush) {
   try {
     flush.outcome = bring_in_some(flush);
-  } catch (const std::exception& failure) {  // of the code that describes a type of the job
-    flush.outcome = error(Errc::user_function_failed,
-                          std::string("writing the state threw: ") + failure.what());
+  } catch (...) {  // by the code that describes a type of the job
+    flush.outcome = error(Errc::user_function_failed, "writing the state threw" + thrown_text());
   }
   if (flush.outcome && flush.next_part < flush.parts.size()) return;
   flush.ended = true;

@@ -262,6 +262,24 @@ SCENARIO("state that nobody takes over is not lost silently", "[actors]") {
             "the snapshot has state of operator 'count', which the job lacks: give that uid to the "
             "operator that takes it over, or skip it with -n");
     }
+    THEN("several such operators are named together, and only counted beyond the fifth") {
+      auto several = snapshot;
+      const auto lost = several.operators[1];
+      for (const int number : {2, 3}) {
+        several.operators.push_back(lost);
+        several.operators.back().uid = "count-" + std::to_string(number);
+      }
+      CHECK(failure(several, plan) ==
+            "the snapshot has state of operator 'count', which the job lacks, operator 'count-2', "
+            "which the job lacks and operator 'count-3', which the job lacks: give those uids to "
+            "the operators that take it over, or skip it with -n");
+      for (const int number : {4, 5, 6, 7}) {
+        several.operators.push_back(lost);
+        several.operators.back().uid = "count-" + std::to_string(number);
+      }
+      CHECK_THAT(failure(several, plan), Catch::Contains("'count-5', which the job lacks and 2 "
+                                                         "others: give those uids"));
+    }
     THEN("with -n it is skipped, and the new operator starts without state; both are said") {
       const auto assignment = assign(snapshot, plan, true);
       REQUIRE(assignment);
@@ -306,7 +324,8 @@ SCENARIO("a declared state of another kind or type is refused", "[actors]") {
       CHECK(failure(snapshot, plan) ==
             "operator 'count', state 'sum': its kind is value in the snapshot and reducing in the "
             "job; "
-            "give the state another name or undo the change");
+            "undo the change, or give the state another name and start with -n, which drops the "
+            "old one (docs/state.md tells which changes are read)");
     }
   }
   WHEN("the value differs") {

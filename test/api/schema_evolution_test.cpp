@@ -194,7 +194,8 @@ SCENARIO("a change that would lose data is refused before the first record", "[a
   CHECK(test.listener->failure.code == Errc::state_incompatible);
   CHECK(test.listener->failure.what ==
         "operator 'op', state 'last': the value has another type in the snapshot: field 'number' "
-        "was int32, is int16");
+        "was int32, is int16; undo the change, or give the state another name and start with -n, "
+        "which drops the old one (docs/state.md tells which changes are read)");
 }
 
 }  // namespace

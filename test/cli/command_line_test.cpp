@@ -168,8 +168,22 @@ TEST_CASE("a wrong word is refused with the nearest right one", "[cli]") {
   CHECK_THAT(refused({"savepoint", id, "--dispos"}), Contains("'--dispose'"));
   CHECK_THAT(refused({"run", "-D", "state.backnd=fs", "j.so"}), Contains("state.backend"));
   CHECK_THAT(refused({"list", "-D", "state.backend=rocks"}), Contains("rocksdb"));
-  CHECK_THAT(refused({"completion", "bsh"}), Contains("'bash'"));
+  CHECK_THAT(refused({"completion", "bsh"}), Contains("only for bash, zsh and fish"));
   CHECK_THAT(refused({"--versoin"}), Contains("'--version'"));
+}
+
+TEST_CASE("a setting of the job is refused by verbs on which it has no effect", "[cli]") {
+  const std::vector<Words> verbs{
+      {"list"},     {"info", id},       {"savepoint", id},        {"cancel", id},
+      {"stop", id}, {"checkpoint", id}, {"savepoint", "-d", "/s"}};
+  for (Words words : verbs) {
+    words.insert(words.begin() + 1, {"-D", "state.savepoints.dir=/s"});
+    CHECK(refused(words) == words[0] +
+                                " -D state.savepoints.dir is a setting of the job, which has no "
+                                "effect here; give it to `weir run`");
+    words[2] = "client.timeout=1s";
+    CHECK(parse_command_line(words));
+  }
 }
 
 TEST_CASE("missing, superfluous and malformed words are refused", "[cli]") {
@@ -198,44 +212,44 @@ TEST_CASE("an option without its value takes no other word for it", "[cli]") {
   };
   const std::vector<Row> rows{
       // Missing: nothing behind it, an option behind it, nothing behind the equals sign, an empty word.
-      {{"run", "-p"}, "run: --parallelism needs a value: N"},
-      {{"run", "--parallelism="}, "run: --parallelism needs a value: N"},
-      {{"run", "--parallelism=", "j.so"}, "run: --parallelism needs a value: N"},
+      {{"run", "-p"}, "run --parallelism needs a value: N"},
+      {{"run", "--parallelism="}, "run --parallelism needs a value: N"},
+      {{"run", "--parallelism=", "j.so"}, "run --parallelism needs a value: N"},
       {{"run", "-p", "", "j.so"},
-       "run: --parallelism needs a value: N; the word behind it is empty"},
+       "run --parallelism needs a value: N; the word behind it is empty"},
       {{"run", "-p", "--json", "j.so"},
-       "run: --parallelism needs a value: N; behind it stands '--json', an option"},
-      {{"run", "-s"}, "run: --fromSavepoint needs a value: PATH|latest"},
-      {{"run", "--fromSavepoint=", "j.so"}, "run: --fromSavepoint needs a value: PATH|latest"},
+       "run --parallelism needs a value: N; behind it stands '--json', an option"},
+      {{"run", "-s"}, "run --fromSavepoint needs a value: PATH|latest"},
+      {{"run", "--fromSavepoint=", "j.so"}, "run --fromSavepoint needs a value: PATH|latest"},
       {{"run", "-s", "-n", "j.so"},
-       "run: --fromSavepoint needs a value: PATH|latest; behind it stands '-n', an option"},
-      {{"run", "--name"}, "run: --name needs a value: NAME"},
-      {{"run", "--name=", "j.so"}, "run: --name needs a value: NAME"},
+       "run --fromSavepoint needs a value: PATH|latest; behind it stands '-n', an option"},
+      {{"run", "--name"}, "run --name needs a value: NAME"},
+      {{"run", "--name=", "j.so"}, "run --name needs a value: NAME"},
       {{"run", "--trace", "-v", "j.so"},
-       "run: --trace needs a value: FILE; behind it stands '-v', an option"},
-      {{"run", "-D"}, "run: -D needs a value: KEY=VALUE"},
+       "run --trace needs a value: FILE; behind it stands '-v', an option"},
+      {{"run", "-D"}, "run -D needs a value: KEY=VALUE"},
       {{"run", "-D", "-n", "j.so"},
-       "run: -D needs a value: KEY=VALUE; behind it stands '-n', an option"},
-      {{"list", "--config"}, "list: --config needs a value: FILE"},
-      {{"list", "--config="}, "list: --config needs a value: FILE"},
-      {{"savepoint", "-d"}, "savepoint: --dispose needs a value: PATH"},
+       "run -D needs a value: KEY=VALUE; behind it stands '-n', an option"},
+      {{"list", "--config"}, "list --config needs a value: FILE"},
+      {{"list", "--config="}, "list --config needs a value: FILE"},
+      {{"savepoint", "-d"}, "savepoint --dispose needs a value: PATH"},
       {{"savepoint", "-d", "--json", "/s"},
-       "savepoint: --dispose needs a value: PATH; behind it stands '--json', an option"},
-      {{"savepoint", "--dispose=", "/s"}, "savepoint: --dispose needs a value: PATH"},
-      {{"cancel", "--withSavepoint=", id}, "cancel: --withSavepoint needs a value: DIRECTORY"},
+       "savepoint --dispose needs a value: PATH; behind it stands '--json', an option"},
+      {{"savepoint", "--dispose=", "/s"}, "savepoint --dispose needs a value: PATH"},
+      {{"cancel", "--withSavepoint=", id}, "cancel --withSavepoint needs a value: DIRECTORY"},
       {{"cancel", "-s", "", id},
-       "cancel: --withSavepoint needs a value: DIRECTORY; the word behind it is empty"},
-      {{"stop", "-p"}, "stop: --savepointPath needs a value: DIRECTORY"},
-      {{"stop", "--savepointPath=", id}, "stop: --savepointPath needs a value: DIRECTORY"},
+       "cancel --withSavepoint needs a value: DIRECTORY; the word behind it is empty"},
+      {{"stop", "-p"}, "stop --savepointPath needs a value: DIRECTORY"},
+      {{"stop", "--savepointPath=", id}, "stop --savepointPath needs a value: DIRECTORY"},
       {{"stop", "-p", "--drain", id},
-       "stop: --savepointPath needs a value: DIRECTORY; behind it stands '--drain', an option"},
-      {{"compile", "a.cpp", "-o"}, "compile: --output needs a value: FILE"},
-      {{"compile", "a.cpp", "--output="}, "compile: --output needs a value: FILE"},
+       "stop --savepointPath needs a value: DIRECTORY; behind it stands '--drain', an option"},
+      {{"compile", "a.cpp", "-o"}, "compile --output needs a value: FILE"},
+      {{"compile", "a.cpp", "--output="}, "compile --output needs a value: FILE"},
       // Not the option's: a value of a flag, an equals sign behind a letter.
-      {{"list", "--json=true"}, "list: --json takes no value, and '--json=true' gives it one"},
-      {{"list", "--json="}, "list: --json takes no value, and '--json=' gives it one"},
-      {{"run", "-d=x", "j.so"}, "run: --detached takes no value, and '-d=x' gives it one"},
-      {{"stop", "--drain=no", id}, "stop: --drain takes no value, and '--drain=no' gives it one"},
+      {{"list", "--json=true"}, "list --json takes no value, and '--json=true' gives it one"},
+      {{"list", "--json="}, "list --json takes no value, and '--json=' gives it one"},
+      {{"run", "-d=x", "j.so"}, "run --detached takes no value, and '-d=x' gives it one"},
+      {{"stop", "--drain=no", id}, "stop --drain takes no value, and '--drain=no' gives it one"},
       {{"run", "-p=2", "j.so"}, "run: in '-p=2' the value begins with '='; write '-p 2'"},
       {{"run", "-dp=2", "j.so"}, "run: in '-dp=2' the value begins with '='; write '-p 2'"},
   };
@@ -292,11 +306,11 @@ TEST_CASE("each verb says of a missing, surplus, unknown or empty word what is w
       {{"compile"}, "compile: which source? usage: weir compile JOB.cpp -o JOB.so"},
       {{"compile", "-o", "a.so"}, "compile: which source? usage: weir compile JOB.cpp -o JOB.so"},
       {{"compile", "a.cpp", "-O3"},
-       "compile: unknown option '-O3'; did you mean '-h'? (the "
-       "compiler's own stand behind --)"},
+       "compile: unknown option '-O3'; the compiler's own stand behind --"},
       {{"completion"}, "completion: which shell: bash, zsh or fish?"},
       {{"completion", "bash", "zsh"}, "completion: unexpected word 'zsh'; name one shell"},
-      {{"completion", "tcsh"}, "completion: unknown shell 'tcsh'; did you mean 'bash'?"},
+      {{"completion", "tcsh"},
+       "completion: there is no completion for 'tcsh', only for bash, zsh and fish"},
   };
   for (const std::string verb : {"info", "savepoint", "checkpoint", "cancel", "stop"}) {
     rows.push_back({{verb}, verb + ": " + which_job});
@@ -342,7 +356,12 @@ TEST_CASE("a program with a job takes run's options before -- and the job's behi
   CHECK(parse_program_line("word_count", Words{}));
   const auto unknown = parse_program_line("word_count", Words{"--input", "x"});
   REQUIRE_FALSE(unknown);
-  CHECK_THAT(unknown.error().what, Contains("--input") && Contains("stand behind --"));
+  CHECK(unknown.error().what ==
+        "unknown option '--input'; the job's own arguments stand behind --, as in `word_count -- "
+        "ARGUMENTS`");
+  const auto slip = parse_program_line("word_count", Words{"--jsn"});
+  REQUIRE_FALSE(slip);
+  CHECK_THAT(slip.error().what, Contains("did you mean '--json'? (the job's own arguments"));
   CHECK_FALSE(parse_program_line("word_count", Words{"x"}));
   const auto help = parse_program_line("word_count", Words{"--help", "--", "x"});
   REQUIRE(help);

@@ -61,7 +61,8 @@ def first_signal(place):
         process = place.start("run", *slow_job(place))
         place.running_job(process)
         process.send(number)
-        equal(process.wait().code, 130)
+        result = process.wait()
+        equal((result.code, result.err), (130, "weir: cancelling job word_count; a second signal ends the process at once\n"))
         equal(os.listdir(place / "run/weir"), [])
         equal([n for n in os.listdir(place / "tmp") if not n.endswith("-logs")], [])
 
@@ -182,6 +183,82 @@ def broken_source(place):
     equal(result.code, 1)
     check("job.cpp:1:9: error" in result.err and "does not compile" in result.err, result.err)
     refused(place.weir("compile", place / "missing.cpp"), 1, "missing.cpp")
+
+
+@case("an output that cannot be written, and a source without a job, are told before the compiler is blamed")
+def no_output_and_no_job(place):
+    empty = place.write("empty.cpp", "int answer() { return 42; }\n")
+    refused(place.weir("compile", empty, "-o", "/nowhere/x.so"), 1, "/nowhere/x.so: cannot be written: No such file",
+            "name another output with -o")
+    refused(place.weir("compile", empty, "-o", place.directory), 1, "this is a directory")
+    refused(place.weir("compile", empty, "-o", place / "empty.so"), 1, "empty.cpp: no job is registered", "WEIR_JOB(name)")
+    check(not os.path.exists(place / "empty.so"), "a library without a job is left")
+    result = place.weir("compile", empty, "-o", place / "empty")
+    equal(result.code, 1)
+    check("weir: " + empty + ": no job is registered" in result.err, result.err)
+
+
+ODD = """
+#include <weir/weir.hpp>
+#include <cstdlib>
+#include <stdexcept>
+WEIR_JOB(odd) {
+  const auto how = env.parameters().required("how");
+  if (how == "exit-early") std::exit(0);
+  env.generate(1000, [](std::uint64_t i) { return static_cast<std::int64_t>(i); }).uid("numbers")
+      .map([how](const std::int64_t& i) {
+        if (i < 500) return i;
+        if (how == "exit") std::exit(0);
+        if (how == "abort") std::abort();
+        if (how == "empty") throw std::runtime_error("");
+        if (how == "seven") throw 7;
+        if (how == "escape") throw std::runtime_error("a\\033[31mb\\nc");
+        return i;
+      })
+      .uid("odd").print().uid("print");
+}
+"""
+
+
+@case("what user code does in place of throwing an error is told with operator, job and log, and what to do")
+def odd_ends(place):
+    place.good("compile", place.write("odd.cpp", ODD))
+
+    def end(how, code, *parts):
+        process = place.start("run", *ends, place / "odd.so", "--how", how)
+        result = process.wait()
+        equal(result.code, code, result.err)
+        lines = result.err.splitlines()
+        check(len(lines) == 1 and all(part in lines[0] for part in parts), parts, "in", repr(result.err))
+    ends = []
+    job = ("weir: operator 'odd', subtask 0 of job odd (", "(log: ")
+    none = "no checkpoint is kept, as state.checkpoints.dir is not set, so it begins anew"
+    end("abort", -signal.SIGABRT, *job, "crashed the process (SIGABRT); " + none)
+    end("exit", 1, *job, "called exit, which ends the process before the job; throw an exception instead; " + none)
+    end("exit-early", 1, "odd.so called exit, which ends the process before the job; throw an exception instead")
+    end("empty", 1, "operator 'odd', subtask 0: the user function threw a std::runtime_error that says nothing; give it a text")
+    end("seven", 1, "operator 'odd', subtask 0: the user function threw a value of type int, which says nothing; throw a "
+        "std::exception whose text says what is wrong")
+    end("escape", 1, "the user function threw: a\\x1b[31mb c (log: ")
+    ends = ["-D", "state.checkpoints.dir=" + place / "checkpoints"]
+    end("abort", -signal.SIGABRT, *job, "`weir run -s latest` resumes it if a checkpoint was completed, and else says so")
+
+
+@case("a trace that cannot be written is told once, and the job goes on")
+def full_trace(place):
+    text = place.write("in.txt", "b a b\n")
+    result = place.weir("run", "--trace", "/dev/full", example_so("word_count"), "--input", text, "--output", place / "out")
+    equal((result.code, result.err), (0, "weir: warning: --trace /dev/full: cannot be written any more (No space left on "
+                                         "device); what follows is not traced\n"))
+
+
+@case("a directory that cannot be made is told with the setting that names it")
+def directories(place):
+    text, file = place.write("in.txt", "b a b\n"), place.write("file", "")
+    job = [example_so("word_count"), "--input", text, "--output", place / "out"]
+    for key in ("state.checkpoints.dir", "env.log.dir", "io.tmp.dirs"):
+        refused(place.weir("run", "-D", f"{key}={file}/x", *job), 1, f"{key}: {file}/x", "a file is in the way",
+                "; set it to a directory that can be written to")
 
 
 @case("a terminal shows live lines and a closing summary")

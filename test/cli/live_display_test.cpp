@@ -135,4 +135,12 @@ TEST_CASE("JSON is one line with the promised members", "[cli]") {
   CHECK(jobs_text({}).empty());
 }
 
+TEST_CASE("text of anybody's is one line that a terminal does not obey", "[cli]") {
+  CHECK(printable("plain \u00fc 42") == "plain \u00fc 42");
+  CHECK(printable("a\nb\tc\rd") == "a b c d");
+  CHECK(printable("\033[31mred\x7f") == "\\x1b[31mred\\x7f");
+  CHECK(printable("\xc2\x9b"
+                  "31m\xc2") == "\\x9b31m\xc2");
+}
+
 }  // namespace weir

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import struct
 import sys
 
@@ -74,6 +75,10 @@ def words(place):
         refused(place.weir(verb, "-D", "state.backend=rocksbd", *job), 2, "state.backend", "rocksbd", "rocksdb")
         refused(place.weir(verb, "-D", "execution.checkpointing.interval=fast", *job), 2, "interval", "fast")
         refused(place.weir(verb, "-D", "state.backend", *job), 2, "KEY=VALUE")
+    refused(place.weir("savepoint", "-D", "state.savepoints.dir=x", UNKNOWN_JOB), 2,
+            "savepoint -D state.savepoints.dir is a setting of the job, which has no effect here; give it to `weir run`")
+    refused(place.weir("completion", "ksh"), 2, "no completion for 'ksh', only for bash, zsh and fish")
+    refused(place.weir("run", place / "nothere.so"), 1, "there is no such file")
     for value in ("0", "-1", "two", "40000"):
         refused(place.weir("run", f"--parallelism={value}", "no.so"), 2, re.compile("-p|parallelism"))
     refused(place.weir("run", "-s"), 2, "--fromSavepoint", "value")
@@ -302,7 +307,7 @@ def restore(place, path, *words, shape="plain"):
 
 @case("a snapshot that is missing, or none at all, is refused")
 def missing_snapshot(place):
-    refused(restore(place, place / "missing"), 1, place / "missing")
+    refused(restore(place, place / "missing"), 1, place / "missing", "there is no such file or directory; -s takes")
     refused(restore(place, place.directory), 1, place.directory)
     refused(restore(place, "latest"), 1, "state.checkpoints.dir")
     refused(restore(place, "latest", *settings(checkpoints=place / "none")), 1, place / "none", "shapes")
@@ -337,7 +342,8 @@ def damaged_savepoint(place):
             else:
                 with open(os.path.join(bad, name), "wb") as file:
                     file.write(variant)
-            refused(restore(place, bad), 1, os.path.join(bad, name) if variant is not None else bad)
+            refused(restore(place, bad), 1, os.path.join(bad, name) if variant is not None else bad,
+                    "-s takes the directory" if name == "_metadata" and variant is None else "start from another snapshot")
             check(not os.path.exists(place / "restored"), "an output directory was made")
             damages += 1
     check(damages > 20)
@@ -404,7 +410,7 @@ def maximum_parallelism(place):
 @case("state of another type under the same name is refused")
 def other_type(place):
     path = make_savepoint(place)
-    refused(restore(place, path, shape="other-type"), 1, "counts", "count")
+    refused(restore(place, path, shape="other-type"), 1, "counts", "count", "undo the change, or give the state another name")
     check(not os.path.exists(place / "restored"), "an output directory was made")
 
 
@@ -475,8 +481,31 @@ def crash(place):
                                             job_so("shapes"), "--shape", shape, "--output", place / ("out-" + shape))
         result = process.wait()
         check(result.code < 0, "the process should die of the signal, and ended with", result.code)
-        refused(result, result.code, "passing", name)
+        refused(result, result.code, "passing", name, "of job shapes (", "`weir run -s latest`", "(log: ")
         check(metadata_below(checkpoints), "no checkpoint is kept after", shape)
+
+
+@case("the sentence of a crash promises a checkpoint that was completed, or names the savepoint")
+def crash_after_snapshot(place):
+    def crash(*words, take=None):
+        process, trace = place.start_traced(*words, job_so("shapes"), "--output", place / f"out-{place.number}")
+        job = place.running_job(process)
+        path = place.good(*take(job)).strip()
+
+        def is_known():  # the job's own `weir run` has asked how it does, and asked again
+            entries = trace.refresh()
+            done = max((i for i, m in enumerate(entries) if m["message"] == "NotifyCheckpointComplete"), default=len(entries))
+            return sum(m["message"] == "RequestJobDetails" for m in entries[done:]) > 1
+        wait_until(is_known, "the snapshot to be known")
+        process.send(signal.SIGABRT)
+        result = process.wait()
+        equal(result.code, -signal.SIGABRT)
+        refused(result, result.code, f"job shapes ({job}) crashed the process (SIGABRT)", "(log: ")
+        return result.err, path
+    said, _ = crash(*settings(checkpoints=place / "checkpoints"), take=lambda job: ["checkpoint", job])
+    check("its last completed checkpoint is kept: resume with `weir run -s latest`" in said, said)
+    said, path = crash(take=lambda job: ["savepoint", job, place / "savepoints"])
+    check(f"resume from its savepoint with `weir run -s {path}`" in said, said)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ TEST_CASE("durations are written as in Flink", "[runtime]") {
     CHECK(refusal("execution.checkpointing.timeout", bad) ==
           "-D: '" + std::string(bad) +
               "' is no value for execution.checkpointing.timeout; expected is a duration, at least "
-              "1 ms (such as 500 ms, 10 s or 5 min)");
+              "1 ms (in ms, s, min, h or d, such as 500 ms or 5 min)");
   }
 }
 
@@ -155,7 +155,7 @@ TEST_CASE("memory sizes are written as in Flink, in steps of 1024", "[runtime]")
   CHECK(
       refusal("state.backend.rocksdb.memory.fixed-per-tm", "1 kb") ==
       "-D: '1 kb' is no value for state.backend.rocksdb.memory.fixed-per-tm; expected is a memory "
-      "size, at least 1 mb (such as 64 kb, 128 mb or 1 gb)");
+      "size, at least 1 mb (in b, kb, mb, gb or tb, such as 64 kb or 1 gb)");
   CHECK_FALSE(refusal("state.backend.fs.memory-threshold", "2 mb").empty());
   CHECK_FALSE(refusal("state.backend.fs.memory-threshold", "many").empty());
   CHECK_FALSE(refusal("state.backend.fs.memory-threshold", "17000000 tb").empty());

@@ -287,8 +287,8 @@ SCENARIO("what a user function throws fails its task, naming operator and subtas
     scripts.head->on_record = [](long, Collector<long>&) { throw 3; };
     give<long>(*test.inputs[0], {1});
     check_failed(test,
-                 "operator 'head', subtask 0: the user function threw something that is no "
-                 "std::exception");
+                 "operator 'head', subtask 0: the user function threw a value of type int, which "
+                 "says nothing; throw a std::exception whose text says what is wrong");
   }
   WHEN("a source throws") {
     scripts.head->open = [&](OperatorContext&) -> Status {
@@ -407,7 +407,12 @@ TEST_CASE("a value that cannot be made at a restore fails the task, naming its o
   const auto [refuse, why] = GENERATE(values<std::pair<std::function<void()>, std::string>>(
       {{[] { throw std::runtime_error("not today"); }, "the user function threw: not today"},
        {[] { throw std::bad_alloc(); }, "the user function threw: std::bad_alloc"},
-       {[] { throw 3; }, "the user function threw something that is no std::exception"}}));
+       {[] { throw std::runtime_error(""); },
+        "the user function threw a std::runtime_error that says nothing; give it a text that says "
+        "what is wrong"},
+       {[] { throw 3; },
+        "the user function threw a value of type int, which says nothing; throw a std::exception "
+        "whose text says what is wrong"}}));
   TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1, 0, restore);
   while (scripts.tail->log.empty()) REQUIRE(test.task->step() == StepResult::busy);
   Picky::refuse = refuse;
@@ -448,7 +453,9 @@ TEST_CASE("a value that cannot be written declines the checkpoint, naming its op
   };
   const auto [refuse, why] = GENERATE(values<std::pair<std::function<void()>, std::string>>(
       {{[] { throw std::runtime_error("not today"); }, "writing the state threw: not today"},
-       {[] { throw 3; }, "writing the state threw something that is no std::exception"}}));
+       {[] { throw 3; },
+        "writing the state threw a value of type int, which says nothing; throw a std::exception "
+        "whose text says what is wrong"}}));
   UnwritableMirror::refuse = refuse;
   TaskUnderTest test(world, task_plan(scripts.head, scripts.tail), 1);
   (void)test.run();

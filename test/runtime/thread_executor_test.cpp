@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/crash_reporter.hpp"
 #include "storage/system.hpp"
 #include "test/runtime/probe_operators.hpp"
 
@@ -193,6 +194,8 @@ std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& u
     // Not Catch2's handlers, and no core file.
     for (const int signal : {SIGSEGV, SIGABRT}) std::signal(signal, SIG_DFL);
     install_crash_reporter();
+    set_crash_notice({"job of another name", "told no more"});
+    set_crash_notice({"job bad (12ab)", "resume it"});
     auto script = std::make_shared<Script>();
     auto source = std::make_shared<Script>();
     source->values = {1};
@@ -228,16 +231,34 @@ std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& u
 TEST_CASE("a crash in a user function names its operator, and the process dies of it",
           "[runtime]") {
   const auto [printed, status] = crash_in_child([] { ::raise(SIGSEGV); }, "bad-one");
-  CHECK(printed.starts_with("weir: operator 'bad-one' crashed the process (SIGSEGV); "));
+  CHECK(
+      printed.starts_with("weir: operator 'bad-one', subtask 0 of job bad (12ab) crashed the "
+                          "process (SIGSEGV); resume it\n"));
   REQUIRE(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGSEGV);
   const auto [said, aborted] = crash_in_child([] { std::abort(); }, "");
   CHECK(
-      said.starts_with("weir: operator 'bad' (uid 'generated-1') crashed the process (SIGABRT); "));
+      said.starts_with("weir: operator 'bad' (uid 'generated-1'), subtask 0 of job bad (12ab) "
+                       "crashed the process (SIGABRT)"));
   REQUIRE(WIFSIGNALED(aborted));
   CHECK(WTERMSIG(aborted) == SIGABRT);
   const auto made = crash_in_child([] { ::raise(SIGSEGV); }, "bad-one", true).first;
-  CHECK(made.starts_with("weir: operator 'bad-one' crashed the process (SIGSEGV); "));
+  CHECK(
+      made.starts_with("weir: operator 'bad-one', subtask 0 of job bad (12ab) crashed the process "
+                       "(SIGSEGV); resume it\n"));
+}
+
+TEST_CASE(
+    "a user function that calls exit ends the process as a failure, and its operator is named",
+    "[runtime]") {
+  for (void (*leave)() : {+[] { std::exit(0); }, +[] { std::quick_exit(0); }}) {
+    const auto [printed, status] = crash_in_child(leave, "bad-one");
+    CHECK(printed ==
+          "weir: operator 'bad-one', subtask 0 of job bad (12ab) called exit, which ends the "
+          "process before the job; throw an exception instead; resume it\n");
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == EXIT_FAILURE);
+  }
 }
 
 }  // namespace
