@@ -308,9 +308,8 @@ class JobWatch {
       if (wait_for_end_request(pause) && !cancelled_) {
         cancelled_ = true;
         above([&] {
-          std::fprintf(stderr,
-                       "weir: cancelling job %s; a second signal ends the process at once\n",
-                       details.overview.name.c_str());
+          warn("cancelling job " + details.overview.name +
+               "; a second signal ends the process at once");
         });
         // The answer comes with the job's end; an error says that it has ended already.
         (void)client_.ask(CancelJob{job_}, long_timeout);

@@ -22,9 +22,7 @@ int report(const Error& error) {
 
 void warn(const std::string& what) { tell("warning: " + what); }
 
-void tell(const std::string& what) {
-  std::fprintf(stderr, "weir: %s\n", printable(what).c_str());
-}
+void tell(const std::string& what) { std::fprintf(stderr, "weir: %s\n", printable(what).c_str()); }
 
 std::optional<std::string> environment_variable(const char* name) {
   const char* value = std::getenv(name);

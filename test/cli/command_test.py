@@ -62,7 +62,7 @@ def first_signal(place):
         place.running_job(process)
         process.send(number)
         result = process.wait()
-        equal((result.code, result.err), (130, "weir: cancelling job word_count; a second signal ends the process at once\n"))
+        equal((result.code, result.err), (130, "weir: warning: cancelling job word_count; a second signal ends the process at once\n"))
         equal(os.listdir(place / "run/weir"), [])
         equal([n for n in os.listdir(place / "tmp") if not n.endswith("-logs")], [])
 
