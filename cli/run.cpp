@@ -264,6 +264,11 @@ std::string detached_text(const RunCommand& command, const JobOverview& job) {
   return to_string(job.id) + "\n";
 }
 
+/// Whose code crashed.
+std::string subject_of(const std::string& job_name, const JobId& job) {
+  return "job " + job_name + " (" + to_string(job) + ")";
+}
+
 /// What to do if the process crashed now. A checkpoint may just have been completed that `details` do not
 /// know, so only that there can be none is said for certain.
 std::string crash_advice(const RunCommand& command, const JobDetails& details) {
@@ -328,7 +333,7 @@ class JobWatch {
     }
     if (std::string advice = crash_advice(command_, details); advice != advice_) {
       advice_ = std::move(advice);
-      set_crash_notice({"job " + job.name + " (" + to_string(job.id) + ")", advice_});
+      set_crash_notice({subject_of(job.name, job.id), advice_});
     }
     const bool under_way =
         job.state == JobState::running || (is_terminal(job.state) && job.state != JobState::failed);
@@ -429,6 +434,10 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
 
   JobSubmission submission = make_submission(host, command, job, *start);
   const JobId id = submission.id;
+  JobDetails before;  // as far as a crash in the job's first moments needs them
+  before.checkpoint_directory = job.configuration.directories().checkpoints;
+  before.log_file = *log_path;
+  set_crash_notice({subject_of(job.name, id), crash_advice(command, before)});
   JobClient& client = (*process)->client();
   const auto submitted = client.ask(SubmitJob{std::move(submission)}, long_timeout);
   if (!submitted) {

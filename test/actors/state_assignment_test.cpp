@@ -265,18 +265,26 @@ SCENARIO("state that nobody takes over is not lost silently", "[actors]") {
     THEN("several such operators are named together, and only counted beyond the fifth") {
       auto several = snapshot;
       const auto lost = several.operators[1];
-      for (const int number : {2, 3}) {
-        several.operators.push_back(lost);
-        several.operators.back().uid = "count-" + std::to_string(number);
-      }
+      const auto lose_another = [&](int number) {
+        auto& another = several.operators.emplace_back(lost);
+        another.uid = "count-" + std::to_string(number);
+        for (auto& subtask : another.subtasks) {
+          const auto move_to_own = [&](auto& handle) {
+            several.locations.push_back(several.locations[handle.location]);
+            handle.location = static_cast<std::uint32_t>(several.locations.size() - 1);
+            auto& file = several.locations.back().file;
+            if (!file.empty()) file += "-" + std::to_string(handle.location);
+          };
+          std::ranges::for_each(subtask.keyed, move_to_own);
+          std::ranges::for_each(subtask.operator_states, move_to_own);
+        }
+      };
+      for (const int number : {2, 3}) lose_another(number);
       CHECK(failure(several, plan) ==
             "the snapshot has state of operator 'count', which the job lacks, operator 'count-2', "
             "which the job lacks and operator 'count-3', which the job lacks: give those uids to "
             "the operators that take it over, or skip it with -n");
-      for (const int number : {4, 5, 6, 7}) {
-        several.operators.push_back(lost);
-        several.operators.back().uid = "count-" + std::to_string(number);
-      }
+      for (const int number : {4, 5, 6, 7}) lose_another(number);
       CHECK_THAT(failure(several, plan), Catch::Contains("'count-5', which the job lacks and 2 "
                                                          "others: give those uids"));
     }

@@ -446,8 +446,12 @@ def memory_limit(place):
     equal(place.running_job(process), job, "the job goes on")
     place.good("cancel", job)
     equal(process.wait().code, 0)
-    place.good("run", "-s", path, *settings(backend="rocksdb"), job_so("shapes"), "--shape", "ballast", "--numbers", 4000,
-               "--rate", 0, "--output", place / "out-2")
+    process = place.start("run", "-s", path, *settings(backend="rocksdb"), job_so("shapes"), "--shape", "ballast",
+                          "--rate", 2000, "--output", place / "out-2")
+    job = place.running_job(process)
+    equal(place.json("info", job, "--json")["checkpoints"]["restored_directory"], path)
+    place.good("cancel", job)
+    equal(process.wait().code, 0)
 
 
 @case("a user function that throws fails the job, which names its operator and what was thrown")
