@@ -484,8 +484,9 @@ void cancel_job(Self self, const JobId& id, PendingAnswer<CancellationSuccess> a
 void dispose_savepoint(Self self, const std::string& path,
                        PendingAnswer<DisposeSavepointSuccess> answer) {
   for (const auto& [id, job] : self->state.jobs) {
+    // An ordinary savepoint is no recovery point, so completing one changes nothing here.
     if (!is_terminal(job.shown_state) && job.prepared->restored_from == path &&
-        job.counts.completed == 0) {
+        !job.counts.last_completed) {
       answer(
           Error{Errc::unavailable,
                 path + ": job " + to_string(id) +

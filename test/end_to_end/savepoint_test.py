@@ -176,5 +176,29 @@ def restarts(place):
     equal(sorted(int(line) for line in output_lines(output)), list(range(2000)))
 
 
+@case("savepoint -d spares the savepoint that a running job would restart from")
+def dispose_of_restore_point(place):
+    source = make_lines(place, 1_000_000)
+    directories = settings(checkpoints=place / "checkpoints", savepoints=place / "savepoints")
+    job = [job_so("numbered_lines"), "--input", source, "--output", place / "out", "--rate", 1000]
+    process, trace = place.start_traced(*directories, *job)
+    trace.wait_for("StartTask", process=process)
+    start = place.good("cancel", "-s", place.running_job(process)).strip()
+    process.wait()
+
+    process, _ = place.start_traced("-s", start, *directories, *job)
+    running = place.running_job(process)
+    refused(place.weir("savepoint", "-d", start), 1, "would restart from it", running)
+    # An ordinary savepoint is no recovery point.
+    place.good("savepoint", running)
+    refused(place.weir("savepoint", "-d", start), 1, "would restart from it", running)
+    place.good("checkpoint", running)
+    last = wait_until(lambda: place.json("info", running, "--json")["checkpoints"].get("last_completed"), "the checkpoint")
+    check(last["async_us"] > 0 and last["sync_us"] >= 0 and last["alignment_us"] >= 0, "durations:", last)
+    equal(place.good("savepoint", "-d", start), f"{start} is deleted\n")
+    place.good("cancel", running)
+    equal(process.wait().code, 0)
+
+
 if __name__ == "__main__":
     sys.exit(harness.main())
