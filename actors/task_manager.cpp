@@ -243,12 +243,16 @@ void trigger_checkpoint(Self self, const TriggerCheckpoint& trigger) {
 
 /// Tells that a task which is not here is CANCELED, until the JobManager has heard it.
 void report_canceled(Self self, const UpdateTaskState& update) {
+  const auto again = [self, update] {
+    run_delayed(self, registration_retry_delay, [self, update] { report_canceled(self, update); });
+  };
   self->state.job_manager->request<Done>(
-      self, registration_timeout, here(self), update, [](const Envelope<Reply<Done>>&) {},
-      [self, update](const Error& why) {
-        if (why.code == Errc::unavailable) return;
-        run_delayed(self, registration_retry_delay,
-                    [self, update] { report_canceled(self, update); });
+      self, registration_timeout, here(self), update,
+      [self, again](const Envelope<Reply<Done>>& reply) {
+        if (!self->state.seams->delivery->admit(reply)) again();
+      },
+      [again](const Error& why) {
+        if (why.code != Errc::unavailable) again();
       });
 }
 
