@@ -209,6 +209,7 @@ Effects CheckpointCoordinator::acknowledge(AcknowledgeCheckpoint acknowledgement
   switch (
       found->second.acknowledge(acknowledgement.execution, std::move(acknowledgement.snapshot))) {
     case PendingCheckpoint::AcknowledgeResult::accepted:
+      found->second.add(acknowledgement.metrics);
       if (found->second.all_acknowledged()) finalize(found->second, now);
       break;
     case PendingCheckpoint::AcknowledgeResult::duplicate:
@@ -580,7 +581,8 @@ CheckpointSummary CheckpointCoordinator::summarize(const PendingCheckpoint& chec
           .triggered_at_ms = settings.triggered_at_ms,
           .duration_ms = duration.count(),
           .size_bytes = checkpoint.metadata->size_bytes(),
-          .written_bytes = checkpoint.written_bytes};
+          .written_bytes = checkpoint.written_bytes,
+          .longest = checkpoint.longest()};
 }
 
 // ---- Giving it up -------------------------------------------------------------------------------

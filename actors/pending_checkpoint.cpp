@@ -128,6 +128,12 @@ PendingCheckpoint::AcknowledgeResult PendingCheckpoint::acknowledge(const Execut
   return AcknowledgeResult::accepted;
 }
 
+void PendingCheckpoint::add(const CheckpointMetrics& metrics) {
+  longest_.alignment_us = std::max(longest_.alignment_us, metrics.alignment_us);
+  longest_.sync_us = std::max(longest_.sync_us, metrics.sync_us);
+  longest_.async_us = std::max(longest_.async_us, metrics.async_us);
+}
+
 bool PendingCheckpoint::awaits(const ExecutionId& execution) const {
   const auto share = shares_.find(execution);
   return share != shares_.end() && !share->second;

@@ -80,6 +80,10 @@ class PendingCheckpoint {
   /// Takes one task's share; moves from `snapshot` only if the answer is `accepted`.
   [[nodiscard]] AcknowledgeResult acknowledge(const ExecutionId& execution,
                                               TaskSnapshot&& snapshot);
+  /// Adds what an accepted acknowledgement says of itself.
+  void add(const CheckpointMetrics& metrics);
+  /// The longest durations of any task so far.
+  [[nodiscard]] const CheckpointMetrics& longest() const { return longest_; }
   /// Whether this task was asked and has not yet acknowledged.
   [[nodiscard]] bool awaits(const ExecutionId& execution) const;
   /// The tasks that have not yet acknowledged, in order.
@@ -110,6 +114,7 @@ class PendingCheckpoint {
   Settings settings_;
   std::map<ExecutionId, std::optional<TaskSnapshot>> shares_;  ///< of every awaited task
   std::size_t missing_;                                        ///< shares without a value
+  CheckpointMetrics longest_;
   std::vector<ExecutionId> finished_;
 };
 

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <set>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/text.hpp"
@@ -39,7 +40,10 @@ Json json_of(const CheckpointSummary& summary) {
           {"triggered_at_ms", summary.triggered_at_ms},
           {"duration_ms", summary.duration_ms},
           {"size_bytes", summary.size_bytes},
-          {"written_bytes", summary.written_bytes}};
+          {"written_bytes", summary.written_bytes},
+          {"alignment_us", summary.longest.alignment_us},
+          {"sync_us", summary.longest.sync_us},
+          {"async_us", summary.longest.async_us}};
 }
 
 Json json_of(const CheckpointCounts& counts) {
@@ -80,11 +84,22 @@ std::string describe(const CheckpointSummary& summary) {
   return text;
 }
 
+/// Where the time of a checkpoint went, by the slowest task.
+std::string describe(const CheckpointMetrics& longest) {
+  const auto ms = [](std::int64_t us) {
+    return fmt::format("{:.1f} ms", static_cast<double>(us) / 1000);
+  };
+  return "  slowest task: " + ms(longest.alignment_us) + " of alignment, stopped for " +
+         ms(longest.sync_us) + ", writing for " + ms(longest.async_us) + "\n";
+}
+
 std::string checkpoints_text(const CheckpointCounts& counts) {
   std::string text = "checkpoints: " + std::to_string(counts.completed) + " completed, " +
                      std::to_string(counts.failed) + " failed, " +
                      std::to_string(counts.in_progress) + " under way\n";
-  if (counts.last_completed) text += "  last: " + describe(*counts.last_completed) + "\n";
+  if (counts.last_completed)
+    text += "  last: " + describe(*counts.last_completed) + "\n" +
+            describe(counts.last_completed->longest);
   if (counts.last_savepoint) text += "  last savepoint: " + describe(*counts.last_savepoint) + "\n";
   if (!counts.restored_directory.empty())
     text += "  restored from: " + counts.restored_directory + "\n";

@@ -108,11 +108,12 @@ struct CheckpointSummary {
   std::int64_t duration_ms = 0;  ///< trigger to durable metadata
   std::uint64_t size_bytes = 0;
   std::uint64_t written_bytes = 0;  ///< the rest of `size_bytes` lies in files of older checkpoints
+  CheckpointMetrics longest;        ///< of any task, each duration by itself
 };
 WEIR_FIELDS(CheckpointSummary, id, kind, directory, triggered_at_ms, duration_ms, size_bytes,
-            written_bytes)
+            written_bytes, longest)
 
-/// Counters of the checkpoints of a job, with Flink's gauge names.
+/// Counters of the checkpoints of a job since its JobManager took it over.
 struct CheckpointCounts {
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;

@@ -743,13 +743,13 @@ void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier,
   auto job = std::make_shared<SnapshotJob>(std::move(operators), std::move(writer));
   std::erase_if(snapshot_jobs_, [](const auto& entry) { return entry.second.expired(); });
   snapshot_jobs_[barrier.id] = job;
+  snapshot_writes_->begin();
   env.io->submit([job, storage = env.storage, listener = env.listener, clock = env.clock,
-                  id = barrier.id, metrics]() mutable {
+                  id = barrier.id, metrics, writes = snapshot_writes_]() mutable {
     const MonotonicTime begin = clock->now();
     auto snapshot = job->run();
     metrics.async_us = microseconds(clock->now() - begin);
     if (snapshot) {
-      metrics.state_bytes = snapshot->size_bytes();
       listener->on_acknowledge(id, std::move(*snapshot), metrics);
     } else if (snapshot.error().code != Errc::cancelled) {
       const bool limit = snapshot.error().code == Errc::limit_exceeded;
@@ -757,6 +757,8 @@ void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier,
                            limit ? DeclineReason::limit_exceeded : DeclineReason::snapshot_failed,
                            std::move(snapshot.error().what));
     }
+    job.reset();
+    writes->end();
   });
 }
 
@@ -826,7 +828,9 @@ void StreamTask::end(TaskState state, const Error& failure, bool recoverable) {
     if (auto job = weak.lock(); job && state != TaskState::finished) job->cancel();
   for (const auto& context : contexts_)
     if (context->keyed() != nullptr) context->keyed()->dispose();
-  environment_.listener->on_state(state, failure, recoverable);
+  snapshot_writes_->when_none([listener = environment_.listener, state, failure, recoverable] {
+    listener->on_state(state, failure, recoverable);
+  });
   for (const Mail& mail : mails)
     if (mail.trigger) decline_ended(*mail.trigger, state);
 }

@@ -16,6 +16,7 @@
 #include "runtime/barrier_aligner.hpp"
 #include "runtime/channel.hpp"
 #include "runtime/operator_chain.hpp"
+#include "runtime/outstanding_work.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/snapshot_job.hpp"
 #include "runtime/task_restore.hpp"
@@ -27,12 +28,12 @@ namespace weir {
 class StreamTask;
 
 /// Hears what becomes of a task.
-/// Threads: the task thread; `on_acknowledge` and `on_decline` also the I/O pool, `on_decline` also the
-/// one that triggers. Never blocks.
+/// Threads: the task thread and the I/O pool, `on_decline` also the one that triggers. Never blocks.
 class TaskListener {
  public:
   virtual ~TaskListener() = default;
-  /// The task has reached `state`. `failure` is set for FAILED; `recoverable` is false if a restart
+  /// The task has reached `state`. It has ended only when no snapshot of it is being written any more:
+  /// whoever hears so may clean up behind it, or start the next attempt. `failure` is set for FAILED; `recoverable` is false if a restart
   /// would fail the same way.
   virtual void on_state(TaskState state, const Error& failure, bool recoverable) = 0;
   virtual void on_acknowledge(CheckpointId id, TaskSnapshot snapshot,
@@ -82,7 +83,7 @@ enum class StepResult : std::uint8_t {
   busy,              ///< call again
   idle,              ///< nothing to do until woken or `wake_time` has come
   waiting_for_room,  ///< an output is full; woken when there is room
-  finished           ///< the task has ended and reported it; never call again
+  finished           ///< the task has ended; never call again
 };
 
 /// The work of one subtask: its operators, its keyed state, its inputs and outputs.
@@ -229,6 +230,7 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   CheckpointId last_barrier_;
   std::set<CheckpointId> aborted_;  ///< told to be aborted before their barrier came; bounded
   std::map<CheckpointId, std::weak_ptr<SnapshotJob>> snapshot_jobs_;
+  const std::shared_ptr<OutstandingWork> snapshot_writes_ = std::make_shared<OutstandingWork>();
 
   MonotonicTime last_flush_{};
   MonotonicTime last_metrics_{};

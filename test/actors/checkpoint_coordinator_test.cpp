@@ -271,15 +271,20 @@ SCENARIO(
         CHECK_FALSE(triggers[0].options.final);
       }
       AND_WHEN("three of four tasks have acknowledged") {
+        const auto acknowledge = [&](ExecutionId task, CheckpointMetrics metrics) {
+          auto message = bench.acknowledgement(task, 1);
+          message.metrics = metrics;
+          bench.perform(bench.coordinator.acknowledge(message, bench.now));
+        };
         for (const auto& task : {source_0, ExecutionId{0, 1, 0}, count_0})
-          bench.acknowledge(task, 1);
+          acknowledge(task, {.alignment_us = 1, .sync_us = 3, .async_us = 9});
         THEN("it is still pending") {
           CHECK(bench.of<WriteMetadata>().empty());
           CHECK(bench.coordinator.counts().in_progress == 1);
         }
         AND_WHEN("the fourth acknowledges") {
           bench.advance(20ms);
-          bench.acknowledge(count_1, 1);
+          acknowledge(count_1, {.alignment_us = 7, .sync_us = 2, .async_us = 1});
           THEN("the metadata holds all shares, and every task is told") {
             REQUIRE(bench.of<WriteMetadata>().size() == 1);
             const auto& metadata = *bench.of<WriteMetadata>()[0].metadata;
@@ -301,6 +306,7 @@ SCENARIO(
             REQUIRE(counts.last_completed);
             CHECK(counts.last_completed->duration_ms == 20);
             CHECK(counts.last_completed->size_bytes == 40);
+            CHECK(counts.last_completed->longest == CheckpointMetrics{7, 3, 9});
           }
           THEN("the next one follows an interval after the trigger") {
             bench.advance(980ms);

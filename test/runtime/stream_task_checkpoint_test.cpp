@@ -240,8 +240,9 @@ SCENARIO("a snapshot that does not come about leaves no file behind", "[runtime]
     c.trigger(1);
     c.test->task->cancel();
     CHECK(c.test->settle() == StepResult::finished);
-    c.world.io.run_all();
-    THEN("nothing is written and nothing said") {
+    THEN("the end is told when nothing can be written any more, and nothing is") {
+      CHECK(c.test->listener->last() == "running");
+      c.world.io.run_all();
       CHECK(c.test->listener->last() == "canceled");
       CHECK(c.nothing_left());
     }
@@ -326,6 +327,7 @@ SCENARIO("the source of a terminal savepoint emits nothing until the outcome is 
     THEN("the source goes on") { CHECK(c.output() == Lines{"7"}); }
   }
   WHEN("it is complete") {
+    c.world.io.run_all();
     c.test->task->notify_checkpoint_complete({1}, SnapshotKind::terminal_savepoint, true);
     CHECK(c.test->settle() == StepResult::finished);
     THEN("the task has ended without an end of input") {
