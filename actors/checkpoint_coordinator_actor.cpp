@@ -98,7 +98,7 @@ WriteResult write_all(CheckpointStorage& storage, Random& random, const WriteMet
 }
 
 void say_settled(Self self) {
-  if (self->state.deletions > 0 || !std::exchange(self->state.settled, false)) return;
+  if (self->state.file_work > 0 || !std::exchange(self->state.settled, false)) return;
   const CompletedCheckpoint* point = self->state.coordinator->restore_point();
   tell_job_manager(
       self, CoordinatorSettled{self->state.setup.job.id, point != nullptr ? point->directory : "",
@@ -107,7 +107,7 @@ void say_settled(Self self) {
 
 void deletion_done(Self self, const Status& status, const std::string& what) {
   if (!status) self->state.setup.seams->log("warning", what + ": " + status.error().what);
-  --self->state.deletions;
+  --self->state.file_work;
   say_settled(self);
 }
 
@@ -115,7 +115,7 @@ void deletion_done(Self self, const Status& status, const std::string& what) {
 /// after a crash would go on from the older one, behind what has been committed.
 void keep_newer(Self self) {
   auto& queue = self->state.deletion_queue;
-  self->state.deletions -= std::erase_if(
+  self->state.file_work -= std::erase_if(
       queue, [](const auto& one) { return std::holds_alternative<DeleteSnapshot>(one); });
 }
 
@@ -126,7 +126,7 @@ void delete_next(Self self) {
   while (!queue.empty() && self->state.shared_files_stay &&
          std::holds_alternative<DeleteSharedFiles>(queue.front())) {
     queue.pop_front();
-    --self->state.deletions;
+    --self->state.file_work;
   }
   if (queue.empty()) {
     say_settled(self);
@@ -195,7 +195,11 @@ struct Performer {
         [self = self, id = effect.checkpoint](Result<std::string> path) {
           perform(self,
                   self->state.coordinator->directory_created(id, std::move(path), moment(self)));
+          --self->state.file_work;
+          say_settled(self);
         });
+    // If the checkpoint is given up meanwhile, the directory is there to be deleted again.
+    ++self->state.file_work;
   }
   void operator()(WriteMetadata& effect) const {
     run_io(
@@ -236,7 +240,7 @@ struct Performer {
   void operator()(const MarkFinished& effect) const { delete_in_turn(effect); }
   template <class Deletion>
   void delete_in_turn(const Deletion& deletion) const {
-    ++self->state.deletions;
+    ++self->state.file_work;
     self->state.deletion_queue.push_back(deletion);
     if (self->state.deletion_queue.size() == 1) delete_next(self);
   }
@@ -255,7 +259,7 @@ struct Performer {
         [self = self, directory = effect.directory](const Status& deleted) {
           deletion_done(self, deleted, "deleting late files in " + directory);
         });
-    ++self->state.deletions;
+    ++self->state.file_work;
   }
   void operator()(DeleteSavepointPointer& effect) const {
     run_io(
@@ -267,7 +271,7 @@ struct Performer {
         [self = self](const Status& deleted) {
           deletion_done(self, deleted, "deleting a savepoint's pointer");
         });
-    ++self->state.deletions;
+    ++self->state.file_work;
   }
   void operator()(const ArmTimer& timer) const {
     const auto delay =

@@ -30,7 +30,9 @@ struct CoordinatorState {
   CoordinatorSetup setup;
   std::optional<CheckpointCoordinator> coordinator;
   std::map<ExecutionId, Execution> executions;  ///< of the current attempt
-  std::size_t deletions = 0;                    ///< asked for and not yet done
+  /// Directories being made and deletions, asked for and not yet done: the job's directory is not let go of
+  /// before.
+  std::size_t file_work = 0;
   /// Deletions of checkpoints and shared files, and what must be durable before them, that wait for the
   /// first of them, which is under way.
   std::deque<std::variant<DeleteSnapshot, DeleteSharedFiles, MarkFinished>> deletion_queue;

@@ -127,6 +127,13 @@ class SteppedCluster : public TestCluster {
     one();
   }
 
+  /// Lets the oldest work of the I/O pool wait for all that is there, as a slow thread of the pool would.
+  void put_off_oldest_io() {
+    REQUIRE_FALSE(io_.work.empty());
+    io_.work.push_back(std::move(io_.work.front()));
+    io_.work.pop_front();
+  }
+
   MonotonicTime now() const { return clock_.now(); }
   caf::actor_system& system() { return *system_; }
   JobManagerInterface job_manager() const { return process_->job_manager(); }

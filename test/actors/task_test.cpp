@@ -68,6 +68,36 @@ TEST_CASE("1,000 clients wait for the end of a job that is being cancelled, and 
   for (const auto& one : waiting) REQUIRE(cluster.wait_for<CancellationSuccess>(one));
 }
 
+TEST_CASE("a checkpoint's directory that is made while the job is cancelled goes with the job",
+          "[actors]") {
+  SteppedCluster cluster;
+  const CommittingJob job;
+  cluster.libraries().add("job", [job](StreamEnvironment& env) { job.build(env); });
+  const JobId id{1, 1};
+  auto submission = cluster.submission(id, "job");
+  REQUIRE(submission);
+  submission->configuration["state.checkpoints.dir"] = "/checkpoints";
+  REQUIRE(cluster.request<SubmitJobSuccess>(SubmitJob{*submission}));
+  const auto is = [&](JobState state) {
+    const auto details = cluster.request<JobDetails>(RequestJobDetails{id});
+    return details && details->overview.state == state;
+  };
+  REQUIRE(cluster.run_until([&] { return is(JobState::running); }));
+  cluster.storage->put("/checkpoints/" + to_string(id) + "/.lock", "");  // as that of real files
+
+  cluster.io_is_held = true;
+  const auto checkpoint = cluster.ask<CheckpointCompleted>(RequestCheckpoint{id});
+  cluster.run_for(std::chrono::seconds(1));
+  const auto cancelled = cluster.ask<CancellationSuccess>(CancelJob{id}, std::chrono::minutes(10));
+  cluster.run_for(std::chrono::seconds(1));
+  cluster.put_off_oldest_io();  // which makes the directory
+  cluster.io_is_held = false;
+  REQUIRE(cluster.wait_for<CancellationSuccess>(cancelled));
+  CHECK_FALSE(cluster.wait_for<CheckpointCompleted>(checkpoint));
+  cluster.run_for(std::chrono::seconds(1));
+  CHECK_FALSE(cluster.storage->directories.contains("/checkpoints/" + to_string(id)));
+}
+
 TEST_CASE("a cancelled task that returns in time ends nothing but itself", "[actors]") {
   SteppedCluster cluster;  // a process that would end fails the test
   const CommittingJob job;
