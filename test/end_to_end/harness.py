@@ -22,7 +22,7 @@ import tempfile
 import time
 import traceback
 
-DEADLINE = 60.0  # seconds that nothing may take, however busy the machine is
+DEADLINE = 900.0  # seconds after which what is waited for will not come any more, however busy the machine is
 PAUSE = 0.005  # seconds between two looks at what is waited for
 PR_SET_CHILD_SUBREAPER = 36
 
