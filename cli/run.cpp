@@ -397,6 +397,11 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   if (!log_path) return fail_directory(log_path.error(), job.configuration, "env.log.dir");
   auto log = LogFile::open(*log_path, command.verbose);
   if (!log) return fail_outside(log.error());
+  if (!job.configuration.is_set("state.backend"))
+    (*log)->write(
+        "warning",
+        "no state.backend is set: state is kept in memory, and a checkpoint may hold at "
+        "most 5 MiB of each state and subtask; filesystem and rocksdb have no such limit");
   const bool on_terminal = is_terminal_attached(command);
   LiveDisplay display([](const std::string& text) { std::fputs(text.c_str(), stderr); },
                       terminal_size);
