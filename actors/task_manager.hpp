@@ -54,7 +54,8 @@ struct TaskManagerState {
   std::map<std::pair<JobId, ExecutionId>, TaskActor> tasks;
   std::optional<Children> task_actors;
   std::map<JobId, LoadedJob> jobs;
-  std::map<JobId, Fence> fences;  ///< the newest that each job's messages have carried
+  std::map<JobId, Fence>
+      fences;  ///< the newest that a deployment (`SubmitTask`) of each job carried
   ChannelTable channels;
   /// Deployments that wait for their job to be loaded.
   std::map<JobId, std::vector<std::pair<SubmitTask, PendingAnswer<Done>>>> waiting;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "runtime/name_list.hpp"
 #include "runtime/operator_label.hpp"
 #include "state/table.hpp"
 #include "state/thrown.hpp"
@@ -40,204 +39,6 @@ std::vector<std::string> labels_of(const TaskEnvironment& environment) {
 }
 
 }  // namespace
-
-/// What one operator sees of the task.
-class StreamTask::Context final : public OperatorContext {
- public:
-  Context(StreamTask& task, std::size_t index, const OperatorDescription& description)
-      : task_(task), index_(index), description_(description), operator_state_(label()) {}
-
-  const std::string& uid() const override { return description_.uid; }
-  const std::string& label() const override { return task_.labels_[index_]; }
-  JobId job() const override { return task_.environment_.job; }
-  const std::string& job_name() const override { return task_.environment_.job_name; }
-  std::uint32_t subtask() const override { return task_.environment_.execution.subtask; }
-  std::uint32_t parallelism() const override { return description_.parallelism; }
-  std::uint32_t max_parallelism() const override { return description_.max_parallelism; }
-  bool is_restored() const override { return task_.environment_.restore.has_value(); }
-  OperatorStateStore& operator_state() override { return operator_state_; }
-  FileSystem& files() override { return *task_.environment_.files; }
-  const Clock& clock() const override { return *task_.environment_.clock; }
-  Random& random() override { return *task_.environment_.random; }
-  StandardStreams& standard_streams() override { return *task_.environment_.standard_streams; }
-  void wake_at(MonotonicTime time) override { task_.chain_.set_timer(index_, time); }
-  std::function<void()> waker() override {
-    return [weak = task_.weak_from_this(), index = index_] {
-      if (auto task = weak.lock()) task->post([raw = task.get(), index] { raw->look_at(index); });
-    };
-  }
-
-  Result<KeyedStateBackend*> keyed_state(std::size_t key_width) override {
-    if (keyed_) return keyed_.get();
-    const TaskEnvironment& env = task_.environment_;
-    KeyedStateBackendContext context;
-    context.operator_label = label();
-    context.key_width = key_width;
-    context.groups =
-        key_group_range(subtask(), description_.parallelism, description_.max_parallelism);
-    context.max_parallelism = description_.max_parallelism;
-    context.local_directory = env.local_directory + "/op-" + std::to_string(index_);
-    context.files = env.files;
-    if (restored() != nullptr && env.restore->job == env.job)
-      context.restored_checkpoint = env.restore->checkpoint;
-    WEIR_TRY_ASSIGN(backend, env.backend->create_keyed_state_backend(context));
-    if (const OperatorRestore* restore = restored()) {
-      WEIR_TRY_ASSIGN(states, restored_keyed_states(*restore));
-      WEIR_TRY(backend->restore(std::move(states)));
-    }
-    keyed_ = std::move(backend);
-    return keyed_.get();
-  }
-
-  /// Hands the restored operator states over, before `open`.
-  Status restore_operator_state() {
-    const OperatorRestore* restore = restored();
-    if (restore == nullptr) return {};
-    std::vector<OperatorStateStore::Restored> states;
-    for (const OperatorStateRestore& part : restore->operator_states) {
-      WEIR_TRY_ASSIGN(elements, read_elements(part));
-      const StateDeclaration* declaration = find_declaration(*restore, part.handle.state);
-      const auto known = std::ranges::find(
-          states, part.handle.state, [](const auto& state) { return state.declaration.name; });
-      if (known == states.end()) {
-        states.push_back({*declaration, std::move(elements), false});
-      } else {
-        std::ranges::move(elements, std::back_inserter(known->elements));
-      }
-    }
-    operator_state_.restore(std::move(states));
-    return {};
-  }
-
-  /// Restored states that the operator did not ask for are an error unless the user allows it.
-  Status check_unclaimed() {
-    if (task_.environment_.allow_non_restored_state) return {};
-    std::vector<std::string> names = operator_state_.unclaimed_states();
-    if (keyed_)
-      std::ranges::move(keyed_->unclaimed_states(), std::back_inserter(names));
-    else if (const OperatorRestore* restore = restored())
-      for (const KeyedStateHandle& handle : restore->keyed) names.push_back(handle.state);
-    if (names.empty()) return {};
-    std::ranges::sort(names);
-    names.erase(std::ranges::unique(names).begin(), names.end());
-    const bool one = names.size() == 1;
-    for (std::string& name : names) name = "'" + name + "'";
-    return error(Errc::state_incompatible, label() + ": the snapshot has " +
-                                               (one ? "a state " : "states ") + name_list(names) +
-                                               " that the job does not use; keep " +
-                                               (one ? "it" : "them") +
-                                               " in the job, or start with "
-                                               "--allowNonRestoredState to drop " +
-                                               (one ? "it" : "them"));
-  }
-
-  /// A snapshot finds a state by its name alone.
-  Status check_names() {
-    if (!keyed_) return {};
-    const auto of_operator = operator_state_.declarations();
-    for (const StateDeclaration& keyed : keyed_->declarations())
-      if (std::ranges::find(of_operator, keyed.name, &StateDeclaration::name) != of_operator.end())
-        return error(Errc::already_exists,
-                     label() + ", state '" + keyed.name +
-                         "': the name is used twice; give each state of an operator its own");
-    return {};
-  }
-
-  [[nodiscard]] const OperatorRestore* restored() const {
-    if (!task_.environment_.restore) return nullptr;
-    for (const OperatorRestore& restore : task_.environment_.restore->operators)
-      if (restore.uid == description_.uid) return &restore;
-    return nullptr;
-  }
-  [[nodiscard]] KeyedStateBackend* keyed() { return keyed_.get(); }
-  /// Loads a piece of the restored keyed state. Returns whether all of it is there.
-  Result<bool> load_restored() {
-    if (!keyed_) return true;
-    return keyed_->load_restored();
-  }
-  /// Lets go of the files that were restored from; the keyed state holds on to those it still reads.
-  void close_sources() { sources_.clear(); }
-
-  Result<FrozenOperator> freeze(const CheckpointBarrier& barrier, bool finished) {
-    FrozenOperator frozen;
-    frozen.uid = description_.uid;
-    frozen.label = label();
-    frozen.subtask = subtask();
-    frozen.finished = finished;
-    frozen.states = operator_state_.declarations();
-    frozen.operator_states = operator_state_.freeze();
-    // Nobody reads the keyed state of an operator that will not run again; a savepoint keeps it for
-    // people and tools.
-    const bool dead = finished && barrier.options.kind == SnapshotKind::checkpoint;
-    if (keyed_ && !dead) {
-      std::ranges::move(keyed_->declarations(), std::back_inserter(frozen.states));
-      WEIR_TRY_ASSIGN(
-          task, keyed_->begin_snapshot({barrier.id, barrier.options.base, barrier.options.form}));
-      frozen.keyed = std::move(task);
-    }
-    return frozen;
-  }
-
- private:
-  static const StateDeclaration* find_declaration(const OperatorRestore& restore,
-                                                  const std::string& state) {
-    for (const StateDeclaration& declaration : restore.states)
-      if (declaration.name == state) return &declaration;
-    WEIR_ASSERT(!"the state assignment gives every state its declaration");
-  }
-
-  Result<std::shared_ptr<SnapshotSource>> source_of(std::uint32_t location) {
-    auto& source = sources_[location];
-    if (!source) {
-      const TaskRestore& restore = *task_.environment_.restore;
-      WEIR_TRY_ASSIGN(opened, make_source(*task_.environment_.storage, restore.directory,
-                                          restore.locations[location]));
-      source = std::move(opened);
-    }
-    return source;
-  }
-
-  Result<std::vector<RestoredKeyedState>> restored_keyed_states(const OperatorRestore& restore) {
-    std::vector<RestoredKeyedState> states;
-    for (const KeyedStateHandle& handle : restore.keyed) {
-      auto known = std::ranges::find(states, handle.state,
-                                     [](const auto& state) { return state.declaration.name; });
-      if (known == states.end()) {
-        states.push_back({*find_declaration(restore, handle.state), {}});
-        known = states.end() - 1;
-      }
-      WEIR_TRY_ASSIGN(source, source_of(handle.location));
-      known->parts.push_back({std::move(source), handle.groups, handle.format, handle.sequence,
-                              task_.environment_.restore->locations[handle.location]});
-    }
-    return states;
-  }
-
-  Result<std::vector<std::string>> read_elements(const OperatorStateRestore& part) {
-    const OperatorStateHandle& handle = part.handle;
-    WEIR_TRY_ASSIGN(source, source_of(handle.location));
-    WEIR_TRY_ASSIGN(bytes, source->read(handle.offset, handle.length));
-    if (hash_bytes(bytes) != handle.checksum)
-      return error(Errc::corruption, source->name() + ", offset " + std::to_string(handle.offset) +
-                                         ": state '" + handle.state +
-                                         "' does not match its checksum");
-    std::vector<std::string> elements;
-    for (const std::uint32_t index : part.assigned) {
-      const std::uint64_t begin = handle.elements[index];
-      const std::uint64_t end =
-          index + 1 < handle.elements.size() ? handle.elements[index + 1] : handle.length;
-      elements.push_back(bytes.substr(begin, end - begin));
-    }
-    return elements;
-  }
-
-  StreamTask& task_;
-  const std::size_t index_;
-  const OperatorDescription& description_;
-  OperatorStateStore operator_state_;
-  std::unique_ptr<KeyedStateBackend> keyed_;
-  std::map<std::uint32_t, std::shared_ptr<SnapshotSource>> sources_;
-};
 
 StreamTask::StreamTask(TaskEnvironment environment)
     : environment_(std::move(environment)), labels_(labels_of(environment_)) {
@@ -429,10 +230,13 @@ Status StreamTask::make_operators() {
     chain_.set_current(contexts_.size());  // the one that is made next
     WEIR_TRY(guarded([&] { made = env.plan->operators[op].make(); }));
     const std::size_t inputs = position.empty() ? logical_inputs_.size() : 1;
-    position[op] = chain_.add_operator(description.uid, description.name, std::move(made),
-                                       static_cast<std::uint32_t>(inputs), description.source);
-    contexts_.push_back(std::make_unique<Context>(*this, position[op], description));
-    chain_.metrics(position[op]).parallelism = description.parallelism;
+    const std::size_t index =
+        chain_.add_operator(description.uid, description.name, std::move(made),
+                            static_cast<std::uint32_t>(inputs), description.source);
+    position[op] = index;
+    contexts_.push_back(std::make_unique<TaskOperatorContext>(env, index, labels_[index],
+                                                              description, attention_for(index)));
+    chain_.metrics(index).parallelism = description.parallelism;
   }
   for (std::uint32_t e = 0; e < env.description.edges.size(); ++e) {
     const EdgeDescription& edge = env.description.edges[e];
@@ -458,16 +262,22 @@ Status StreamTask::make_operators() {
   return {};
 }
 
+TaskOperatorContext::Attention StreamTask::attention_for(std::size_t index) {
+  return {[this, index](MonotonicTime time) { chain_.set_timer(index, time); },
+          [weak = weak_from_this(), index] {
+            if (auto task = weak.lock())
+              task->post([raw = task.get(), index] { raw->look_at(index); });
+          }};
+}
+
 Status StreamTask::open_operator(std::size_t index) {
-  Context& context = *contexts_[index];
+  TaskOperatorContext& context = *contexts_[index];
   chain_.set_current(index);
   WEIR_TRY(context.restore_operator_state());
   if (const OperatorRestore* restore = context.restored(); restore != nullptr && restore->finished)
     chain_.set_finished(index);
   WEIR_TRY(guarded([&] { return chain_.op(index).open(context); }));
-  WEIR_TRY(context.check_names());
-  context.close_sources();
-  return context.check_unclaimed();
+  return context.check_claims();
 }
 
 void StreamTask::enter_running() {

@@ -17,66 +17,12 @@
 #include "runtime/channel.hpp"
 #include "runtime/operator_chain.hpp"
 #include "runtime/outstanding_work.hpp"
-#include "runtime/plan.hpp"
 #include "runtime/snapshot_job.hpp"
-#include "runtime/task_restore.hpp"
+#include "runtime/task_environment.hpp"
+#include "runtime/task_operator_context.hpp"
 #include "runtime/watermark_merger.hpp"
-#include "state/executor.hpp"
 
 namespace weir {
-
-class StreamTask;
-
-/// Hears what becomes of a task.
-/// Threads: the task thread and the I/O pool, `on_decline` also the one that triggers. Never blocks.
-class TaskListener {
- public:
-  virtual ~TaskListener() = default;
-  /// The task has reached `state`. It has ended only when no snapshot of it is being written any more:
-  /// whoever hears so may clean up behind it, or start the next attempt. `failure` is set for FAILED; `recoverable` is false if a restart
-  /// would fail the same way.
-  virtual void on_state(TaskState state, const Error& failure, bool recoverable) = 0;
-  virtual void on_acknowledge(CheckpointId id, TaskSnapshot snapshot,
-                              CheckpointMetrics metrics) = 0;
-  virtual void on_decline(CheckpointId id, DeclineReason reason, std::string detail) = 0;
-};
-
-/// Everything that a task needs from outside. Pointers outlive the task unless they are shared.
-struct TaskEnvironment {
-  JobId job;
-  std::string job_name;
-  LeaderEpoch epoch;
-  ExecutionId execution;
-  std::shared_ptr<const Plan> plan;
-  PlanDescription description;  ///< with the parallelisms that the JobManager decided
-  JobGraph graph;
-  std::optional<TaskRestore> restore;
-  bool allow_non_restored_state = false;
-
-  std::shared_ptr<StateBackend> backend;
-  std::shared_ptr<CheckpointStorage> storage;
-  FileSystem* files = nullptr;
-  const Clock* clock = nullptr;
-  Random* random = nullptr;
-  StandardStreams* standard_streams = nullptr;
-  IoExecutor* io = nullptr;
-  std::shared_ptr<TaskListener> listener;
-  std::string local_directory;  ///< of this attempt alone; made when needed
-  std::chrono::nanoseconds buffer_timeout{std::chrono::milliseconds(5)};
-
-  /// The channels of one exchange edge that end at this subtask, and which input they feed.
-  struct InputEdge {
-    std::uint32_t input = 0;
-    std::vector<std::shared_ptr<Channel>> channels;  ///< by producing subtask
-  };
-  std::vector<InputEdge> inputs;
-  /// The channels of one exchange edge that begin at this subtask, by consuming subtask.
-  struct OutputEdge {
-    std::uint32_t edge = 0;  ///< index into the plan's edges
-    std::vector<std::shared_ptr<Channel>> channels;
-  };
-  std::vector<OutputEdge> outputs;
-};
 
 /// What a call of `StreamTask::step` did.
 enum class StepResult : std::uint8_t {
@@ -131,7 +77,6 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   [[nodiscard]] const char* current_operator() const { return labels_[chain_.current()].c_str(); }
 
  private:
-  class Context;
   struct Input {
     std::shared_ptr<Channel> channel;
     std::uint32_t input = 0;
@@ -164,6 +109,8 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   // Deploying.
   void deploy_next();
   [[nodiscard]] Status make_operators();
+  /// How operator `index` calls for this task.
+  [[nodiscard]] TaskOperatorContext::Attention attention_for(std::size_t index);
   [[nodiscard]] Status open_operator(std::size_t index);
   void enter_running();
 
@@ -200,7 +147,7 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   /// Of the operators, by index in the chain. Never changed, as other threads read them.
   const std::vector<std::string> labels_;
   OperatorChain chain_;
-  std::vector<std::unique_ptr<Context>> contexts_;
+  std::vector<std::unique_ptr<TaskOperatorContext>> contexts_;
   std::vector<Input> inputs_;
   std::vector<LogicalInput> logical_inputs_;
   std::optional<BarrierAligner> aligner_;

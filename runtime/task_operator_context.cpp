@@ -1,0 +1,196 @@
+#include "runtime/task_operator_context.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "runtime/name_list.hpp"
+
+namespace weir {
+
+namespace {
+
+const StateDeclaration* find_declaration(const OperatorRestore& restore, const std::string& state) {
+  for (const StateDeclaration& declaration : restore.states)
+    if (declaration.name == state) return &declaration;
+  WEIR_ASSERT(!"the state assignment gives every state its declaration");
+}
+
+}  // namespace
+
+TaskOperatorContext::TaskOperatorContext(const TaskEnvironment& environment, std::size_t index,
+                                         const std::string& label,
+                                         const OperatorDescription& description,
+                                         Attention attention)
+    : environment_(environment),
+      index_(index),
+      label_(label),
+      description_(description),
+      attention_(std::move(attention)),
+      operator_state_(label) {}
+
+// ---- restoring ------------------------------------------------------------------------------------
+
+const OperatorRestore* TaskOperatorContext::restored() const {
+  if (!environment_.restore) return nullptr;
+  for (const OperatorRestore& restore : environment_.restore->operators)
+    if (restore.uid == description_.uid) return &restore;
+  return nullptr;
+}
+
+Status TaskOperatorContext::restore_operator_state() {
+  const OperatorRestore* restore = restored();
+  if (restore == nullptr) return {};
+  std::vector<OperatorStateStore::Restored> states;
+  for (const OperatorStateRestore& part : restore->operator_states) {
+    WEIR_TRY_ASSIGN(elements, read_elements(part));
+    const StateDeclaration* declaration = find_declaration(*restore, part.handle.state);
+    const auto known = std::ranges::find(states, part.handle.state,
+                                         [](const auto& state) { return state.declaration.name; });
+    if (known == states.end()) {
+      states.push_back({*declaration, std::move(elements), false});
+    } else {
+      std::ranges::move(elements, std::back_inserter(known->elements));
+    }
+  }
+  operator_state_.restore(std::move(states));
+  return {};
+}
+
+Result<KeyedStateBackend*> TaskOperatorContext::keyed_state(std::size_t key_width) {
+  if (keyed_) return keyed_.get();
+  const TaskEnvironment& env = environment_;
+  KeyedStateBackendContext context;
+  context.operator_label = label();
+  context.key_width = key_width;
+  context.groups =
+      key_group_range(subtask(), description_.parallelism, description_.max_parallelism);
+  context.max_parallelism = description_.max_parallelism;
+  context.local_directory = env.local_directory + "/op-" + std::to_string(index_);
+  context.files = env.files;
+  if (restored() != nullptr && env.restore->job == env.job)
+    context.restored_checkpoint = env.restore->checkpoint;
+  WEIR_TRY_ASSIGN(backend, env.backend->create_keyed_state_backend(context));
+  if (const OperatorRestore* restore = restored()) {
+    WEIR_TRY_ASSIGN(states, restored_keyed_states(*restore));
+    WEIR_TRY(backend->restore(std::move(states)));
+  }
+  keyed_ = std::move(backend);
+  return keyed_.get();
+}
+
+Status TaskOperatorContext::check_claims() {
+  WEIR_TRY(check_names());
+  sources_.clear();
+  return check_unclaimed();
+}
+
+/// Restored states that the operator did not ask for are an error unless the user allows it.
+Status TaskOperatorContext::check_unclaimed() const {
+  if (environment_.allow_non_restored_state) return {};
+  std::vector<std::string> names = operator_state_.unclaimed_states();
+  if (keyed_)
+    std::ranges::move(keyed_->unclaimed_states(), std::back_inserter(names));
+  else if (const OperatorRestore* restore = restored())
+    for (const KeyedStateHandle& handle : restore->keyed) names.push_back(handle.state);
+  if (names.empty()) return {};
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  const bool one = names.size() == 1;
+  for (std::string& name : names) name = "'" + name + "'";
+  return error(Errc::state_incompatible,
+               label() + ": the snapshot has " + (one ? "a state " : "states ") + name_list(names) +
+                   " that the job does not use; keep " + (one ? "it" : "them") +
+                   " in the job, or start with "
+                   "--allowNonRestoredState to drop " +
+                   (one ? "it" : "them"));
+}
+
+/// A snapshot finds a state by its name alone.
+Status TaskOperatorContext::check_names() const {
+  if (!keyed_) return {};
+  const auto of_operator = operator_state_.declarations();
+  for (const StateDeclaration& keyed : keyed_->declarations())
+    if (std::ranges::find(of_operator, keyed.name, &StateDeclaration::name) != of_operator.end())
+      return error(Errc::already_exists,
+                   label() + ", state '" + keyed.name +
+                       "': the name is used twice; give each state of an operator its own");
+  return {};
+}
+
+Result<bool> TaskOperatorContext::load_restored() {
+  if (!keyed_) return true;
+  return keyed_->load_restored();
+}
+
+Result<std::shared_ptr<SnapshotSource>> TaskOperatorContext::source_of(std::uint32_t location) {
+  auto& source = sources_[location];
+  if (!source) {
+    const TaskRestore& restore = *environment_.restore;
+    WEIR_TRY_ASSIGN(
+        opened, make_source(*environment_.storage, restore.directory, restore.locations[location]));
+    source = std::move(opened);
+  }
+  return source;
+}
+
+Result<std::vector<RestoredKeyedState>> TaskOperatorContext::restored_keyed_states(
+    const OperatorRestore& restore) {
+  std::vector<RestoredKeyedState> states;
+  for (const KeyedStateHandle& handle : restore.keyed) {
+    auto known = std::ranges::find(states, handle.state,
+                                   [](const auto& state) { return state.declaration.name; });
+    if (known == states.end()) {
+      states.push_back({*find_declaration(restore, handle.state), {}});
+      known = states.end() - 1;
+    }
+    WEIR_TRY_ASSIGN(source, source_of(handle.location));
+    known->parts.push_back({std::move(source), handle.groups, handle.format, handle.sequence,
+                            environment_.restore->locations[handle.location]});
+  }
+  return states;
+}
+
+Result<std::vector<std::string>> TaskOperatorContext::read_elements(
+    const OperatorStateRestore& part) {
+  const OperatorStateHandle& handle = part.handle;
+  WEIR_TRY_ASSIGN(source, source_of(handle.location));
+  WEIR_TRY_ASSIGN(bytes, source->read(handle.offset, handle.length));
+  if (hash_bytes(bytes) != handle.checksum)
+    return error(Errc::corruption, source->name() + ", offset " + std::to_string(handle.offset) +
+                                       ": state '" + handle.state +
+                                       "' does not match its checksum");
+  std::vector<std::string> elements;
+  for (const std::uint32_t index : part.assigned) {
+    const std::uint64_t begin = handle.elements[index];
+    const std::uint64_t end =
+        index + 1 < handle.elements.size() ? handle.elements[index + 1] : handle.length;
+    elements.push_back(bytes.substr(begin, end - begin));
+  }
+  return elements;
+}
+
+// ---- freezing -------------------------------------------------------------------------------------
+
+Result<FrozenOperator> TaskOperatorContext::freeze(const CheckpointBarrier& barrier,
+                                                   bool finished) {
+  FrozenOperator frozen;
+  frozen.uid = description_.uid;
+  frozen.label = label();
+  frozen.subtask = subtask();
+  frozen.finished = finished;
+  frozen.states = operator_state_.declarations();
+  frozen.operator_states = operator_state_.freeze();
+  // Nobody reads the keyed state of an operator that will not run again; a savepoint keeps it for
+  // people and tools.
+  const bool dead = finished && barrier.options.kind == SnapshotKind::checkpoint;
+  if (keyed_ && !dead) {
+    std::ranges::move(keyed_->declarations(), std::back_inserter(frozen.states));
+    WEIR_TRY_ASSIGN(
+        task, keyed_->begin_snapshot({barrier.id, barrier.options.base, barrier.options.form}));
+    frozen.keyed = std::move(task);
+  }
+  return frozen;
+}
+
+}  // namespace weir
