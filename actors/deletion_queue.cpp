@@ -22,10 +22,10 @@ DeletionQueue::Deletion DeletionQueue::end(bool succeeded) {
   Deletion ended = std::move(queue_.front());
   queue_.pop_front();
   if (succeeded || std::holds_alternative<DeleteSharedFiles>(ended)) return ended;
+  const auto kept = std::erase_if(
+      queue_, [](const Deletion& one) { return std::holds_alternative<DeleteSnapshot>(one); });
   const auto* snapshot = std::get_if<DeleteSnapshot>(&ended);
-  if (snapshot == nullptr || !snapshot->with_shared) shared_files_stay_ = true;
-  std::erase_if(queue_,
-                [](const Deletion& one) { return std::holds_alternative<DeleteSnapshot>(one); });
+  if (snapshot == nullptr || !snapshot->with_shared || kept > 0) shared_files_stay_ = true;
   return ended;
 }
 

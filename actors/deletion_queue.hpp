@@ -15,8 +15,8 @@ namespace weir {
 /// - A checkpoint that is not deleted, or a run that is not marked as finished, keeps the newer checkpoints
 ///   that wait. Were they gone, whoever goes on after a crash would go on from the older one, behind what
 ///   has been committed.
-/// - Once a checkpoint that had completed is not deleted, or a run not marked as finished, `DeleteSharedFiles`
-///   is given up, because the checkpoints that stay may name those files.
+/// - Once a checkpoint that may name shared files stays, `DeleteSharedFiles` is given up: after a checkpoint that
+///   had completed and is not deleted, and after any failure that keeps one that waits.
 /// Threads: none of its own. No files: whoever asks carries the deletions out.
 class DeletionQueue {
  public:

@@ -102,6 +102,14 @@ SCENARIO("what a deletion that fails gives up", "[actors]") {
       CHECK(tried("chk-4") == Names{"chk-4", "of-3"});
     }
   }
+  GIVEN("an aborted checkpoint, and a completed one that goes behind it with what it names") {
+    queue.push(aborted(4));
+    queue.push(checkpoint(3));
+    queue.push(shared("of-3"));
+    THEN("the completed one keeps its files if it is kept") {
+      CHECK(tried("chk-4") == Names{"chk-4"});
+    }
+  }
 }
 
 }  // namespace weir
