@@ -98,57 +98,42 @@ WriteResult write_all(CheckpointStorage& storage, Random& random, const WriteMet
 }
 
 void say_settled(Self self) {
-  if (self->state.file_work > 0 || !std::exchange(self->state.settled, false)) return;
+  if (self->state.file_work > 0 || !self->state.deletion_queue.empty() ||
+      !std::exchange(self->state.settled, false))
+    return;
   const CompletedCheckpoint* point = self->state.coordinator->restore_point();
   tell_job_manager(
       self, CoordinatorSettled{self->state.setup.job.id, point != nullptr ? point->directory : "",
                                point != nullptr ? point->metadata : nullptr});
 }
 
-void deletion_done(Self self, const Status& status, const std::string& what) {
+void deletion_ended(Self self, const Status& status, const std::string& what) {
   if (!status) self->state.setup.seams->log("warning", what + ": " + status.error().what);
+}
+
+/// One that does not wait for others has ended.
+void deletion_done(Self self, const Status& status, const std::string& what) {
+  deletion_ended(self, status, what);
   --self->state.file_work;
   say_settled(self);
 }
 
-/// A checkpoint could not be deleted. Those that wait are newer and stay: were they gone, whoever goes on
-/// after a crash would go on from the older one, behind what has been committed.
-void keep_newer(Self self) {
-  auto& queue = self->state.deletion_queue;
-  self->state.file_work -= std::erase_if(
-      queue, [](const auto& one) { return std::holds_alternative<DeleteSnapshot>(one); });
-}
-
-/// Begins the first of the deletions that wait. They come one after the other: while a checkpoint is there,
-/// so are the files that it names.
+/// Carries out the deletion whose turn it is, and those behind it.
 void delete_next(Self self) {
-  auto& queue = self->state.deletion_queue;
-  while (!queue.empty() && self->state.shared_files_stay &&
-         std::holds_alternative<DeleteSharedFiles>(queue.front())) {
-    queue.pop_front();
-    --self->state.file_work;
-  }
-  if (queue.empty()) {
+  const DeletionQueue::Deletion* next = self->state.deletion_queue.begin_next();
+  if (next == nullptr) {
     say_settled(self);
     return;
   }
   run_io(
       self, *self->state.setup.seams->io,
-      [seams = self->state.setup.seams, deletion = queue.front()] {
+      [seams = self->state.setup.seams, deletion = *next] {
         return std::visit([&](const auto& one) { return carry_out(*seams, one); }, deletion);
       },
       [self](const Status& deleted) {
-        const auto deletion = std::move(self->state.deletion_queue.front());
-        self->state.deletion_queue.pop_front();
-        const auto* snapshot = std::get_if<DeleteSnapshot>(&deletion);
-        const bool newer_stay =
-            snapshot != nullptr || std::holds_alternative<MarkFinished>(deletion);
-        if (!deleted && newer_stay) {
-          if (snapshot == nullptr || !snapshot->with_shared) self->state.shared_files_stay = true;
-          keep_newer(self);
-        }
-        deletion_done(self, deleted,
-                      std::visit([](const auto& one) { return what_is_done(one); }, deletion));
+        const auto deletion = self->state.deletion_queue.end(deleted.has_value());
+        deletion_ended(self, deleted,
+                       std::visit([](const auto& one) { return what_is_done(one); }, deletion));
         delete_next(self);
       });
 }
@@ -238,11 +223,9 @@ struct Performer {
   void operator()(const DeleteSnapshot& effect) const { delete_in_turn(effect); }
   void operator()(const DeleteSharedFiles& effect) const { delete_in_turn(effect); }
   void operator()(const MarkFinished& effect) const { delete_in_turn(effect); }
-  template <class Deletion>
-  void delete_in_turn(const Deletion& deletion) const {
-    ++self->state.file_work;
-    self->state.deletion_queue.push_back(deletion);
-    if (self->state.deletion_queue.size() == 1) delete_next(self);
+  void delete_in_turn(DeletionQueue::Deletion deletion) const {
+    self->state.deletion_queue.push(std::move(deletion));
+    delete_next(self);
   }
   void operator()(DiscardFiles& effect) const {
     run_io(

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "actors/checkpoint_coordinator.hpp"
+#include "actors/deletion_queue.hpp"
 #include "actors/execution.hpp"
 #include "actors/process.hpp"
 #include "messages/internal.hpp"
@@ -30,14 +31,11 @@ struct CoordinatorState {
   CoordinatorSetup setup;
   std::optional<CheckpointCoordinator> coordinator;
   std::map<ExecutionId, Execution> executions;  ///< of the current attempt
-  /// Directories being made and deletions, asked for and not yet done: the job's directory is not let go of
-  /// before.
+  /// Directories being made, and deletions besides those in the queue: the job's directory is not let go
+  /// of before.
   std::size_t file_work = 0;
-  /// Deletions of checkpoints and shared files, and what must be durable before them, that wait for the
-  /// first of them, which is under way.
-  std::deque<std::variant<DeleteSnapshot, DeleteSharedFiles, MarkFinished>> deletion_queue;
-  bool shared_files_stay = false;  ///< a checkpoint that may name them could not be deleted
-  bool settled = false;            ///< to be told once they are done
+  DeletionQueue deletion_queue;  ///< of checkpoints and shared files
+  bool settled = false;          ///< to be told once they are done
   RequestId next_request = 1;
   std::map<RequestId, std::function<void(const decltype(AnswerRequest::answer)&)>> requests;
   static inline const char* name = "CheckpointCoordinator";

@@ -9,6 +9,7 @@
 
 #include "actors/checkpoint_coordinator_actor.hpp"
 #include "actors/local_directory.hpp"
+#include "actors/slot_placement.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "state/remove_tree.hpp"
 #include "state/snapshot_io.hpp"
@@ -91,45 +92,17 @@ void heard_from(Self self, const ManagedJob& job, const ExecutionId& execution) 
 
 // ---- deploying ------------------------------------------------------------------------------------
 
-/// Slots for a job of `parallelism`, by slot number, or none if there are not enough free ones. A slot
-/// takes one subtask of each vertex. All in one TaskManager if one has room for the whole job, so that
-/// no record leaves its process; else spread over them.
-std::optional<std::vector<TaskManagerId>> place(Self self, std::uint32_t parallelism) {
-  std::map<TaskManagerId, std::uint32_t> free;
-  for (const auto& [id, known] : self->state.task_managers) free[id] = known.slots;
+/// Free slots for a job, by slot number, or none if there are not enough.
+std::optional<std::vector<TaskManagerId>> place(Self self, const JobGraph& graph) {
+  SlotPlacement placement;
+  for (const auto& [id, known] : self->state.task_managers)
+    placement.add_task_manager(id, known.slots);
   for (const auto& [id, job] : self->state.jobs) {
     if (is_terminal(job.graph->state())) continue;
-    std::map<TaskManagerId, std::set<std::uint32_t>> taken;
     for (const auto& [execution, placed] : job.executions)
-      taken[placed.slot()].insert(execution.subtask);
-    for (const auto& [task_manager, slots] : taken)
-      free[task_manager] -=
-          std::min<std::uint32_t>(free[task_manager], static_cast<std::uint32_t>(slots.size()));
+      placement.occupy(placed.slot(), id, execution);
   }
-  for (const auto& [id, count] : free)
-    if (count >= parallelism) return std::vector(parallelism, id);
-  std::vector<TaskManagerId> slots;
-  for (bool progress = true; slots.size() < parallelism && progress;) {
-    progress = false;
-    for (auto& [id, count] : free) {
-      if (count == 0 || slots.size() == parallelism) continue;
-      --count;
-      slots.push_back(id);
-      progress = true;
-    }
-  }
-  if (slots.size() < parallelism) return std::nullopt;
-  return slots;
-}
-
-std::uint32_t slots_needed(const JobGraph& graph) {
-  return std::ranges::max(graph.vertices, {}, &JobVertex::parallelism).parallelism;
-}
-
-std::string missing_slots(const JobGraph& graph) {
-  return "the job needs " + std::to_string(slots_needed(graph)) +
-         " slots, which are not free; raise taskmanager.numberOfTaskSlots or lower the parallelism "
-         "with -p";
+  return placement.place(slots_needed(graph));
 }
 
 /// Begins the next attempt, or tries again later if slots are missing.
@@ -137,7 +110,7 @@ void deploy_attempt(Self self, JobId id) {
   ManagedJob& job = *find(self, id);
   const JobGraph& graph = job.prepared->graph;
   job.executions.clear();
-  const auto slots = place(self, slots_needed(graph));
+  const auto slots = place(self, graph);
   if (!slots) {
     self->state.seams->log("warning", "job " + to_string(id) + " waits: " + missing_slots(graph));
     run_delayed(self, slot_retry_delay, [self, id] {
@@ -351,7 +324,7 @@ void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::si
     }
     self->state.jobs.erase(id);
   }
-  if (!place(self, slots_needed((*prepared)->graph))) {
+  if (!place(self, (*prepared)->graph)) {
     if (slot_attempts > 1) {
       run_delayed(self, slot_admission_delay, [self, prepared = *prepared, slot_attempts, answer] {
         admit_job(self, prepared, slot_attempts - 1, answer);

@@ -333,6 +333,10 @@ class ConnectedKeyedStreams {
 
 /// A stream whose records with equal keys come together in one subtask, in the order in which each
 /// producer sent them. Functions on it may keep keyed state.
+///
+///   words.key_by([](const std::string& word) { return word; })
+///       .map_with_state<long>([](const std::string& word, long& count) { return Word{word, ++count}; })
+///       .uid("counts");
 template <class T, class KeySelector>
 class KeyedStream {
  public:

@@ -41,6 +41,7 @@ class RichMapFunction : public RichFunction {
 ///     void flat_map(const std::string&, Collector<long>& out) override { out.collect(++count_.mutable_value()); }
 ///     ValueState<long> count_;
 ///   };
+///
 ///   words.key_by([](const std::string& word) { return word; }).flat_map(Count{});
 ///
 /// A function that also has `void on_end_of_input(Collector<Out>&)` is called once more when its
@@ -107,6 +108,7 @@ class KeyedProcessFunction : public RichFunction {
 ///     }
 ///     ValueState<Order> order_;
 ///   };
+///
 ///   orders.key_by(id).connect(payments.key_by(order_id)).process(Join{});
 template <class Key, class In1, class In2, class Out>
 class KeyedCoProcessFunction : public RichFunction {
@@ -123,6 +125,17 @@ class KeyedCoProcessFunction : public RichFunction {
 
 /// A function of two streams without key. One with `void on_end_of_input(Collector<Out>&)` is called once
 /// more when both have ended.
+///
+///   struct Report final : CoProcessFunction<Order, Payment, std::string> {
+///     void process_element1(const Order& order, Collector<std::string>& out) override {
+///       out.collect(order.customer + " has ordered");
+///     }
+///     void process_element2(const Payment& payment, Collector<std::string>& out) override {
+///       out.collect("order " + std::to_string(payment.order) + " is paid");
+///     }
+///   };
+///
+///   orders.connect(payments).process(Report{});
 template <class In1, class In2, class Out>
 class CoProcessFunction : public RichFunction {
  public:
@@ -151,6 +164,7 @@ class CoProcessFunction : public RichFunction {
 ///     }
 ///     BroadcastStateHandle<std::string, Rule> rules_;
 ///   };
+///
 ///   events.key_by(account).connect(rules.broadcast()).process(Apply{});
 template <class Key, class In, class Broadcast, class Out>
 class KeyedBroadcastProcessFunction : public RichFunction {
@@ -170,6 +184,23 @@ class KeyedBroadcastProcessFunction : public RichFunction {
 };
 
 /// The same of a stream without key.
+///
+///   struct Exceeded final : BroadcastProcessFunction<Event, Rule, Alert> {
+///     void open(RuntimeContext& context) override {
+///       rules_ = context.broadcast_state(MapStateDescriptor<std::string, Rule>{"rules"});
+///     }
+///     void process_element(const Event& event, ReadOnlyContext& context, Collector<Alert>& out) override {
+///       context.state(rules_).for_each([&](const std::string&, const Rule& rule) {
+///         if (event.amount > rule.limit) out.collect({event, rule});
+///       });
+///     }
+///     void process_broadcast_element(const Rule& rule, BroadcastContext& context, Collector<Alert>&) override {
+///       context.state(rules_).put(rule.kind, rule);
+///     }
+///     BroadcastStateHandle<std::string, Rule> rules_;
+///   };
+///
+///   events.connect(rules.broadcast()).process(Exceeded{});
 template <class In, class Broadcast, class Out>
 class BroadcastProcessFunction : public RichFunction {
  public:
@@ -181,7 +212,20 @@ class BroadcastProcessFunction : public RichFunction {
                                          Collector<Out>& out) = 0;
 };
 
-/// A function of a stream without key that may keep operator state.
+/// A function of a stream without key that may keep operator state. One with
+/// `void on_end_of_input(Collector<Out>&)` is called once more when its input has ended.
+///
+///   struct Distinct final : ProcessFunction<std::string, std::string> {
+///     void open(RuntimeContext& context) override { seen_ = context.operator_list_state<std::string>("seen"); }
+///     void process_element(const std::string& line, Collector<std::string>& out) override {
+///       if (std::ranges::find(seen_->get(), line) != seen_->get().end()) return;
+///       seen_->add(line);
+///       out.collect(line);
+///     }
+///     OperatorListState<std::string>* seen_ = nullptr;
+///   };
+///
+///   lines.process(Distinct{});
 template <class In, class Out>
 class ProcessFunction : public RichFunction {
  public:
@@ -215,12 +259,14 @@ class Checkpointed {
 class FunctionInitializationContext {
  public:
   explicit FunctionInitializationContext(RuntimeContext& context) : context_(context) {}
+  /// True if the job started from a snapshot.
   [[nodiscard]] bool is_restored() const { return context_.is_restored(); }
   /// As `RuntimeContext::operator_list_state`.
   template <Described T>
   [[nodiscard]] OperatorListState<T>* list_state(const std::string& name) {
     return context_.operator_list_state<T>(name);
   }
+  /// As `RuntimeContext::operator_union_state`.
   template <Described T>
   [[nodiscard]] OperatorListState<T>* union_list_state(const std::string& name) {
     return context_.operator_union_state<T>(name);
@@ -236,7 +282,23 @@ struct FunctionSnapshotContext {
   std::int64_t triggered_at_ms = 0;  ///< wall clock, milliseconds since 1970
 };
 
-/// A function that keeps operator states up to date itself, at the barrier.
+/// A function that keeps operator states up to date itself, at the barrier. For functions without key.
+///
+///   struct InTens final : RichFlatMapFunction<std::string, std::string>, CheckpointedFunction {
+///     void initialize_state(FunctionInitializationContext& context) override {
+///       saved_ = context.list_state<std::string>("waiting");
+///       if (saved_ != nullptr) waiting_ = saved_->get();
+///     }
+///     void snapshot_state(const FunctionSnapshotContext&) override { saved_->update(waiting_); }
+///     void flat_map(const std::string& line, Collector<std::string>& out) override {
+///       waiting_.push_back(line);
+///       if (waiting_.size() < 10) return;
+///       for (const std::string& one : waiting_) out.collect(one);
+///       waiting_.clear();
+///     }
+///     std::vector<std::string> waiting_;
+///     OperatorListState<std::string>* saved_ = nullptr;
+///   };
 class CheckpointedFunction {
  public:
   virtual ~CheckpointedFunction() = default;

@@ -35,7 +35,11 @@ int run_job_program(int argc, char** argv, const JobDescriptor& job);
 ///
 ///   WEIR_JOB(word_count) {
 ///     const auto input = env.parameters().all("input");
-///     env.read_text(input).flat_map<std::string>(split).key_by(...)...;
+///     env.read_text(input)
+///         .flat_map<std::string>(split)
+///         .key_by([](const std::string& word) { return word; })
+///         .map_with_state<long>([](const std::string& word, long& count) { return Word{word, ++count}; })
+///         .print();
 ///   }
 ///
 /// The source builds as a program (it then takes the options of `weir run`, and the job's behind `--`)

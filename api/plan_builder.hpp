@@ -23,7 +23,8 @@ struct Upstream {
   WriterFactory make_rebalance;  ///< likewise
 };
 
-/// Collects operators and edges while a job function runs, and makes the plan of them.
+/// Collects operators and edges while a job function runs, and makes the plan of them. Job authors do not
+/// name it.
 /// Threads: one.
 class PlanBuilder {
  public:
@@ -122,7 +123,10 @@ template <class T>
   return upstream;
 }
 
-/// The end of a stream.
+/// The end of a stream, and of the expression that puts it together.
+///
+///   words.print().name("words").uid("print");
+///
 class Sink {
  public:
   Sink(PlanBuilder* builder, std::uint32_t index) : builder_(builder), index_(index) {}

@@ -20,7 +20,19 @@ namespace weir {
 
 /// Where a job begins: its arguments, its settings and its sources. Every process that takes part in
 /// the job runs the job function on an environment of its own and must get the same plan, so the
-/// function depends on its arguments alone.
+/// function depends on its arguments alone. A function that `WEIR_JOB` registers (api/job.hpp) is given
+/// one as `env`:
+///
+///   env.set_parallelism(2);
+///   env.enable_checkpointing(std::chrono::seconds(10));
+///   const auto paths = env.parameters().all("input");
+///   env.read_text(paths, 1000)
+///       .filter([](const std::string& line) { return line.starts_with("ERROR"); })
+///       .write_files(env.parameters().required("output"), [](const std::string& line) { return line; })
+///       .uid("errors");
+///
+/// Nothing is read or written here. What is wrong (an unknown key, a missing argument, a parallelism of 0)
+/// is kept, and told when the plan is built.
 /// Threads: one.
 class StreamEnvironment {
  public:
@@ -38,12 +50,14 @@ class StreamEnvironment {
   /// Any key of docs/configuration.md but those of processes, which serve other jobs too. The last
   /// value of a key counts. An unknown key or a bad value is an error when the plan is built.
   void configure(const std::string& key, const std::string& value);
+  /// A checkpoint every `interval`, above 0; none are periodic by default.
   void enable_checkpointing(std::chrono::milliseconds interval) {
     configure("execution.checkpointing.interval", std::to_string(interval.count()) + " ms");
   }
-  /// The parallelism of operators that set none; -p and `parallelism.default` are the default.
+  /// The parallelism, at least 1, of operators that set none; -p and `parallelism.default` are the default.
   void set_parallelism(std::uint32_t parallelism) { parallelism_ = parallelism; }
   [[nodiscard]] std::uint32_t parallelism() const { return parallelism_; }
+  /// The largest parallelism ever of operators that set none, as `DataStream::set_max_parallelism`.
   void set_max_parallelism(std::uint32_t max_parallelism) { max_parallelism_ = max_parallelism; }
 
   // Sources.

@@ -9,7 +9,12 @@
 
 namespace weir {
 
-/// Where `CollectSink` puts the records of all its subtasks.
+/// Where `CollectSink` puts the records of all its subtasks; its maker looks at them when the job has ended.
+///
+///   const auto kept = std::make_shared<Collected<std::string>>();
+///
+///   words.collect(kept);
+///
 /// Threads: any, concurrently.
 template <class T>
 class Collected {

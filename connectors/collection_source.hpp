@@ -12,6 +12,11 @@ namespace weir {
 /// Emits the values that the job's function gave it, in order, each exactly once. For tests,
 /// examples and small tables. Reads with one subtask; the operator list state `position` says how
 /// many were emitted.
+///
+///   const auto orders = env.from_collection<Order>({{"ann", 1.5}, {"bob", 2}, {"ann", 3}});
+///
+/// Errors: `invalid_argument` if its parallelism is not 1; `state_incompatible` if the snapshot was taken
+/// behind the end of `values`.
 template <class T>
 class CollectionSource final : public SourceOperator {
  public:

@@ -49,7 +49,8 @@ WEIR_FIELDS(CommittedUpTo, job, checkpoint)
 [[nodiscard]] bool is_unknown_file_of(std::string_view name, std::string_view uid,
                                       std::span<const CommittedUpTo> history);
 
-/// Makes the lines of one subtask of a file sink visible exactly once.
+/// Makes the lines of one subtask of a file sink visible exactly once. Job authors do not name it: streams
+/// have `write_files`.
 ///
 ///   lines ──> pending file ──barrier──> closed, synced, in the state ──checkpoint complete──> renamed
 ///

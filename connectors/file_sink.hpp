@@ -12,6 +12,10 @@ namespace weir {
 /// Writes one line per record into files in a directory, exactly once: every file there whose name
 /// does not begin with a dot is committed and will not change. `format(const T&)` yields the line,
 /// without newline. How it works and what it promises is said at `FileCommitter`.
+///
+///   const auto line_of = [](const Order& order) { return order.customer + '\t' + std::to_string(order.amount); };
+///   orders.write_files("/data/out", line_of).uid("output");
+///
 /// Errors: those of `FileCommitter`; in mid-stream as `OperatorError`.
 template <class T, class F>
 class FileSink final : public Operator {

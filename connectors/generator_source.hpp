@@ -37,6 +37,9 @@ inline constexpr std::uint64_t generator_lanes = 128;
 /// at any parallelism; one subtask emits them in order. `f` depends on its index alone. The indices
 /// are dealt out as lanes, which are the operator list state `lanes`, so that they can be dealt out
 /// again. The rate is records per second over all subtasks.
+///
+///   const auto generated = env.generate(6, [](std::uint64_t i) { return Order{i % 2 == 0 ? "ann" : "bob", 1.5}; });
+///
 template <class T, class F>
 class GeneratorSource final : public SourceOperator {
  public:

@@ -11,7 +11,16 @@ namespace weir {
 /// Says how many records a source may emit by now. Record `n` is due `n / rate` seconds after the
 /// first question, whatever happened before it: a source that was held up catches up, and in the
 /// long run the rate is exact. Fast rates go in small groups, so that nobody is woken for each
-/// record.
+/// record. In a source's `poll`:
+///
+///   const MonotonicTime now = context_->clock().now();
+///   const std::uint64_t allowed = pacer_.allowance(now, 1);
+///   if (allowed == 0) {
+///     context_->wake_at(pacer_.next_time(now));
+///     return PollResult::nothing_now;
+///   }
+///   pacer_.count(allowed);
+///
 /// Threads: one at a time.
 class Pacer {
  public:

@@ -23,6 +23,9 @@ void append_text(const T& value, const Schema& schema, std::string& text) {
 
 /// Prints one line per record on the standard output of the process that the subtask runs in; the
 /// lines of a slice in one piece. A job that is restored prints some of them again.
+///
+///   orders.print();  // {"customer":"ann","amount":1.5}
+///
 /// Errors (as `OperatorError`): `io_error`.
 template <class T>
 class PrintSink final : public Operator {

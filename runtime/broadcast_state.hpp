@@ -14,6 +14,11 @@ namespace weir {
 /// changes it. Map keys are equal if their canonical encodings are; they are walked in the order of
 /// these. A snapshot holds the copy of each subtask; at another parallelism the copies are dealt out in
 /// turn.
+///
+///   context.state(rules_).for_each([&](const std::string&, const Rule& rule) {
+///     if (event.amount > rule.limit) out.collect({event, rule});
+///   });
+///
 /// Threads: the task thread.
 template <Described K, Described V>
 class BroadcastState {

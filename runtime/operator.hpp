@@ -167,7 +167,32 @@ class Operator {
   [[nodiscard]] virtual std::vector<TaggedOutput> outputs() { return {}; }
 };
 
-/// An operator without inputs.
+/// An operator without inputs. A job uses one of its own with `StreamEnvironment::add_source`.
+///
+///   struct Countdown final : SourceOperator {
+///     Status open(OperatorContext& context) override {
+///       WEIR_TRY(require_one_subtask(context, "a countdown"));
+///       WEIR_TRY_ASSIGN(state, context.operator_state().list_state<long>("left"));
+///       state_ = state;
+///       if (!state_->get().empty()) left_ = state_->get().front();
+///       return {};
+///     }
+///     PollResult poll() override {
+///       if (left_ > 0) output_.collector().collect(left_--);
+///       return left_ > 0 ? PollResult::more : PollResult::end;
+///     }
+///     Status snapshot_state(const CheckpointBarrier&) override {
+///       state_->update({left_});
+///       return {};
+///     }
+///     std::vector<TaggedOutput> outputs() override { return {{"", &output_}}; }
+///     long left_ = 10;
+///     OperatorListState<long>* state_ = nullptr;
+///     Output<long> output_;
+///   };
+///
+///   env.add_source<long>("countdown", [] { return std::make_unique<Countdown>(); }).set_parallelism(1).print();
+///
 class SourceOperator : public Operator {
  public:
   /// Collects at most one batch and never waits.

@@ -13,6 +13,10 @@ namespace weir {
 
 /// Elements that one subtask of an operator keeps, without a key: a source's splits, a sink's open
 /// files. When the parallelism changes they are dealt out again (`split`) or given to all (`union`).
+///
+///   if (std::ranges::find(seen_->get(), line) != seen_->get().end()) return;
+///   seen_->add(line);
+///
 /// Threads: the task thread.
 template <Described T>
 class OperatorListState {

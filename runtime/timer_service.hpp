@@ -16,6 +16,10 @@ namespace weir {
 /// once if it goes by the clock.
 /// At the end of the input all event-time timers fire, as the last watermark is above every time; timers
 /// that go by the clock and are not due then never fire.
+///
+///   auto& timers = context.timer_service();
+///   timers.register_processing_time_timer(timers.current_processing_time() + 60'000);
+///
 /// Threads: the task thread.
 template <Described Key>
 class TimerService {

@@ -29,6 +29,9 @@ struct ListStateDescriptor {
 };
 
 /// Names one value per key that `reduce(accumulated, added)` keeps up to date. `reduce` is associative.
+///
+///   ReducingStateDescriptor<double> descriptor{"largest", [](double a, double b) { return std::max(a, b); }};
+///
 template <Described T>
 struct ReducingStateDescriptor {
   std::string name;

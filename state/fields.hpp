@@ -89,7 +89,14 @@ concept HasSerializer = requires { weir_serializer(TypeTag<T>{}); };
 #define WEIR_FIELD(type, member) \
   ::weir::Field<type, decltype(type::member)> { #member, &type::member }
 
-/// Describes a type once: `struct Bid { long auction; double price; }; WEIR_FIELDS(Bid, auction, price)`.
+/// Describes a type once:
+///
+///   struct Bid {
+///     long auction = 0;
+///     double price = 0;
+///   };
+///   WEIR_FIELDS(Bid, auction, price)
+///
 /// Stands at namespace scope, in the namespace of the type, behind its definition, and needs no
 /// semicolon. The type must be default-constructible; its default values are the values of fields that
 /// an older snapshot does not have. From the description come the serializer, the key encoding, the
@@ -106,7 +113,16 @@ concept HasSerializer = requires { weir_serializer(TypeTag<T>{}); };
   }
 
 /// Describes a foreign type by a described mirror that converts both ways:
-/// `WEIR_AS(Uuid, UuidMirror)` needs `UuidMirror(const Uuid&)` and `explicit operator Uuid() const`.
+///
+///   struct UuidMirror {
+///     std::string digits;
+///     UuidMirror() = default;
+///     explicit UuidMirror(const Uuid& uuid) : digits(uuid.to_string()) {}
+///     explicit operator Uuid() const { return Uuid::parse(digits); }
+///   };
+///   WEIR_FIELDS(UuidMirror, digits)
+///   WEIR_AS(Uuid, UuidMirror)
+///
 /// Stands in the namespace of the foreign type.
 #define WEIR_AS(Foreign, Mirror)                                          \
   [[maybe_unused]] constexpr auto weir_mirror(::weir::TypeTag<Foreign>) { \
@@ -136,7 +152,11 @@ concept HasSerializer = requires { weir_serializer(TypeTag<T>{}); };
   }
 
 /// Describes an enumeration, so that decoding refuses unknown values and tools print names:
-/// `WEIR_ENUM(TaskState, created, running)`. Stands in the namespace of the type. Up to 64 enumerators.
+///
+///   enum class Side : std::uint8_t { buy, sell };
+///   WEIR_ENUM(Side, buy, sell)
+///
+/// Stands in the namespace of the type. Up to 64 enumerators.
 #define WEIR_ENUMERATOR(type, member) \
   ::weir::Enumerator<type> { #member, type::member }
 #define WEIR_ENUM(Type, ...)                                                \

@@ -144,6 +144,10 @@ class ValueState : public StateHandleOf<T, Timed<T>> {
 };
 
 /// A list per key, to which elements are appended. A key without elements has no entry.
+///
+///   amounts.add(order.amount);
+///   if (amounts.size() > 2) amounts.clear();
+///
 /// Threads: the task's.
 template <Described T>
 class ListState : public StateHandleOf<ListValue<T>, ListValue<Timed<T>>> {
@@ -212,6 +216,10 @@ class ListState : public StateHandleOf<ListValue<T>, ListValue<Timed<T>>> {
 };
 
 /// One value per key, into which the descriptor's function folds what is added.
+///
+///   largest.add(order.amount);
+///   const double so_far = *largest.get();  // not null, as something was added
+///
 /// A pointer that it returns is valid until the next call on any handle of that function.
 /// Threads: the task's.
 template <Described T>
@@ -251,6 +259,10 @@ class ReducingState : public StateHandleOf<T, Timed<T>> {
 };
 
 /// One accumulator per key, to which the descriptor's function adds values.
+///
+///   average.add(order.amount);
+///   const double mean = *average.get();  // not empty, as something was added
+///
 /// Threads: the task's.
 template <class In, Described Acc, class Out>
 class AggregatingState : public StateHandleOf<Acc, Timed<Acc>> {
@@ -292,6 +304,11 @@ class AggregatingState : public StateHandleOf<Acc, Timed<Acc>> {
 /// A map per key. Each map key is an entry of its own, so reading and changing one costs the same
 /// however large the map is, and a snapshot in between copies no other. Map keys are equal if their
 /// encodings are. Walks are in no particular order, which may differ from run to run.
+///
+///   ++orders.mutable_value(order.amount);  // 0 for a new one
+///   long sum = 0;
+///   orders.for_each([&](const double&, const long& number) { sum += number; });
+///
 /// A pointer or reference that it returns is valid until the next call on any handle of that function.
 /// Threads: the task's.
 template <class K, Described V>

@@ -22,7 +22,10 @@ enum class TtlUpdateType : std::uint8_t {
   on_read_and_write  ///< reading is a write then, and costs as much
 };
 
-/// How long the entries of a state live: `ValueStateDescriptor<long>{"count", StateTtlConfig{24h}}`.
+/// How long the entries of a state live.
+///
+///   count_ = context.state(ValueStateDescriptor<long>{"count", StateTtlConfig{std::chrono::hours(24)}});
+///
 /// An entry expires when `time_to_live` has passed in processing time since it was last written (or
 /// read, as `update_type` says). An entry is the value of a key; in a list state each element, in a map
 /// state each map key has a time of its own.

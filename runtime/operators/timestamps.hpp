@@ -10,6 +10,10 @@
 namespace weir {
 
 /// How far behind the latest event time the watermark stays, and how often it is told.
+///
+///   clicks.assign_timestamps_and_watermarks({.out_of_orderness = std::chrono::seconds(5)},
+///                                           [](const Click& click) { return click.time_ms; });
+///
 struct WatermarkStrategy {
   /// Records come at most this much after one with a later time; what is later than that is late.
   std::chrono::milliseconds out_of_orderness{0};

@@ -10,12 +10,12 @@ import harness
 from harness import (case, check, committed, equal, exactly_once, example_so, job_so, make_lines, metadata_below,
                      output_lines, progress, refused, settings, wait_until)
 
-RATE = 4000
+RATE = 4000  # lines per second, of so many that no run ends before it is told to, however slow the machine
 
 
 @case("savepoint, kill -9, resume, cancel -s, restore elsewhere: the words are counted exactly right")
 def whole_story(place):
-    text = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind\n\n" * 3000
+    text = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind\n\n" * 50_000
     source = place.write("hamlet.txt", text)
     directories = settings(checkpoints=place / "checkpoints", savepoints=place / "savepoints", interval="100ms")
     job = [example_so("word_count"), "--input", source, "--output", place / "out", "--rate", RATE]
@@ -52,7 +52,7 @@ def whole_story(place):
 
 @case("cancel -s commits what was written: the restored job goes on exactly after it")
 def cancel_and_go_on(place):
-    total = 40_000
+    total = 200_000
     source = make_lines(place, total)
     job = [job_so("numbered_lines"), "--input", source, "--output", place / "out"]
     previous = []
@@ -70,7 +70,7 @@ def cancel_and_go_on(place):
 
 @case("stop commits what was written; -s latest and -s PATH go on exactly after it")
 def stop_and_go_on(place):
-    total = 20_000
+    total = 150_000
     source = make_lines(place, total)
     directories = settings(checkpoints=place / "checkpoints", savepoints=place / "savepoints", interval="100ms")
     job = [job_so("numbered_lines"), "--input", source, "--output", place / "out"]
@@ -95,7 +95,7 @@ def stop_and_go_on(place):
 
 @case("output is not written a second time: not by the same savepoint again, not by -s latest after the end")
 def not_twice(place):
-    total = 8_000
+    total = 100_000
     source = make_lines(place, total)
     directories = settings(checkpoints=place / "checkpoints", savepoints=place / "savepoints", interval="100ms")
     job = [job_so("numbered_lines"), "--input", source, "--output", place / "out"]
