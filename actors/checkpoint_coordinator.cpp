@@ -581,7 +581,7 @@ CheckpointSummary CheckpointCoordinator::summarize(const PendingCheckpoint& chec
           .triggered_at_ms = settings.triggered_at_ms,
           .duration_ms = duration.count(),
           .size_bytes = checkpoint.metadata->size_bytes(),
-          .written_bytes = checkpoint.written_bytes,
+          .written_bytes = checkpoint.written_bytes(),
           .longest = checkpoint.longest()};
 }
 
@@ -813,7 +813,7 @@ bool CheckpointCoordinator::settled() const {
 
 CheckpointCounts CheckpointCoordinator::counts() const {
   auto counts = counts_;
-  counts.in_progress = pending_.size();
+  for (const auto& [id, checkpoint] : pending_) counts.in_progress.push_back(checkpoint.progress());
   return counts;
 }
 

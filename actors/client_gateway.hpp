@@ -13,18 +13,18 @@
 
 namespace weir {
 
-/// The client's way to a JobManager, in this process or another: one blocking request at a time. How many
-/// clients' requests may wait together is bounded where they arrive (`on_bounded_request`).
+/// The client's way to a JobManager, in this process or another; a request blocks until it is answered. How
+/// many clients' requests may wait together is bounded where they arrive (`on_bounded_request`).
 ///
 ///   ClientGateway client(system, job_manager, delivery);
 ///   auto jobs = client.request<JobList>(ListJobs{}, 60s);
 ///
-/// Threads: one, which is no actor's.
+/// Threads: any but an actor's, concurrently.
 class ClientGateway {
  public:
   /// `delivery` outlives the gateway.
   ClientGateway(caf::actor_system& system, JobManagerInterface job_manager, Delivery& delivery)
-      : self_(system), job_manager_(std::move(job_manager)), delivery_(delivery) {}
+      : system_(system), job_manager_(std::move(job_manager)), delivery_(delivery) {}
 
   /// Sends `message` and waits for the answer. Errors: what the JobManager answers, `limit_exceeded` if
   /// as many requests wait there as it takes; `timed_out` if
@@ -32,8 +32,8 @@ class ClientGateway {
   template <class R, class M>
   [[nodiscard]] Result<R> request(M message, std::chrono::milliseconds timeout) {
     std::optional<Result<R>> result;
-    self_
-        ->request(job_manager_, timeout,
+    caf::scoped_actor self(system_);
+    self->request(job_manager_, timeout,
                   Envelope<M>{client_endpoint(), job_manager_endpoint(), std::move(message)})
         .receive(
             [&](Envelope<Reply<R>>& reply) {
@@ -57,7 +57,7 @@ class ClientGateway {
                        " ms; it may still carry the request out: look with `weir list`");
     return error(Errc::unavailable, "the JobManager's process is gone");
   }
-  caf::scoped_actor self_;
+  caf::actor_system& system_;
   JobManagerInterface job_manager_;
   Delivery& delivery_;
 };

@@ -123,6 +123,7 @@ PendingCheckpoint::AcknowledgeResult PendingCheckpoint::acknowledge(const Execut
   const auto share = shares_.find(execution);
   if (share == shares_.end()) return AcknowledgeResult::unknown;
   if (share->second) return AcknowledgeResult::duplicate;
+  written_bytes_ += snapshot.written_bytes();
   share->second = std::move(snapshot);
   --missing_;
   return AcknowledgeResult::accepted;
@@ -147,6 +148,15 @@ std::vector<ExecutionId> PendingCheckpoint::missing() const {
   return executions;
 }
 
+CheckpointProgress PendingCheckpoint::progress() const {
+  return {id(),
+          kind(),
+          settings_.triggered_at_ms,
+          static_cast<std::uint32_t>(shares_.size() - missing_),
+          static_cast<std::uint32_t>(shares_.size()),
+          written_bytes_};
+}
+
 Result<SnapshotMetadata> PendingCheckpoint::assemble(const JobId& job, const std::string& job_name,
                                                      const PlanDescription& plan,
                                                      const JobGraph& graph,
@@ -164,7 +174,6 @@ Result<SnapshotMetadata> PendingCheckpoint::assemble(const JobId& job, const std
   metadata.operators = empty_operators(plan);
   std::map<std::string, std::uint32_t> shared;
   for (auto& [execution, share] : shares_) {
-    written_bytes += share->written_bytes();
     WEIR_TRY(add_share({plan, graph, metadata, shared}, execution, std::move(*share)));
   }
   for (const auto& execution : finished_) {

@@ -89,6 +89,9 @@ class PendingCheckpoint {
   /// The tasks that have not yet acknowledged, in order.
   [[nodiscard]] std::vector<ExecutionId> missing() const;
   [[nodiscard]] bool all_acknowledged() const { return missing_ == 0; }
+  /// Payload bytes that the tasks have written which have acknowledged.
+  [[nodiscard]] std::uint64_t written_bytes() const { return written_bytes_; }
+  [[nodiscard]] CheckpointProgress progress() const;
   /// The acknowledged shares as one snapshot: locations of all tasks one behind the other,
   /// operators in the plan's order. Gives the shares away. Requires `all_acknowledged()`.
   /// Errors: `corruption` if a share does not fit the plan: names operators or subtasks that its
@@ -107,14 +110,13 @@ class PendingCheckpoint {
   std::optional<MonotonicTime> resolve_at;
   /// What will be, or is, in `_metadata`; set when all have acknowledged.
   std::shared_ptr<const SnapshotMetadata> metadata;
-  /// Payload bytes of it that this checkpoint has written; set with it.
-  std::uint64_t written_bytes = 0;
 
  private:
   Settings settings_;
   std::map<ExecutionId, std::optional<TaskSnapshot>> shares_;  ///< of every awaited task
   std::size_t missing_;                                        ///< shares without a value
   CheckpointMetrics longest_;
+  std::uint64_t written_bytes_ = 0;
   std::vector<ExecutionId> finished_;
 };
 

@@ -6,9 +6,9 @@
 
 namespace weir {
 
-/// What the command line asks of a JobManager, in this process or another: one request at a time, each
-/// waits for the answer. Errors: what the JobManager answers; `timed_out`; `unavailable` if it is gone.
-/// Threads: one, which is no actor's.
+/// What the command line asks of a JobManager, in this process or another. A request blocks until it is
+/// answered. Errors: what the JobManager answers; `timed_out`; `unavailable` if it is gone.
+/// Threads: any but an actor's, concurrently.
 class JobClient {
  public:
   using Timeout = std::chrono::milliseconds;

@@ -46,10 +46,23 @@ Json json_of(const CheckpointSummary& summary) {
           {"async_us", summary.longest.async_us}};
 }
 
+Json json_of(const CheckpointProgress& progress) {
+  return {{"id", progress.id.value},
+          {"kind", enumerator_name(progress.kind)},
+          {"triggered_at_ms", progress.triggered_at_ms},
+          {"num_acknowledged_subtasks", progress.acknowledged},
+          {"num_subtasks", progress.awaited},
+          {"written_bytes", progress.written_bytes}};
+}
+
 Json json_of(const CheckpointCounts& counts) {
+  Json under_way = Json::array();
+  for (const CheckpointProgress& progress : counts.in_progress)
+    under_way.push_back(json_of(progress));
   Json json{{"completed", counts.completed},
             {"failed", counts.failed},
-            {"in_progress", counts.in_progress}};
+            {"in_progress", counts.in_progress.size()},
+            {"under_way", std::move(under_way)}};
   if (counts.last_completed) json["last_completed"] = json_of(*counts.last_completed);
   if (counts.last_savepoint) json["last_savepoint"] = json_of(*counts.last_savepoint);
   if (counts.restored_from) json["restored_from"] = counts.restored_from->value;
@@ -96,7 +109,9 @@ std::string describe(const CheckpointMetrics& longest) {
 std::string checkpoints_text(const CheckpointCounts& counts) {
   std::string text = "checkpoints: " + std::to_string(counts.completed) + " completed, " +
                      std::to_string(counts.failed) + " failed, " +
-                     std::to_string(counts.in_progress) + " under way\n";
+                     std::to_string(counts.in_progress.size()) + " under way\n";
+  for (const CheckpointProgress& progress : counts.in_progress)
+    text += "  under way: " + progress_text(progress) + "\n";
   if (counts.last_completed)
     text += "  last: " + describe(*counts.last_completed) + "\n" +
             describe(counts.last_completed->longest);
@@ -113,6 +128,12 @@ std::string state_name(JobState state) {
   std::ranges::transform(name, name.begin(),
                          [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return name;
+}
+
+std::string progress_text(const CheckpointProgress& progress) {
+  return (progress.kind == SnapshotKind::checkpoint ? "checkpoint " : "savepoint ") +
+         std::to_string(progress.id.value) + ": " + std::to_string(progress.acknowledged) + " of " +
+         std::to_string(progress.awaited) + " subtasks, " + format_bytes(progress.written_bytes);
 }
 
 std::string jobs_json(const std::vector<JobOverview>& jobs) {

@@ -13,6 +13,9 @@ namespace weir {
 
 [[nodiscard]] std::string state_name(JobState state);  ///< `RUNNING`
 
+/// `savepoint 7: 2 of 6 subtasks, 12.3 MB`
+[[nodiscard]] std::string progress_text(const CheckpointProgress& progress);
+
 [[nodiscard]] std::string jobs_json(const std::vector<JobOverview>& jobs);
 [[nodiscard]] std::string jobs_text(const std::vector<JobOverview>& jobs);
 [[nodiscard]] std::string details_json(const JobDetails& details);

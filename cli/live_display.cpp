@@ -27,7 +27,8 @@ std::string right(std::string text, std::size_t width) {
 std::string checkpoint_line(const CheckpointCounts& counts, WallTime wall_now) {
   std::string line = "checkpoints " + std::to_string(counts.completed);
   if (counts.failed > 0) line += ", " + std::to_string(counts.failed) + " failed";
-  if (counts.in_progress > 0) line += ", one under way";
+  for (const CheckpointProgress& progress : counts.in_progress)
+    line += "; " + progress_text(progress);
   if (const auto& last = counts.last_completed) {
     const auto age = wall_now.time_since_epoch() -
                      std::chrono::milliseconds(last->triggered_at_ms + last->duration_ms);

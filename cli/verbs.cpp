@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "cli/job_output.hpp"
-#include "cli/progress.hpp"
 #include "cli/remote_processes.hpp"
+#include "cli/request_watch.hpp"
 #include "cli/running_jobs.hpp"
 #include "cli/surroundings.hpp"
 #include "state/snapshot_io.hpp"
@@ -25,6 +25,8 @@ using namespace std::chrono_literals;
 
 /// What writes a snapshot; the checkpoint's own timeout ends it long before.
 constexpr std::chrono::milliseconds snapshot_timeout = 1h;
+/// What a JobManager has to say how far a snapshot has come.
+constexpr std::chrono::milliseconds progress_timeout = 1s;
 /// What a process has to say hello; one that is stopped shall not hold up the others.
 constexpr std::chrono::milliseconds longest_hello = 5s;
 
@@ -34,6 +36,7 @@ struct Conversation {
   std::chrono::milliseconds timeout{0};  ///< of quick requests
   std::chrono::milliseconds hello{0};    ///< of each process to connect and list its jobs
   std::string working_directory;
+  SystemClock clock;
   RemoteProcesses remote;  // outlives the clients in `reached`
   ReachedProcesses reached;
 };
@@ -65,17 +68,32 @@ int converse(const CommonOptions& common,
   return success_exit_code;
 }
 
-/// Asks a JobManager and waits for the answer; `what` is shown if that takes long.
+using Snapshots = decltype(RequestWatch::Request::snapshots);
+
+/// Asks a JobManager and waits for the answer; `what` is shown if that takes long, and how far `snapshots`
+/// have come.
 template <class M>
 auto ask(const Conversation& conversation, JobClient& client, M message,
-         std::chrono::milliseconds timeout, const std::string& what) {
-  const Progress progress(what, !conversation.json && ::isatty(STDERR_FILENO) != 0,
-                          [&client] { return client.is_gone(); });
+         std::chrono::milliseconds timeout, const std::string& what, Snapshots snapshots = {}) {
+  const RequestWatch watch({what, [&client] { return client.is_gone(); }, std::move(snapshots)},
+                           !conversation.json && ::isatty(STDERR_FILENO) != 0, conversation.clock);
   auto answer = client.ask(std::move(message), timeout);
   // The words were right; what the JobManager refuses, it found outside of them.
   if (!answer && answer.error().code == Errc::invalid_argument)
     answer.error().code = Errc::unavailable;
   return answer;
+}
+
+/// The checkpoints of `job` that are under way, or else its savepoints. Which of several savepoints is whose
+/// a JobManager does not say.
+Snapshots snapshots_under_way(JobClient& client, const JobId& job, bool savepoints) {
+  return [&client, job, savepoints] {
+    std::vector<CheckpointProgress> found;
+    if (const auto details = client.ask(RequestJobDetails{job}, progress_timeout))
+      for (const CheckpointProgress& one : details->checkpoints.in_progress)
+        if ((one.kind != SnapshotKind::checkpoint) == savepoints) found.push_back(one);
+    return found;
+  };
 }
 
 /// The target directory of a savepoint, absolute; empty if none is named.
@@ -88,7 +106,9 @@ Result<std::string> target_of(const Conversation& conversation, const std::strin
 template <class M>
 auto ask_for_savepoint(const Conversation& conversation, JobClient& client, M message, bool named,
                        const std::string& what) {
-  auto answer = ask(conversation, client, std::move(message), snapshot_timeout, what);
+  const JobId job = message.job;
+  auto answer = ask(conversation, client, std::move(message), snapshot_timeout, what,
+                    snapshots_under_way(client, job, true));
   if (answer) return answer;
   Error& error = answer.error();
   if (named && (error.code == Errc::io_error || error.code == Errc::already_exists ||
@@ -218,7 +238,8 @@ int run_verb(const CheckpointCommand& command) {
   return converse(command.common, [&](Conversation& conversation) -> Result<std::string> {
     WEIR_TRY_ASSIGN(job, find_job(conversation.reached, command.job));
     WEIR_TRY_ASSIGN(completed, ask(conversation, *job.client, RequestCheckpoint{job.overview.id},
-                                   snapshot_timeout, "taking a checkpoint"));
+                                   snapshot_timeout, "taking a checkpoint",
+                                   snapshots_under_way(*job.client, job.overview.id, false)));
     if (conversation.json) return checkpoint_json(completed);
     return "checkpoint " + std::to_string(completed.checkpoint.value) +
            (completed.directory.empty() ? std::string() : " " + completed.directory) + "\n";

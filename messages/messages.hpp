@@ -113,11 +113,23 @@ struct CheckpointSummary {
 WEIR_FIELDS(CheckpointSummary, id, kind, directory, triggered_at_ms, duration_ms, size_bytes,
             written_bytes, longest)
 
+/// How far a checkpoint that has not completed yet has come.
+struct CheckpointProgress {
+  CheckpointId id;
+  SnapshotKind kind = SnapshotKind::checkpoint;
+  std::int64_t triggered_at_ms = 0;
+  std::uint32_t acknowledged = 0;   ///< of the subtasks that are awaited
+  std::uint32_t awaited = 0;        ///< subtasks whose acknowledgement it needs, at least 1
+  std::uint64_t written_bytes = 0;  ///< by those that have acknowledged
+  bool operator==(const CheckpointProgress&) const = default;
+};
+WEIR_FIELDS(CheckpointProgress, id, kind, triggered_at_ms, acknowledged, awaited, written_bytes)
+
 /// Counters of the checkpoints of a job since its JobManager took it over.
 struct CheckpointCounts {
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
-  std::uint64_t in_progress = 0;
+  std::vector<CheckpointProgress> in_progress;  ///< in the order of their ids
   std::optional<CheckpointSummary> last_completed;
   std::optional<CheckpointSummary> last_savepoint;
   std::optional<CheckpointId> restored_from;

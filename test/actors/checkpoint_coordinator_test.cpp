@@ -280,7 +280,9 @@ SCENARIO(
           acknowledge(task, {.alignment_us = 1, .sync_us = 3, .async_us = 9});
         THEN("it is still pending") {
           CHECK(bench.of<WriteMetadata>().empty());
-          CHECK(bench.coordinator.counts().in_progress == 1);
+          CHECK(bench.coordinator.counts().in_progress ==
+                std::vector<CheckpointProgress>{
+                    {{1}, SnapshotKind::checkpoint, bench.now.wall_ms, 3, 4, 30}});
         }
         AND_WHEN("the fourth acknowledges") {
           bench.advance(20ms);
@@ -302,7 +304,7 @@ SCENARIO(
             CHECK(bench.coordinator.restore_point()->directory == job_path + "/chk-1");
             const auto counts = bench.coordinator.counts();
             CHECK(counts.completed == 1);
-            CHECK(counts.in_progress == 0);
+            CHECK(counts.in_progress.empty());
             REQUIRE(counts.last_completed);
             CHECK(counts.last_completed->duration_ms == 20);
             CHECK(counts.last_completed->size_bytes == 40);
@@ -615,7 +617,7 @@ SCENARIO("acknowledgements that nobody waits for are told apart", "[actors]") {
       bench.acknowledge(count_0, 1);
       THEN("it is ignored: its files are those of the first") {
         CHECK(bench.of<DiscardFiles>().empty());
-        CHECK(bench.coordinator.counts().in_progress == 1);
+        CHECK(bench.coordinator.counts().in_progress.size() == 1);
       }
     }
     WHEN("a task that was not asked acknowledges") {
@@ -645,7 +647,7 @@ SCENARIO("acknowledgements that nobody waits for are told apart", "[actors]") {
           {test_job, {{2}, 0}, count_1, {1}, DeclineReason::snapshot_failed, ""}, bench.now);
       THEN("it is refused") {
         CHECK(effects.empty());
-        CHECK(bench.coordinator.counts().in_progress == 1);
+        CHECK(bench.coordinator.counts().in_progress.size() == 1);
       }
     }
     WHEN("an acknowledgement does not fit the plan") {
@@ -785,7 +787,7 @@ SCENARIO("a decline aborts the checkpoint, and by default never fails the job", 
     }
     WHEN("a stranger declines it") {
       bench.decline({9, 0, 0}, 1);
-      THEN("nothing happens") { CHECK(bench.coordinator.counts().in_progress == 1); }
+      THEN("nothing happens") { CHECK(bench.coordinator.counts().in_progress.size() == 1); }
     }
   }
 }
@@ -1791,7 +1793,7 @@ class RandomJob {
       observe();
       settle();
     }
-    CHECK(bench_.coordinator.counts().in_progress == 0);
+    CHECK(bench_.coordinator.counts().in_progress.empty());
     CHECK(answered_.size() == next_request_ - 1);
     CHECK(bench_.coordinator.settled());
   }

@@ -77,14 +77,14 @@ struct RestartedJob {
   SteppedCluster::Awaited<CheckpointCompleted> begin_held_checkpoint() {
     cluster.tasks_are_held = true;
     auto answer = cluster.ask<CheckpointCompleted>(RequestCheckpoint{id});
-    REQUIRE(cluster.run_until([&] { return details().checkpoints.in_progress == 1; }));
+    REQUIRE(cluster.run_until([&] { return details().checkpoints.in_progress.size() == 1; }));
     return answer;
   }
   /// It is still on its way, and completes when the tasks go on.
   void completes(const SteppedCluster::Awaited<CheckpointCompleted>& answer) {
     cluster.run_for(std::chrono::seconds(1));
     CHECK_FALSE(answer->has_value());
-    CHECK(details().checkpoints.in_progress == 1);
+    CHECK(details().checkpoints.in_progress.size() == 1);
     CHECK(is_untouched());
     cluster.tasks_are_held = false;
     const auto completed = cluster.wait_for<CheckpointCompleted>(answer);

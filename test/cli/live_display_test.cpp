@@ -55,6 +55,13 @@ TEST_CASE("live lines show rates, state and the last checkpoint, each time in th
     terminal.display.show(details(3'000), start + 6s, wall);
     CHECK_THAT(terminal.take(), !Contains("1,500 records/s"));
   }
+  SECTION("a checkpoint under way is there as far as it has come") {
+    JobDetails later = details(3'000);
+    later.checkpoints.in_progress = {{{4}, SnapshotKind::checkpoint, 2'000, 1, 3, 2048}};
+    terminal.display.show(later, start + 3s, wall);
+    CHECK_THAT(terminal.take(),
+               Contains("checkpoints 3; checkpoint 4: 1 of 3 subtasks, 2.0 KB; last: 3"));
+  }
   SECTION("a restarted job begins anew") {
     terminal.display.show(details(10), start + 3s, wall);
     CHECK_THAT(terminal.take(), Contains(" 0 records/s"));
@@ -133,6 +140,18 @@ TEST_CASE("JSON is one line with the promised members", "[cli]") {
     CHECK(text.find('\n') == text.size() - 1);
   CHECK_THAT(details_text(job), Contains("/log") && Contains("/c/chk-3"));
   CHECK(jobs_text({}).empty());
+}
+
+TEST_CASE("the details say how far a checkpoint under way has come, to people and to programs",
+          "[cli]") {
+  JobDetails job;
+  job.checkpoints.in_progress = {{{7}, SnapshotKind::savepoint, 1'000, 2, 6, 12'900'000}};
+  CHECK_THAT(details_text(job),
+             Contains("1 under way\n  under way: savepoint 7: 2 of 6 subtasks, 12.3 MB\n"));
+  CHECK_THAT(
+      details_json(job),
+      Contains(R"("in_progress":1,"under_way":[{"id":7,"kind":"savepoint","triggered_at_ms":1000,)"
+               R"("num_acknowledged_subtasks":2,"num_subtasks":6,"written_bytes":12900000}])"));
 }
 
 TEST_CASE("text of anybody's is one line that a terminal does not obey", "[cli]") {
