@@ -86,7 +86,7 @@ GraphEffects ExecutionGraph::fail(const Error& cause, bool recoverable, Monotoni
   return effects;
 }
 
-GraphEffects ExecutionGraph::cancel(MonotonicTime) {
+GraphEffects ExecutionGraph::cancel() {
   GraphEffects effects;
   if (is_terminal(state_) || state_ == JobState::cancelling) return effects;
   const bool was_waiting = std::exchange(waiting_, false);
@@ -96,7 +96,7 @@ GraphEffects ExecutionGraph::cancel(MonotonicTime) {
   return effects;
 }
 
-GraphEffects ExecutionGraph::coordinator_settled(MonotonicTime) {
+GraphEffects ExecutionGraph::coordinator_settled() {
   GraphEffects effects;
   settled_ = true;
   proceed(effects);

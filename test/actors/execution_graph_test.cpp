@@ -49,7 +49,7 @@ SCENARIO("a task's states go one way", "[actors]") {
       }
     }
     WHEN("the job is cancelled") {
-      (void)job.graph.cancel({});
+      (void)job.graph.cancel();
       (void)job.report(job.source, TaskState::canceling);
       (void)job.report(job.rest, TaskState::canceling);
       THEN("its tasks are CANCELING until each has ended") {
@@ -60,7 +60,7 @@ SCENARIO("a task's states go one way", "[actors]") {
         (void)job.report(job.source, TaskState::canceled);
         CHECK(job.state_of(job.source) == TaskState::canceled);
         CHECK(job.report(job.source, TaskState::canceling).empty());
-        (void)job.graph.coordinator_settled({});
+        (void)job.graph.coordinator_settled();
         CHECK(job.graph.state() == JobState::cancelling);
         (void)job.report(job.rest, TaskState::canceled);
         CHECK(job.graph.state() == JobState::canceled);
