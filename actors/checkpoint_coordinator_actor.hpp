@@ -34,8 +34,8 @@ struct CoordinatorState {
   /// Deletions of checkpoints and shared files, and what must be durable before them, that wait for the
   /// first of them, which is under way.
   std::deque<std::variant<DeleteSnapshot, DeleteSharedFiles, MarkFinished>> deletion_queue;
-  bool shared_files_stay = false;  ///< a checkpoint that may name them could not be deleted
-  bool settled = false;            ///< to be told once they are done
+  bool shared_files_stay = false;   ///< a checkpoint that may name them could not be deleted
+  std::optional<JobState> settled;  ///< to be told once they are done
   RequestId next_request = 1;
   std::map<RequestId, std::function<void(const decltype(AnswerRequest::answer)&)>> requests;
   static inline const char* name = "CheckpointCoordinator";

@@ -96,8 +96,9 @@ GraphEffects ExecutionGraph::cancel() {
   return effects;
 }
 
-GraphEffects ExecutionGraph::coordinator_settled() {
+GraphEffects ExecutionGraph::coordinator_settled(JobState state) {
   GraphEffects effects;
+  if (state != state_) return effects;
   settled_ = true;
   proceed(effects);
   return effects;

@@ -310,7 +310,7 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
   job->restart_directory = settled.directory;
   job->restart_point = settled.restore_point;
   if (!is_terminal(job->graph->state())) {
-    perform(self, settled.job, job->graph->coordinator_settled());
+    perform(self, settled.job, job->graph->coordinator_settled(settled.state));
     return;
   }
   if (is_terminal(job->shown_state) || std::exchange(job->released, true)) return;

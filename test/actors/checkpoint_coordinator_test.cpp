@@ -708,7 +708,8 @@ SCENARIO("nothing aborts a checkpoint while its metadata is being written", "[ac
       AND_WHEN("the write is durable") {
         bench.written(1);
         THEN("it is complete and the restore point; the client hears, the ending tasks do not") {
-          CHECK(bench.of<Settled>().size() == 1);
+          REQUIRE(bench.of<Settled>().size() == 1);
+          CHECK(bench.of<Settled>()[0].state == JobState::restarting);
           CHECK(bench.place<AnswerRequest>() < bench.place<Settled>());
           CHECK(bench.coordinator.restore_point()->metadata->checkpoint == CheckpointId{1});
           CHECK(bench.answer<CheckpointCompleted>(1));
@@ -910,7 +911,8 @@ SCENARIO("leaving RUNNING aborts what is pending, coming back starts anew", "[ac
         CHECK(mentions(bench.error(1), "the job is FAILING (COORDINATOR_SUSPEND)"));
         CHECK(deleted(bench).size() == 2);
         CHECK(bench.of<NotifyCheckpointAborted>().empty());  // the tasks end anyway
-        CHECK(bench.of<Settled>().size() == 1);
+        REQUIRE(bench.of<Settled>().size() == 1);
+        CHECK(bench.of<Settled>()[0].state == JobState::failing);
         CHECK(bench.of<FailJob>().empty());
       }
       AND_WHEN("it runs again") {
@@ -947,7 +949,8 @@ SCENARIO("the job's end deletes checkpoints or keeps them", "[actors]") {
     bench.acknowledge_all(2);
     bench.forget();
     bench.job(state);
-    CHECK(bench.of<Settled>().size() == 1);
+    REQUIRE(bench.of<Settled>().size() == 1);
+    CHECK(bench.of<Settled>()[0].state == state);
     return deleted(bench);
   };
   const std::vector<std::string> kept;

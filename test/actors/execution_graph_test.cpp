@@ -60,7 +60,7 @@ SCENARIO("a task's states go one way", "[actors]") {
         (void)job.report(job.source, TaskState::canceled);
         CHECK(job.state_of(job.source) == TaskState::canceled);
         CHECK(job.report(job.source, TaskState::canceling).empty());
-        (void)job.graph.coordinator_settled();
+        (void)job.graph.coordinator_settled(job.graph.state());
         CHECK(job.graph.state() == JobState::cancelling);
         (void)job.report(job.rest, TaskState::canceled);
         CHECK(job.graph.state() == JobState::canceled);
