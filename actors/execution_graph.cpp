@@ -110,8 +110,9 @@ GraphEffects ExecutionGraph::savepoint_ends_job(const std::string& directory, Jo
   GraphEffects effects;
   // A failure that came while the metadata was being written: the job must not go back behind the
   // savepoint, whose output may be committed.
-  if (state_ == JobState::restarting) {
+  if (state_ == JobState::restarting || state_ == JobState::failing)
     failure_ += "; the savepoint " + directory + " is complete: resume from it with -s";
+  if (state_ == JobState::restarting) {
     restart_delay_.reset();
     waiting_ = false;
     enter(JobState::failing, effects);
