@@ -199,6 +199,23 @@ def unwritable_directories(place):
         refused(place.weir("run", *words, limits=limits), 1, place / name, re.compile("[Pp]ermission"))
 
 
+@case("a directory that cannot be made is told with the setting that names it")
+def directory_settings(place):
+    text, file = place.write("in.txt", "b a b\n"), place.write("file", "")
+    job = [example_so("word_count"), "--input", text, "--output", place / "out"]
+    for key in ("state.checkpoints.dir", "env.log.dir", "io.tmp.dirs"):
+        refused(place.weir("run", "-D", f"{key}={file}/x", *job), 1, f"{key}: {file}/x", "a file is in the way",
+                "; set it to a directory that can be written to")
+
+
+@case("a trace that cannot be written is told once, and the job goes on")
+def full_trace(place):
+    text = place.write("in.txt", "b a b\n")
+    result = place.weir("run", "--trace", "/dev/full", example_so("word_count"), "--input", text, "--output", place / "out")
+    equal((result.code, result.err), (0, "weir: warning: --trace /dev/full: cannot be written any more (No space left on "
+                                         "device); what follows is not traced\n"))
+
+
 @case("a savepoint that cannot be written is refused, leaves nothing, and the job goes on")
 def savepoint_directories(place):
     file = place.write("file", "x")

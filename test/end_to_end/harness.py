@@ -25,6 +25,7 @@ import traceback
 DEADLINE = 60.0  # seconds that nothing may take, however busy the machine is
 PAUSE = 0.005  # seconds between two looks at what is waited for
 PR_SET_CHILD_SUBREAPER = 36
+JOB_ID = re.compile(r"^[0-9a-f]{32}$")
 
 Result = collections.namedtuple("Result", "code out err")
 cases = []
