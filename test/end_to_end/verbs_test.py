@@ -10,8 +10,10 @@ import sys
 import time
 
 import harness
-from harness import (JOB_ID, case, check, equal, example_so, job_so, metadata_below, one_object, output_lines, refused,
-                     settings, wait_until)
+from harness import (JOB_ID, case, check, equal, example_so, job_so, metadata_below, one_object, output_lines, read,
+                     refused, settings, wait_until)
+
+LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (?P<level>[a-z]+): (?P<text>.*)$")
 
 
 def directories(place):
@@ -194,6 +196,31 @@ def dispose_checkpoint(place):
     check(os.path.isfile(os.path.join(path, "_metadata")), "the checkpoint was deleted")
     place.good("cancel", job)
     process.wait()
+
+
+@case("logs go to a file; with -v it also holds every control message, and nothing else is different")
+def logs(place):
+    def log_of(name, *words):
+        process, trace = place.start_traced("-D", f"env.log.dir={place / name}", *words, job_so("shapes"), "--numbers", 10,
+                                            "--rate", 0, "--output", place / (name + "-out"))
+        result = process.wait()
+        equal((result.code, result.out, result.err), (0, "", ""))
+        file, = os.listdir(place / name)
+        lines = [LOG_LINE.match(line) for line in read(os.path.join(place / name, file)).splitlines()]
+        check(lines and all(lines), "lines of the log", file)
+        debug = [line["text"] for line in lines if line["level"] == "debug"]
+        rest = [(line["level"], re.sub(r"[0-9a-f]{32}|\d+-[0-9a-f]{8}\.sock", "ID", line["text"])) for line in lines
+                if line["level"] != "debug"]
+        return debug, rest, read(trace.path).splitlines()
+
+    debug, rest, _ = log_of("plain")
+    equal(debug, [], "messages in a log without -v")
+    check(any("is running" in text for _, text in rest), "what happens to the job:", rest)
+    for option in ("-v", "--verbose"):
+        debug, same, trace = log_of("more" + option, option)
+        equal(debug, trace, "messages in the log with", option)
+        check(any('"message":"SubmitJob"' in line for line in debug), "SubmitJob in", debug)
+        equal(same, rest, "the rest of the log with", option)
 
 
 @case("a terminal shows live lines and a closing summary")
