@@ -12,8 +12,8 @@ import struct
 import sys
 
 import harness
-from harness import (case, check, committed, equal, example_so, job_so, limit_file_size, metadata_below, output_lines,
-                     refused, settings, wait_until)
+from harness import (case, check, committed, equal, example_so, job_so, larger_than, limit_file_size, metadata_below,
+                     output_lines, refused, settings, wait_until)
 
 NUMBERS = 20_000  # that the job `shapes` generates: they are part of its state
 UNKNOWN_JOB = "0123456789abcdef0123456789abcdef"
@@ -253,11 +253,6 @@ def read_only_savepoints(place):
     equal(metadata_below(place / "made"), [path])
     place.good("cancel", job, limits=limits)
     equal(process.wait().code, 0)
-
-
-def larger_than(library, size):
-    """`size`, or what lets the job's library be copied: with a sanitizer it is large."""
-    return max(size, os.path.getsize(library))
 
 
 @case("full output fails the job, which names the file; what was committed stays")
