@@ -716,7 +716,7 @@ void CheckpointCoordinator::settle() {
   if (!settle_wanted_ || !settled()) return;
   settle_wanted_ = false;
   if (is_terminal(job_state_)) end_job();
-  emit(Settled{});
+  emit(Settled{job_state_});
 }
 
 void CheckpointCoordinator::end_job() {

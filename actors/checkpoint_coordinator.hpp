@@ -154,7 +154,9 @@ struct TerminalSavepointCompleted {
 /// Tell the JobManager, after it said that the job is no longer RUNNING: no write is under way any
 /// more, so `restore_point()` and `terminal_savepoint()` are final and the next attempt may start.
 /// One follows each `job_state_changed` to anything but CREATED and RUNNING, or several of them.
-struct Settled {};
+struct Settled {
+  JobState state = JobState::created;  ///< the newest that `job_state_changed` has told
+};
 
 /// Write into the log that a checkpoint was refused or given up.
 struct LogFailure {

@@ -98,13 +98,13 @@ WriteResult write_all(CheckpointStorage& storage, Random& random, const WriteMet
 }
 
 void say_settled(Self self) {
-  if (self->state.file_work > 0 || !self->state.deletion_queue.empty() ||
-      !std::exchange(self->state.settled, false))
-    return;
+  if (self->state.file_work > 0 || !self->state.deletion_queue.empty()) return;
+  const auto settled = std::exchange(self->state.settled, std::nullopt);
+  if (!settled) return;
   const CompletedCheckpoint* point = self->state.coordinator->restore_point();
-  tell_job_manager(
-      self, CoordinatorSettled{self->state.setup.job.id, point != nullptr ? point->directory : "",
-                               point != nullptr ? point->metadata : nullptr});
+  tell_job_manager(self, CoordinatorSettled{self->state.setup.job.id, *settled,
+                                            point != nullptr ? point->directory : "",
+                                            point != nullptr ? point->metadata : nullptr});
 }
 
 void deletion_ended(Self self, const Status& status, const std::string& what) {
@@ -278,8 +278,8 @@ struct Performer {
     tell_job_manager(self, SavepointEndsJob{self->state.setup.job.id, effect.checkpoint,
                                             effect.directory, effect.ends_as});
   }
-  void operator()(const Settled&) const {
-    self->state.settled = true;
+  void operator()(const Settled& effect) const {
+    self->state.settled = effect.state;
     say_settled(self);
   }
   void operator()(const LogFailure& effect) const {

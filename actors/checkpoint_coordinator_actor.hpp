@@ -34,8 +34,8 @@ struct CoordinatorState {
   /// Directories being made, and deletions besides those in the queue: the job's directory is not let go
   /// of before.
   std::size_t file_work = 0;
-  DeletionQueue deletion_queue;  ///< of checkpoints and shared files
-  bool settled = false;          ///< to be told once they are done
+  DeletionQueue deletion_queue;     ///< of checkpoints and shared files
+  std::optional<JobState> settled;  ///< to be told once they are done
   RequestId next_request = 1;
   std::map<RequestId, std::function<void(const decltype(AnswerRequest::answer)&)>> requests;
   static inline const char* name = "CheckpointCoordinator";

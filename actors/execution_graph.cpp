@@ -86,7 +86,7 @@ GraphEffects ExecutionGraph::fail(const Error& cause, bool recoverable, Monotoni
   return effects;
 }
 
-GraphEffects ExecutionGraph::cancel(MonotonicTime) {
+GraphEffects ExecutionGraph::cancel() {
   GraphEffects effects;
   if (is_terminal(state_) || state_ == JobState::cancelling) return effects;
   const bool was_waiting = std::exchange(waiting_, false);
@@ -96,8 +96,9 @@ GraphEffects ExecutionGraph::cancel(MonotonicTime) {
   return effects;
 }
 
-GraphEffects ExecutionGraph::coordinator_settled(MonotonicTime) {
+GraphEffects ExecutionGraph::coordinator_settled(JobState state) {
   GraphEffects effects;
+  if (state != state_) return effects;
   settled_ = true;
   proceed(effects);
   return effects;
@@ -109,8 +110,9 @@ GraphEffects ExecutionGraph::savepoint_ends_job(const std::string& directory, Jo
   GraphEffects effects;
   // A failure that came while the metadata was being written: the job must not go back behind the
   // savepoint, whose output may be committed.
-  if (state_ == JobState::restarting) {
+  if (state_ == JobState::restarting || state_ == JobState::failing)
     failure_ += "; the savepoint " + directory + " is complete: resume from it with -s";
+  if (state_ == JobState::restarting) {
     restart_delay_.reset();
     waiting_ = false;
     enter(JobState::failing, effects);

@@ -71,9 +71,10 @@ class ExecutionGraph {
                                                 MonotonicTime now);
   /// Something but a task says that the job cannot go on like this.
   [[nodiscard]] GraphEffects fail(const Error& cause, bool recoverable, MonotonicTime now);
-  [[nodiscard]] GraphEffects cancel(MonotonicTime now);
-  /// The coordinator writes nothing any more.
-  [[nodiscard]] GraphEffects coordinator_settled(MonotonicTime now);
+  [[nodiscard]] GraphEffects cancel();
+  /// The coordinator, which knows that the job is in `state`, writes nothing any more. Of a state that the
+  /// job has left: no effect, another one follows.
+  [[nodiscard]] GraphEffects coordinator_settled(JobState state);
   /// A terminal savepoint is durable.
   [[nodiscard]] GraphEffects savepoint_ends_job(const std::string& directory, JobState ends_as);
   /// The delay that `ArmRestart` asked for is over. The caller restores and then calls `deploy`.

@@ -283,7 +283,7 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
   job->restart_directory = settled.directory;
   job->restart_point = settled.restore_point;
   if (!is_terminal(job->graph->state())) {
-    perform(self, settled.job, job->graph->coordinator_settled(now(self)));
+    perform(self, settled.job, job->graph->coordinator_settled(settled.state));
     return;
   }
   if (is_terminal(job->shown_state) || std::exchange(job->released, true)) return;
@@ -451,7 +451,7 @@ void cancel_job(Self self, const JobId& id, PendingAnswer<CancellationSuccess> a
   if (is_terminal(job->shown_state))
     show_end(self, id);
   else
-    perform(self, id, job->graph->cancel(now(self)));
+    perform(self, id, job->graph->cancel());
 }
 
 void dispose_savepoint(Self self, const std::string& path,

@@ -110,7 +110,7 @@ template <class T>
   };
 }
 
-/// The main output of operator `index`, which emits records of type `T`.
+/// The output `tag` (empty: the main one) of operator `index`, which emits records of type `T`.
 template <class T>
 [[nodiscard]] Upstream output_of(std::uint32_t index, std::string tag = {}) {
   Upstream upstream;

@@ -15,7 +15,7 @@ Result<ReachedProcesses> reach_processes(const RunDirectory& directory, const Co
       if (!socket) return std::optional<ReachedProcess>();
       WEIR_TRY_ASSIGN(client, connect(std::move(*socket), timeout));
       WEIR_TRY_ASSIGN(list, client->ask(ListJobs{}, timeout));
-      return ReachedProcess{path, std::move(client), std::move(list.jobs)};
+      return ReachedProcess{std::move(client), std::move(list.jobs)};
     };
     auto process = reach();
     if (!process) {

@@ -13,7 +13,6 @@ namespace weir {
 
 /// A JobManager that a command has reached, and what it had to tell.
 struct ReachedProcess {
-  std::string socket_path;
   std::unique_ptr<JobClient> client;
   std::vector<JobOverview> jobs;
 };

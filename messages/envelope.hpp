@@ -46,7 +46,6 @@ WEIR_FIELDS(Endpoint, kind, number, subtask)
 /// A message on its way: what every control message travels in.
 template <class M>
 struct Envelope {
-  using Message = M;
   Endpoint from;
   Endpoint to;
   M message;

@@ -65,10 +65,11 @@ WEIR_FIELDS(SavepointEndsJob, job, checkpoint, directory, ends_as)
 /// No metadata is being written any more; the job goes on from here if it restarts.
 struct CoordinatorSettled {
   JobId job;
+  JobState state = JobState::created;                     ///< the newest that it was told
   std::string directory;                                  ///< of the restore point
   std::shared_ptr<const SnapshotMetadata> restore_point;  ///< null: from the beginning
 };
-WEIR_FIELDS(CoordinatorSettled, job, directory, restore_point)
+WEIR_FIELDS(CoordinatorSettled, job, state, directory, restore_point)
 struct CheckpointCountsChanged {
   JobId job;
   CheckpointCounts counts;

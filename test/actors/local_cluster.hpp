@@ -21,7 +21,15 @@
 
 namespace weir::test {
 
-/// JobManager, TaskManager and client in this process: real actors, threads and files.
+/// JobManager, TaskManager and client in this process, on what `weir run` uses: CAF's scheduler, a thread
+/// for each task, an I/O pool, files, and the three backends with RocksDB's own threads.
+/// It shows what `SteppedCluster`, which has one thread and keeps all in memory, cannot: that task, I/O
+/// pool and actors may work at the same time (also under the thread sanitizer), that a task's thread is
+/// woken, and that snapshots on disk go from any backend to any other.
+/// Nothing depends on how long something takes: tests ask until a state is reached, however long that is,
+/// delays are there to be passed, never to be met, and no answer or heartbeat can come too late. What the
+/// product bounds itself (a task must be taken in within 2 minutes, must end within 3 when it is cancelled,
+/// a checkpoint must complete within 10) keeps a run that hangs from hanging for ever.
 class LocalCluster : public TestCluster {
  public:
   explicit LocalCluster(std::string directory, std::uint32_t slots = 4)
@@ -51,6 +59,7 @@ class LocalCluster : public TestCluster {
     };
     ProcessSettings settings;
     REQUIRE(settings.configuration.set("heartbeat.interval", "10 ms", "test"));
+    REQUIRE(settings.configuration.set("heartbeat.timeout", "24 h", "test"));
     settings.temporary_directory = directory_ + "/temporary";
     start(std::move(seams), std::move(settings), slots);
     client_ = std::make_unique<ClientGateway>(*system_, process_->job_manager(), *delivery_);
@@ -77,7 +86,7 @@ class LocalCluster : public TestCluster {
   }
   template <class R, class M>
   Result<R> request(M message) {
-    return client_->request<R>(std::move(message), std::chrono::minutes(2));
+    return client_->request<R>(std::move(message), std::chrono::hours(24));
   }
   Result<JobDetails> details(const JobId& job) {
     return request<JobDetails>(RequestJobDetails{job});

@@ -12,8 +12,8 @@ import struct
 import sys
 
 import harness
-from harness import (case, check, committed, equal, example_so, job_so, limit_file_size, metadata_below, output_lines,
-                     refused, settings, wait_until)
+from harness import (case, check, committed, equal, example_so, job_so, larger_than, limit_file_size, metadata_below,
+                     output_lines, refused, settings, wait_until)
 
 NUMBERS = 20_000  # that the job `shapes` generates: they are part of its state
 UNKNOWN_JOB = "0123456789abcdef0123456789abcdef"
@@ -199,6 +199,23 @@ def unwritable_directories(place):
         refused(place.weir("run", *words, limits=limits), 1, place / name, re.compile("[Pp]ermission"))
 
 
+@case("a directory that cannot be made is told with the setting that names it")
+def directory_settings(place):
+    text, file = place.write("in.txt", "b a b\n"), place.write("file", "")
+    job = [example_so("word_count"), "--input", text, "--output", place / "out"]
+    for key in ("state.checkpoints.dir", "env.log.dir", "io.tmp.dirs"):
+        refused(place.weir("run", "-D", f"{key}={file}/x", *job), 1, f"{key}: {file}/x", "a file is in the way",
+                "; set it to a directory that can be written to")
+
+
+@case("a trace that cannot be written is told once, and the job goes on")
+def full_trace(place):
+    text = place.write("in.txt", "b a b\n")
+    result = place.weir("run", "--trace", "/dev/full", example_so("word_count"), "--input", text, "--output", place / "out")
+    equal((result.code, result.err), (0, "weir: warning: --trace /dev/full: cannot be written any more (No space left on "
+                                         "device); what follows is not traced\n"))
+
+
 @case("a savepoint that cannot be written is refused, leaves nothing, and the job goes on")
 def savepoint_directories(place):
     file = place.write("file", "x")
@@ -236,11 +253,6 @@ def read_only_savepoints(place):
     equal(metadata_below(place / "made"), [path])
     place.good("cancel", job, limits=limits)
     equal(process.wait().code, 0)
-
-
-def larger_than(library, size):
-    """`size`, or what lets the job's library be copied: with a sanitizer it is large."""
-    return max(size, os.path.getsize(library))
 
 
 @case("full output fails the job, which names the file; what was committed stays")

@@ -82,6 +82,32 @@ def program(place):
     check("Usage" in run("--help").stdout, "help")
 
 
+@case("a library and a program of the same source write the same, and are not taken for each other")
+def library_and_program(place):
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "word_count.cpp")
+    text = place.write("in.txt", "b a b\n")
+    place.good("compile", source, "-o", place / "words.so")
+    place.good("compile", source, "-o", place / "words")
+    ended = place.json("run", "--json", place / "words.so", "--input", text, "--output", place / "out1")
+    equal((ended["state"], ended["records_in"], ended["records_out"]), ("FINISHED", 1, 2))
+    program = harness.Process([place / "words", "--json", "--", "--input", text, "--output", place / "out2"], place)
+    result = program.wait()
+    equal((result.code, result.err), (0, ""))
+    equal(one_object(result.out)["state"], "FINISHED")
+    for name in ("out1", "out2"):
+        equal(sorted(harness.output_lines(place / name)), ["a\t1", "b\t2"])
+    refused(place.weir("run", place / "words"), 1, "a program")
+
+    with open(place / "words", "r+b") as file:  # as if it was built against other headers
+        at = file.read().find(b"WEIRJOB\0") + 16
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    result = harness.Process([place / "words", "--", "--input", text, "--output", place / "out3"], place).wait()
+    refused(result, 1, place / "words", "it was built against another version of Weir; compile it again")
+
+
 @case("a source that is missing or does not compile is refused")
 def errors(place):
     refused(place.weir("compile", place / "missing.cpp", "-o", place / "job.so"), 1, place / "missing.cpp")
@@ -89,8 +115,24 @@ def errors(place):
     source = place.write("wrong.cpp", JOB.replace("uint64_t i", "uint64 i"))
     result = place.weir("compile", source, "-o", place / "job.so")
     equal((result.code, result.out), (1, ""))
-    check("wrong.cpp:8" in result.err, "the compiler's complaint:", result.err)
+    check("wrong.cpp:8" in result.err and "does not compile" in result.err, "the compiler's complaint:", result.err)
     check(not os.path.exists(place / "job.so"), "a library was left")
+    result = place.weir("compile", place.write("job.cpp", "int x = ;\n"))
+    equal(result.code, 1)
+    check("job.cpp:1:9: error" in result.err and "does not compile" in result.err, result.err)
+
+
+@case("an output that cannot be written, and a source without a job, are told before the compiler is blamed")
+def no_output_and_no_job(place):
+    empty = place.write("empty.cpp", "int answer() { return 42; }\n")
+    refused(place.weir("compile", empty, "-o", "/nowhere/x.so"), 1, "/nowhere/x.so: cannot be written: No such file",
+            "name another output with -o")
+    refused(place.weir("compile", empty, "-o", place.directory), 1, "this is a directory")
+    refused(place.weir("compile", empty, "-o", place / "empty.so"), 1, "empty.cpp: no job is registered", "WEIR_JOB(name)")
+    check(not os.path.exists(place / "empty.so"), "a library without a job is left")
+    result = place.weir("compile", empty, "-o", place / "empty")
+    equal(result.code, 1)
+    check("weir: " + empty + ": no job is registered" in result.err, result.err)
 
 
 @case("a map key that is not described is refused with a sentence")

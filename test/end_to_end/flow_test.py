@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The eight steps of docs/architecture.md, read from the messages that `--trace` shows."""
 
+import os
 import re
 import sys
 
 import harness
-from harness import case, check, equal, example_so, settings
+from harness import case, check, equal, example_so, job_so, larger_than, limit_file_size, settings, wait_until
 
 LINES = 400_000
 STATE_MESSAGES = ("UpdateTaskState", "TaskStateChanged")
@@ -172,15 +173,55 @@ def drain(place):
           ("JobManager", "client", "StoppingSuccess"))
 
 
-@case("a savepoint that cannot be written is declined, aborted and refused to the client")
-def failed_savepoint(place):
+@case("a savepoint whose directory cannot be made is refused to the client, and no task hears of it")
+def savepoint_without_directory(place):
     process, trace, job = start_word_count(place)
     place.write("file", "no directory")
     harness.refused(place.weir("savepoint", job, place / "file"), 1, place / "file")
     trace.wait_for("TriggerSavepointFailure", to="client")
+    equal(trace.find("TriggerCheckpoint"), [], "triggers")
     place.good("savepoint", job)
     place.good("cancel", job)
     process.wait()
+
+
+@case("a savepoint that a task cannot write is declined, aborted at every task and refused to the client")
+def declined_savepoint(place):
+    limit = larger_than(job_so("shapes"), 2 << 20)
+    process, trace = place.start_traced(*settings(backend="fs"), "-D", "heartbeat.interval=20ms", job_so("shapes"),
+                                        "--shape", "ballast", "--rate", 2000, "--output", place / "out",
+                                        limits=limit_file_size(limit))
+    job = place.running_job(process)
+
+    def keys():  # each holds 8 KiB of state
+        operators = place.json("info", job, "--json")["operators"]
+        return next(one["records_in"] for one in operators if one["uid"] == "ballast")
+    wait_until(lambda: keys() > limit // 8192, "more state than a file may hold")
+    harness.refused(place.weir("savepoint", job, place / "savepoints"), 1, "too large")
+    trace.wait_for("TriggerSavepointFailure", to="client")
+    number = trace.find("TriggerCheckpoint")[0]["checkpoint"]
+    tasks = ["Task:0/0", "Task:1/0", "Task:2/0"]
+
+    def aborted():
+        return sorted(m["to"] for m in trace.find("NotifyCheckpointAborted", checkpoint=number) if m["to"] in tasks)
+    wait_until(lambda: len(aborted()) >= len(tasks), "the abort at every task")
+    equal(aborted(), tasks, "tasks that were told of the abort")
+    messages = trace.refresh()
+    equal([m["from"] for m in messages if m["message"] == "DeclineCheckpoint" and m["to"] == "JobManager"], ["Task:2/0"],
+          "tasks that declined")
+    equal(trace.find("NotifyCheckpointComplete"), [], "completions")
+    declined = [("client", "JobManager", "TriggerSavepoint"), ("JobManager", "CheckpointCoordinator", "TriggerSavepoint"),
+                ("CheckpointCoordinator", "TaskManager", "TriggerCheckpoint"), ("TaskManager", "Task", "TriggerCheckpoint"),
+                ("Task", "JobManager", "DeclineCheckpoint"), ("JobManager", "CheckpointCoordinator", "DeclineCheckpoint")]
+    # From the coordinator on, tasks and client are told side by side.
+    order(messages, *declined, ("CheckpointCoordinator", "TaskManager", "NotifyCheckpointAborted"),
+          ("TaskManager", "Task", "NotifyCheckpointAborted"))
+    order(messages, *declined, ("CheckpointCoordinator", "JobManager", "TriggerSavepointFailure"),
+          ("JobManager", "client", "TriggerSavepointFailure"))
+    equal(os.listdir(place / "savepoints"), [], "left of the savepoint")
+    equal(place.running_job(process), job, "the job goes on")
+    place.good("cancel", job)
+    equal(process.wait().code, 0, "exit code of the job")
 
 
 @case("a savepoint is deleted by the process that may need it")

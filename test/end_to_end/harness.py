@@ -25,6 +25,7 @@ import traceback
 DEADLINE = 900.0  # seconds after which what is waited for will not come any more, however busy the machine is
 PAUSE = 0.005  # seconds between two looks at what is waited for
 PR_SET_CHILD_SUBREAPER = 36
+JOB_ID = re.compile(r"^[0-9a-f]{32}$")
 
 Result = collections.namedtuple("Result", "code out err")
 cases = []
@@ -347,6 +348,11 @@ def limit_file_size(size):
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     return apply
+
+
+def larger_than(library, size):
+    """`size`, or what lets the job's library be copied: with a sanitizer it is large."""
+    return max(size, os.path.getsize(library))
 
 
 # --- running the cases -------------------------------------------------------------------------------

@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""The verbs of the command line from other processes: answers, exit codes, signals, locks, what is deleted."""
+"""What the verbs answer from other processes, in words, as JSON and on a terminal; locks; what is deleted and kept."""
 
 import os
+import pty
 import re
 import shutil
-import signal
 import subprocess
 import sys
+import time
 
 import harness
-from harness import (case, check, equal, example_so, job_so, metadata_below, one_object, output_lines, refused,
-                     settings, wait_until)
+from harness import (JOB_ID, case, check, equal, example_so, job_so, metadata_below, one_object, output_lines, read,
+                     refused, settings, wait_until)
 
-JOB_ID = re.compile(r"^[0-9a-f]{32}$")
+LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (?P<level>[a-z]+): (?P<text>.*)$")
 
 
 def directories(place):
@@ -108,31 +109,6 @@ def two_jobs(place):
     equal(os.listdir(os.path.join(place / "run", "weir")), [], "sockets left")
 
 
-@case("SIGINT and SIGTERM cancel the job and end with 130; a second one ends at once")
-def signals(place):
-    for number in (signal.SIGINT, signal.SIGTERM):
-        output = place / f"out-{number}"
-        process, trace = place.start_traced(*settings(checkpoints=place / "checkpoints", interval="50ms"),
-                                            job_so("shapes"), "--output", output)
-        trace.wait_for("NotifyCheckpointComplete", count=6, process=process)
-        process.send(number)
-        result = process.wait()
-        equal((result.code, result.out), (130, ""))
-        equal(result.err, "weir: warning: cancelling job shapes; a second signal ends the process at once\n")
-        check(trace.find("CancelJob") and trace.find("CancellationSuccess"), "the job was not cancelled")
-        equal(metadata_below(place / "checkpoints"), [], "checkpoints left")
-        equal([n for n in os.listdir(place / "tmp") if "logs" not in n], [], "temporary files left")
-        lines = [int(line) for line in output_lines(output)]
-        equal(len(lines), len(set(lines)), "lines that are doubled")
-
-    process, _, _ = start_shapes(place, output="out-3")
-    os.kill(process.pid, signal.SIGSTOP)  # both are pending when it goes on
-    process.send(signal.SIGINT)
-    process.send(signal.SIGTERM)
-    os.kill(process.pid, signal.SIGCONT)
-    equal(process.wait().code, 130)
-
-
 @case("checkpoints are deleted on FINISHED and CANCELED unless retained, and kept on FAILED")
 def retention(place):
     def left(name, *words, end, shape="plain", numbers=()):
@@ -222,24 +198,57 @@ def dispose_checkpoint(place):
     process.wait()
 
 
-@case("-d goes on in the background and prints the job id")
-def detached(place):
-    job = place.good("run", "-d", job_so("shapes"), "--output", place / "out").strip()
-    check(JOB_ID.match(job), job)
-    equal([one["id"] for one in place.json("list", "--json")["jobs"]], [job])
-    equal(place.json("info", job, "--json")["state"], "RUNNING")
-    place.good("cancel", job)
-    wait_until(lambda: place.json("list", "--json")["jobs"] == [], "the end of the job")
+@case("logs go to a file; with -v it also holds every control message, and nothing else is different")
+def logs(place):
+    def log_of(name, *words):
+        process, trace = place.start_traced("-D", f"env.log.dir={place / name}", *words, job_so("shapes"), "--numbers", 10,
+                                            "--rate", 0, "--output", place / (name + "-out"))
+        result = process.wait()
+        equal((result.code, result.out, result.err), (0, "", ""))
+        file, = os.listdir(place / name)
+        lines = [LOG_LINE.match(line) for line in read(os.path.join(place / name, file)).splitlines()]
+        check(lines and all(lines), "lines of the log", file)
+        debug = [line["text"] for line in lines if line["level"] == "debug"]
+        rest = [(line["level"], re.sub(r"[0-9a-f]{32}|\d+-[0-9a-f]{8}\.sock", "ID", line["text"])) for line in lines
+                if line["level"] != "debug"]
+        return debug, rest, read(trace.path).splitlines()
 
-    answer = place.json("run", "--json", "--detached", job_so("shapes"), "--output", place / "out-2")
-    check(JOB_ID.match(answer["job"]), answer)
-    place.good("cancel", answer["job"])
-    refused(place.weir("run", "-d", example_so("word_count"), "--input", place / "missing", "--output", place / "out-3"), 1,
-            place / "missing")
-    refused(place.weir("run", "-d", place / "missing.so"), 1, place / "missing.so")
+    debug, rest, _ = log_of("plain")
+    equal(debug, [], "messages in a log without -v")
+    check(any("is running" in text for _, text in rest), "what happens to the job:", rest)
+    for option in ("-v", "--verbose"):
+        debug, same, trace = log_of("more" + option, option)
+        equal(debug, trace, "messages in the log with", option)
+        check(any('"message":"SubmitJob"' in line for line in debug), "SubmitJob in", debug)
+        equal(same, rest, "the rest of the log with", option)
 
 
-@case("help, version and shell completion")
+@case("a terminal shows live lines and a closing summary")
+def on_a_terminal(place):
+    text = place.write("in.txt", "one two\n" * 500)
+    leader, terminal = pty.openpty()
+    environment = dict(place.environment, TERM="xterm")
+    with subprocess.Popen([harness.paths.weir, "run", example_so("word_count"), "--input", text, "--output", place / "out",
+                           "--rate", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=terminal,
+                          env=environment, cwd=place.directory) as process:
+        os.close(terminal)
+        shown = b""
+        end = time.monotonic() + harness.DEADLINE
+        while time.monotonic() < end:
+            try:
+                block = os.read(leader, 65536)
+            except OSError:  # the other side has closed it
+                break
+            if not block:
+                break
+            shown += block
+        equal(process.wait(), 0)
+    os.close(leader)
+    check(b"records/s" in shown and b"\x1b[" in shown, shown)
+    check(b"is FINISHED after" in shown and b"500 records in, 2 out" in shown, shown)
+
+
+@case("help and version")
 def texts(place):
     check(place.good("--version").startswith("weir "), "version")
     general = place.good("--help")
@@ -249,11 +258,21 @@ def texts(place):
     run = place.good("run", "--help")
     for option in ("--fromSavepoint", "--allowNonRestoredState", "--parallelism", "--detached", "--trace", "--json"):
         check(option in run, option, "is not in the help of run")
+
+
+@case("shell completion is well-formed in each shell, and understood by bash")
+def completion(place):
     for shell in ("bash", "zsh", "fish"):
         script = place.write("completion", place.good("completion", shell))
         if shutil.which(shell):
             subprocess.run([shell, "-n", script], check=True)
     refused(place.weir("completion", "basch"), 2, "bash")
+    script = place.write("completion.bash", place.good("completion", "bash"))
+    command = (f"source {script}; COMP_WORDS=(weir run --par); COMP_CWORD=2; _weir; echo ${{COMPREPLY[*]}}; "
+               "COMP_WORDS=(weir can); COMP_CWORD=1; _weir; echo ${COMPREPLY[*]}; "
+               "COMP_WORDS=(weir run -D state.backend); COMP_CWORD=3; _weir 2>/dev/null; echo ${COMPREPLY[0]}")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    equal(done.stdout.split(), ["--parallelism", "cancel", "state.backend="])
 
 
 @case("settings come from weir.yaml, the job and -D; later ones win")
