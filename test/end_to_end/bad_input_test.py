@@ -494,7 +494,10 @@ def crash(place):
     for shape, name in (("crash", "SIGSEGV"), ("overflow", "SIGSEGV"), ("abort", "SIGABRT")):
         checkpoints = place / ("checkpoints-" + shape)
         process, trace = place.start_traced(*settings(interval="20ms", checkpoints=checkpoints),
-                                            job_so("shapes"), "--shape", shape, "--output", place / ("out-" + shape))
+                                            job_so("shapes"), "--shape", shape, "--output", place / ("out-" + shape),
+                                            "--once", place / (shape + "-now"))
+        trace.wait_for("NotifyCheckpointComplete", process=process)
+        place.write(shape + "-now", "")
         result = process.wait()
         check(result.code < 0, "the process should die of the signal, and ended with", result.code)
         refused(result, result.code, "passing", name, "of job shapes (", "`weir run -s latest`", "(log: ")

@@ -1,9 +1,10 @@
 // One job in many shapes: what a user changes between a savepoint and the next run, and what goes wrong in
 // user code. Numbers are generated, counted per key (number modulo 10) and printed or written to files.
 //
-//   weir run shapes.so [--shape NAME] [--numbers N] [--rate PER_SECOND] [--output DIRECTORY] [--at N]
+//   weir run shapes.so [--shape NAME] [--numbers N] [--rate PER_SECOND] [--output DIRECTORY] [--at N] [--once FILE]
 #include <csignal>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -43,14 +44,19 @@ std::uint64_t recurse(std::uint64_t depth) {
   return depth == 0 ? 0 : recurse(depth + 1) + static_cast<std::uint64_t>(frame[0]);
 }
 
-Number misbehave(const Number& number, const std::string& how, std::uint64_t at) {
-  if (number.value != at) return number;
+/// Not for the sanitizer to find: the process is to die of the signal.
+[[gnu::no_sanitize("undefined")]] void crash() {
+  volatile int* nowhere = nullptr;
+  *nowhere = 1;
+}
+
+/// At number `at`, or, if `once` is a path, at the first number after that file is there.
+Number misbehave(const Number& number, const std::string& how, std::uint64_t at,
+                 const std::string& once) {
+  if (once.empty() ? number.value != at : !std::filesystem::exists(once)) return number;
   if (how == "throw") throw std::runtime_error("number " + std::to_string(at) + " is unlucky");
   if (how == "throw-int") throw 42;
-  if (how == "crash") {
-    volatile int* nowhere = nullptr;
-    *nowhere = 1;
-  }
+  if (how == "crash") crash();
   if (how == "overflow") recurse(1 + at);
   if (how == "abort") std::abort();
   return number;
@@ -78,12 +84,14 @@ WEIR_JOB(shapes) {
   const auto rate = static_cast<double>(parameters.number("rate", 1000));
   const auto output = parameters.get("output", "");
   const auto at = parameters.number("at", 100);
+  const auto once = parameters.get("once", "");
 
   if (shape == "throws-early") throw std::runtime_error("no plan today");
 
   auto numbers = env.generate(count_of_numbers, [](std::uint64_t i) { return Number{i}; }, rate);
   numbers.uid("numbers");
-  numbers = numbers.map([shape, at](const Number& number) { return misbehave(number, shape, at); });
+  numbers = numbers.map(
+      [shape, at, once](const Number& number) { return misbehave(number, shape, at, once); });
   numbers.uid("passing").name("pass on");
 
   auto lines = shape == "other-type" ? count<OtherCount>(numbers) : count<Count>(numbers);
