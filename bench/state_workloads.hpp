@@ -8,13 +8,11 @@
 // Workloads of the state layer alone, in this process and one thread, on real files.
 namespace weir::bench {
 
-/// A whole checkpoint of the Fs backend, then incremental ones after few changes: seconds until the file
-/// is durable, bytes, and the synchronous part (P3, P4, P5). Values have 128 bytes.
-void measure_checkpoints(Report& report, const std::string& directory, std::uint64_t keys);
-/// Restoring a canonical savepoint of `keys` counters on each backend, until the first record could be
-/// processed.
-void measure_restores(Report& report, const std::string& directory, std::uint64_t keys);
-/// Appends to `keys` lists (P15).
-void measure_appends(Report& report, std::uint64_t keys, std::uint64_t appends);
+/// Incremental checkpoints of the Fs backend after few changes of `keys` values of 128 bytes: bytes written, and
+/// time from the freeze until `_metadata` is durable (P4).
+void measure_incremental(Report& report, const std::string& directory, std::uint64_t keys);
+/// List state of `keys` keys of the Fs backend: appends until each has 100 elements, snapshot, clearing, and appends
+/// again; and reducing state (P15).
+void measure_appends(Report& report, const std::string& directory, std::uint64_t keys);
 
 }  // namespace weir::bench

@@ -1,24 +1,26 @@
-// Measures Weir beside hand-written single-threaded loops that do the same work, in turn, in one run.
+// Measures Weir beside hand-written single-threaded loops that do the same work, the disk, and itself, in turn,
+// in one run. Results that are wrong end it.
 //
-//   weir_bench [--quick] [--json FILE] [--directory DIR]        (./dev bench calls it)
-#include <array>
+//   weir_bench [--quick] [--json FILE] [--directory DIR] [--only PART]...        (./dev bench calls it)
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <optional>
 #include <stdexcept>
 #include <string>
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "bench/by_hand.hpp"
+#include "bench/child.hpp"
+#include "bench/key_files.hpp"
 #include "bench/keyed_count.hpp"
+#include "bench/machine.hpp"
 #include "bench/report.hpp"
 #include "bench/state_workloads.hpp"
 #include "bench/stopwatch.hpp"
@@ -31,179 +33,443 @@ using Json = nlohmann::ordered_json;
 /// How much is done: enough for stable figures, or enough to see that they have not changed much.
 struct Sizes {
   int repetitions = 5;
-  std::uint64_t records = 40'000'000;  ///< of keyed counts
+  int tries = 3;  ///< on a busy machine
+  std::size_t keys_in_file = std::size_t{1} << 24;
+  std::uint64_t records = 60'000'000;  ///< of keyed counts
   std::uint64_t many_keys = 10'000'000;
-  std::uint64_t rocksdb_records = 10'000'000;
+  std::uint64_t kept_records = 120'000'000;  ///< of keyed counts under checkpoints
+  std::uint64_t rocksdb_records = 20'000'000;
   std::uint64_t large_values = 8'000'000;  ///< of 128 bytes
-  std::uint64_t appends = 50'000'000;
+  double checkpoint_seconds = 45;          ///< for which they are counted under checkpoints
+  const char* checkpoint_interval = "1s";
+  std::uint64_t lists = 1'000'000;
   std::size_t text_bytes = 80'000'000;
 };
-constexpr Sizes quick_sizes{3, 10'000'000, 2'000'000, 2'000'000, 500'000, 10'000'000, 20'000'000};
+constexpr Sizes quick_sizes{.repetitions = 3,
+                            .tries = 1,
+                            .keys_in_file = std::size_t{1} << 22,
+                            .records = 6'000'000,
+                            .many_keys = 2'000'000,
+                            .kept_records = 12'000'000,
+                            .rocksdb_records = 4'000'000,
+                            .large_values = 500'000,
+                            .checkpoint_seconds = 2,
+                            .checkpoint_interval = "200ms",
+                            .lists = 50'000,
+                            .text_bytes = 20'000'000};
 
-/// A run of `weir run`, as it and the system tell it.
-struct Run {
-  double seconds = 0;       ///< of the job
-  double wall_seconds = 0;  ///< of the process
-  double peak_mib = 0;      ///< the largest resident memory
-  double checkpoints = 0;   ///< completed
+/// Keys that are counted.
+struct KeySet {
+  std::string name;
+  Distribution distribution;
+  std::uint64_t different;  ///< at most
+  std::string path;
+  std::vector<std::uint64_t> keys{};
+};
+
+/// A run of the job `keyed_count`.
+struct Counted {
+  CountReport report;
+  Finished process;
+  Json summary;
+  [[nodiscard]] double rate() const {
+    return static_cast<double>(report.records) / report.seconds / 1e6;
+  }
+};
+/// What it is asked to do.
+struct CountOptions {
+  std::uint64_t warm = 0;
+  std::uint64_t records = 0;
+  std::uint64_t load = 0;
+  std::uint64_t rate = 0;
+  int value_bytes = 8;
+  int parallelism = 2;
+  const char* work = "silent";
+  std::uint64_t idle_ms = 0;
+  std::uint64_t restored = 0;         ///< keys from 1 to this have been counted once already
+  bool checked = false;               ///< against what the hand-written loop counts
+  std::vector<std::string> run = {};  ///< options of `weir run`
 };
 
 class Bench {
  public:
-  Bench(std::string programs, std::string directory, const Sizes& sizes)
-      : programs_(std::move(programs)), directory_(std::move(directory)), sizes_(sizes) {}
+  Bench(std::string programs, std::string directory, const Sizes& sizes,
+        std::vector<std::string> only)
+      : programs_(std::move(programs)),
+        directory_(std::move(directory)),
+        sizes_(sizes),
+        only_(std::move(only)),
+        machine_(report_, directory_, uniform_few_.keys, sizes.tries) {}
 
   Report& report() { return report_; }
 
   void repeat_all() {
-    write_text(text(), sizes_.text_bytes);
-    for (int i = 0; i < sizes_.repetitions; ++i) {
-      say(i, "keyed counts");
-      keyed_counts();
-      say(i, "checkpoints");
-      kept_under_checkpoints();
-      measure_checkpoints(report_, fresh("checkpoints"), sizes_.large_values);
-      say(i, "restores");
-      measure_restores(report_, fresh("restores"), sizes_.many_keys);
-      say(i, "lists");
-      measure_appends(report_, 1'000'000, sizes_.appends);
-      say(i, "words");
-      words();
-      say(i, "footprint");
-      footprint();
-      clear();
+    say(0, "preparing");
+    for (KeySet* set : {&uniform_few_, &zipf_few_, &uniform_many_, &zipf_many_, &large_}) {
+      write_keys(set->path, set->distribution, set->different, sizes_.keys_in_file);
+      set->keys = read_keys(set->path);
+      std::fprintf(stderr, "\r%s: XXH3-64 %016llx\n", set->name.c_str(),
+                   static_cast<unsigned long long>(
+                       XXH3_64bits(set->keys.data(), set->keys.size() * sizeof(set->keys[0]))));
     }
+    write_text(text(), sizes_.text_bytes);
+    if (is_wanted("restore")) make_savepoint();
+    for (repetition_ = 0; repetition_ < sizes_.repetitions; ++repetition_) {
+      machine_.measure();
+      part("keyed", "keyed counts", [&] { keyed_counts(); });
+      part("kept", "counts under checkpoints", [&] { kept_under_checkpoints(); });
+      part("large", "large state", [&] { large_state(); });
+      part("incremental", "incremental checkpoints",
+           [&] { measure_incremental(report_, fresh("incremental"), sizes_.large_values); });
+      part("restore", "restores", [&] { restores(); });
+      part("lists", "lists", [&] { measure_appends(report_, fresh("lists"), sizes_.lists); });
+      part("rocksdb", "RocksDB", [&] { rocksdb(); });
+      part("words", "words", [&] { words(); });
+      part("footprint", "footprint", [&] { footprint(); });
+    }
+    // Once: it takes minutes and repeats itself.
+    repetition_ = 0;
+    if (sizes_.repetitions >= 5)
+      part("larger", "state larger than memory", [&] { larger_than_memory(); });
     std::fprintf(stderr, "\r%60s\r", "");
   }
 
  private:
   void say(int repetition, const char* what) const {
-    std::fprintf(stderr, "\rrepetition %d of %d: %-20s", repetition + 1, sizes_.repetitions, what);
+    std::fprintf(stderr, "\rrepetition %d of %d: %-30s", repetition + 1, sizes_.repetitions, what);
   }
-  [[nodiscard]] std::string text() const { return directory_ + "/text.txt"; }
-  [[nodiscard]] std::string fresh(const std::string& name) {
-    return directory_ + "/" + name + "-" + std::to_string(++made_);
+  [[nodiscard]] bool is_wanted(const std::string& name) const {
+    return only_.empty() || std::ranges::find(only_, name) != only_.end();
   }
-  /// Removes everything but the text.
-  void clear() const {
-    const std::string command =
-        "find '" + directory_ + "' -mindepth 1 -maxdepth 1 ! -name text.txt -exec rm -rf {} +";
+  template <class F>
+  void part(const char* name, const char* what, F&& f) {
+    if (!is_wanted(name)) return;
+    say(repetition_, what);
+    machine_.begin_block();
+    f();
+    const std::string command = "rm -rf '" + directory_ + "'/made-*";
     if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot clear " + directory_);
   }
+  [[nodiscard]] KeySet key_set(Distribution distribution, std::uint64_t keys) const {
+    const char* kind = distribution == Distribution::uniform ? "U" : "Z";
+    return {kind + million(keys), distribution, keys,
+            directory_ + "/keys-" + kind + std::to_string(keys)};
+  }
+  [[nodiscard]] std::string text() const { return directory_ + "/text.txt"; }
+  [[nodiscard]] std::string weir() const { return programs_ + "/../weir"; }
+  /// A path below the run's directory that goes with the part.
+  [[nodiscard]] std::string fresh(const std::string& name) {
+    return directory_ + "/made-" + name + "-" + std::to_string(++made_);
+  }
 
-  /// Runs `weir run --json ARGUMENTS`.
-  [[nodiscard]] Run run(const std::vector<std::string>& arguments) const {
-    int out[2];
-    if (::pipe(out) != 0) throw std::runtime_error("no pipe");
-    const Stopwatch stopwatch;
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::dup2(out[1], 1);
-      ::close(out[0]);
-      ::close(out[1]);
-      std::vector<std::string> words{programs_ + "/../weir", "run", "--json"};
-      words.insert(words.end(), arguments.begin(), arguments.end());
-      std::vector<char*> argv;
-      for (std::string& word : words) argv.push_back(word.data());
-      argv.push_back(nullptr);
-      ::execv(argv[0], argv.data());
-      ::_exit(127);
+  /// Runs `weir WORDS`, whose output is JSON.
+  [[nodiscard]] Json ask_weir(std::vector<std::string> words, Finished* process = nullptr) const {
+    words.insert(words.begin(), weir());
+    Finished finished = run_program(words);
+    auto json = Json::parse(finished.output, nullptr, false);
+    if (finished.exit_code != 0 || !json.is_object()) {
+      std::string command;
+      for (const std::string& word : words) command += (command.empty() ? "" : " ") + word;
+      throw std::runtime_error("this failed; run it by hand: " + command);
     }
-    ::close(out[1]);
-    std::string output;
-    std::array<char, 4096> buffer{};
-    for (ssize_t size; (size = ::read(out[0], buffer.data(), buffer.size())) > 0;)
-      output.append(buffer.data(), static_cast<std::size_t>(size));
-    ::close(out[0]);
-    int status = 0;
-    rusage usage{};
-    ::wait4(child, &status, 0, &usage);
-    const auto json = Json::parse(output, nullptr, false);
-    if (status != 0 || !json.is_object() || json.value("state", "") != "FINISHED") {
-      std::string command = programs_ + "/../weir run";
-      for (const std::string& word : arguments) command += " " + word;
-      throw std::runtime_error("a job did not finish; run it by hand: " + command);
+    if (process != nullptr) *process = std::move(finished);
+    return json;
+  }
+  /// The words of `weir run` for the job `keyed_count`.
+  [[nodiscard]] std::vector<std::string> count_words(const KeySet& keys,
+                                                     const CountOptions& options,
+                                                     const std::string& report) const {
+    std::vector<std::string> words{"run", "--json", "-p", std::to_string(options.parallelism)};
+    words.insert(words.end(), options.run.begin(), options.run.end());
+    words.push_back(programs_ + "/keyed_count.so");
+    const auto option = [&](const char* name, const std::string& value) {
+      words.insert(words.end(), {name, value});
+    };
+    option("--keys", keys.path);
+    option("--warm", std::to_string(options.warm));
+    option("--records", std::to_string(options.records));
+    option("--load", std::to_string(options.load));
+    option("--rate", std::to_string(options.rate));
+    option("--value", std::to_string(options.value_bytes));
+    option("--work", options.work);
+    option("--idle", std::to_string(options.idle_ms));
+    option("--report", report);
+    if (options.checked) words.push_back("--check");
+    return words;
+  }
+  [[nodiscard]] Counted count(const KeySet& keys, const CountOptions& options) {
+    const std::string report = fresh("report");
+    Counted counted;
+    counted.summary = ask_weir(count_words(keys, options, report), &counted.process);
+    counted.report = read_report(report);
+    if (options.checked) {
+      const std::uint64_t once = options.load + options.restored;
+      const auto right = count_by_hand(keys.keys, std::max(keys.different, once), options.warm,
+                                       options.records, 24, true, once);
+      if (counted.report.hash != right.hash || counted.report.keys != right.keys)
+        throw std::runtime_error(
+            "wrong counts of " + keys.name + ": " + std::to_string(counted.report.keys) +
+            " keys with the hash " + std::to_string(counted.report.hash) + ", by hand " +
+            std::to_string(right.keys) + " with " + std::to_string(right.hash));
     }
-    return {json.at("duration_ms").get<double>() / 1000, stopwatch.seconds(),
-            static_cast<double>(usage.ru_maxrss) / 1024,
-            json.at("checkpoints").at("completed").get<double>()};
+    return counted;
   }
-  [[nodiscard]] Run count(std::uint64_t records, std::uint64_t keys, int parallelism,
-                          std::vector<std::string> options = {}) const {
-    options.insert(options.begin(), {"-p", std::to_string(parallelism)});
-    options.push_back(programs_ + "/keyed_count.so");
-    options.insert(options.end(),
-                   {"--records", std::to_string(records), "--keys", std::to_string(keys)});
-    return run(options);
-  }
-  static double rate(std::uint64_t records, double seconds) {
-    return static_cast<double>(records) / seconds / 1e6;
+  /// Counts are compared with those of the hand-written loop in the first repetition.
+  [[nodiscard]] bool first() const { return repetition_ == 0; }
+  static std::string million(std::uint64_t count) {
+    return count % 1'000'000 == 0 ? std::to_string(count / 1'000'000) + "M"
+                                  : std::to_string(count / 1'000'000) + "." +
+                                        std::to_string(count % 1'000'000 / 100'000) + "M";
   }
 
   void keyed_counts() {
+    const std::uint64_t warm = sizes_.keys_in_file;
     const std::uint64_t n = sizes_.records;
-    for (const std::uint64_t keys : {std::uint64_t{1'000'000}, sizes_.many_keys}) {
-      const std::string name = std::to_string(keys / 1'000'000) + " M keys";
-      Row& hand = report_.row("P1", "by hand", name, "M records/s");
-      hand.values.push_back(rate(n, count_by_hand(n, keys)));
-      for (const int p : {1, 2})
-        report_.row("P1", "weir", name + ", memory, -p " + std::to_string(p), "M records/s", &hand)
-            .values.push_back(rate(n, count(n, keys, p).seconds));
+    double resident[2] = {};
+    std::uint64_t different[2] = {};
+    int set = 0;
+    for (const KeySet* keys : {&uniform_few_, &zipf_few_, &uniform_many_}) {
+      Row& plain = report_.row("P1", "by hand", keys->name + ", plain", "M records/s");
+      report_.add(plain, static_cast<double>(n) / 1e6 /
+                             count_by_hand(keys->keys, keys->different, warm, n, 0).seconds);
+      Row& hand = report_.row("P1", "by hand", keys->name + ", prefetching", "M records/s");
+      const auto by_hand = count_by_hand(keys->keys, keys->different, warm, n, 24);
+      report_.add(hand, static_cast<double>(n) / 1e6 / by_hand.seconds);
+      const auto measure = [&](const char* work, int p) {
+        const auto counted =
+            count(*keys,
+                  {.warm = warm, .records = n, .parallelism = p, .work = work, .checked = first()});
+        const bool has_floor = p == 2 && keys != &zipf_few_;
+        Row& row = report_.row("P1", "weir", keys->name + ", " + work + ", -p " + std::to_string(p),
+                               "M records/s", &hand,
+                               has_floor ? std::optional(ratio_at_least(0.25)) : std::nullopt);
+        report_.add(row, counted.rate());
+        row.besides["cpu_seconds_per_million_records"].push_back(
+            counted.process.processor_seconds * 1e6 / static_cast<double>(warm + n));
+        row.besides["peak_resident_mib"].push_back(counted.process.peak_mib);
+        return counted;
+      };
+      const Counted alone = measure("silent", 1);
+      measure("silent", 2);
+      measure("emit", 2);
+      if (keys == &zipf_few_) continue;
+      resident[set] = alone.report.resident_mib;
+      different[set++] = by_hand.keys;
     }
-    const std::uint64_t m = sizes_.rocksdb_records;
-    Row& memory = report_.row("rocksdb", "weir", "1 M keys, memory, -p 1", "M records/s");
-    memory.values.push_back(rate(m, count(m, 1'000'000, 1).seconds));
-    report_.row("rocksdb", "weir", "1 M keys, rocksdb, -p 1", "M records/s", &memory)
-        .values.push_back(rate(m, count(m, 1'000'000, 1, {"-D", "state.backend=rocksdb"}).seconds));
-    // What a key takes: a run with many keys beside one with a thousand.
-    const double many = count(2 * sizes_.many_keys, sizes_.many_keys, 1).peak_mib;
-    const double few = count(2 * sizes_.many_keys, 1000, 1).peak_mib;
-    report_
-        .row("P14", "weir", std::to_string(sizes_.many_keys / 1'000'000) + " M keys, 8 B values",
-             "B/key")
-        .values.push_back((many - few) * 1024 * 1024 / static_cast<double>(sizes_.many_keys));
+    for (const char* work : {"none", "exchange"})
+      report_.add(
+          report_.row("P1", "weir",
+                      uniform_few_.name + ", " +
+                          (work == std::string("none") ? "source alone" : "exchange alone") +
+                          ", -p 2",
+                      "M records/s"),
+          count(uniform_few_, {.warm = warm, .records = n, .work = work}).rate());
+    report_.add(report_.row("P14", "weir",
+                            "8 B values, from " + million(uniform_few_.different) + " to " +
+                                million(uniform_many_.different) + " keys",
+                            "B/key", nullptr, at_most(64)),
+                (resident[1] - resident[0]) * 1024 * 1024 /
+                    static_cast<double>(different[1] - different[0]));
   }
 
   void kept_under_checkpoints() {
-    const std::uint64_t n = 2 * sizes_.records;
-    const std::string name = std::to_string(sizes_.many_keys / 1'000'000) + " M keys, fs, -p 2, ";
-    const std::vector<std::string> fs{"-D", "state.backend=filesystem"};
-    Row& without = report_.row("P2", "weir", name + "no checkpoints", "M records/s");
-    without.values.push_back(rate(n, count(n, sizes_.many_keys, 2, fs).seconds));
-    const auto with = [&](const std::string& what, std::vector<std::string> options) {
-      options.insert(options.end(), fs.begin(), fs.end());
-      options.insert(options.end(), {"-D", "state.checkpoints.dir=" + fresh("p2")});
-      const Run done = count(n, sizes_.many_keys, 2, options);
-      report_.row("P2", "weir", name + what, "M records/s", &without)
-          .values.push_back(rate(n, done.seconds));
-      report_.row("P2", "weir", name + what + ", completed", "checkpoints")
-          .values.push_back(done.checkpoints);
+    const auto measure = [&](const KeySet& keys, const std::string& what, const char* interval,
+                             bool incremental, double floor) {
+      CountOptions options{
+          .warm = sizes_.keys_in_file, .records = sizes_.kept_records, .checked = first()};
+      options.run = {"-D", "state.backend=filesystem"};
+      Row& without =
+          report_.row("P2", "weir", keys.name + ", fs, -p 2, no checkpoints", "M records/s");
+      const Counted alone = count(keys, options);
+      report_.add(without, alone.rate());
+      const std::string directory = fresh("p2");
+      options.run.insert(
+          options.run.end(),
+          {"-D", "state.checkpoints.dir=" + directory, "-D",
+           "execution.checkpointing.interval=" + std::string(interval), "-D",
+           std::string("execution.checkpointing.incremental=") + (incremental ? "true" : "false")});
+      const Counted with = count(keys, options);
+      report_.add(report_.row("P2", "weir", keys.name + ", fs, -p 2, " + what, "M records/s",
+                              &without, ratio_at_least(floor)),
+                  with.rate());
+      report_.add(report_.row("P2", "weir", keys.name + ", fs, -p 2, " + what + ": completed",
+                              "checkpoints"),
+                  with.summary.at("checkpoints").at("completed").get<double>());
+      report_.add(report_.row("P14", "weir", keys.name + ", fs, " + what + ": peak beside none",
+                              "x", nullptr, at_most(1.5)),
+                  with.process.peak_mib / alone.report.resident_mib);
     };
-    with("one a second", {"-D", "execution.checkpointing.interval=1s"});
-    with("one each 100 ms, incremental", {"-D", "execution.checkpointing.interval=100ms", "-D",
-                                          "execution.checkpointing.incremental=true"});
+    measure(uniform_many_, "a full one each second", "1s", false, 0.8);
+    measure(zipf_many_, "incremental each 100 ms", "100ms", true, 0.7);
+  }
+
+  /// Full checkpoints of large state while it is changed at half the rate that is possible.
+  void large_state() {
+    CountOptions options{.warm = sizes_.large_values / 2,
+                         .records = sizes_.large_values / 2,
+                         .load = sizes_.large_values,
+                         .value_bytes = 128,
+                         .parallelism = 1,
+                         .work = "emit",
+                         .checked = first()};
+    options.run = {"-D", "state.backend=filesystem"};
+    const std::string what = million(sizes_.large_values) + " keys of 128 B";
+    const Counted alone = count(large_, options);
+    report_.add(report_.row("P3", "weir", what + ", no checkpoints, -p 1", "M records/s"),
+                alone.rate());
+
+    options.rate = static_cast<std::uint64_t>(alone.rate() * 1e6 / 2);
+    options.records =
+        static_cast<std::uint64_t>(static_cast<double>(options.rate) * sizes_.checkpoint_seconds);
+    const std::string trace = fresh("trace");
+    options.run.insert(
+        options.run.end(),
+        {"--trace", trace, "-D", "state.checkpoints.dir=" + fresh("p3"), "-D",
+         "execution.checkpointing.interval=" + std::string(sizes_.checkpoint_interval)});
+    const Counted with = count(large_, options);
+    // The first quarter began while the keys were loaded, and warms the page cache.
+    std::vector<double> durations;
+    std::vector<double> gaps;
+    const std::uint64_t all = with.report.gaps.empty() ? 0 : with.report.gaps.rbegin()->first;
+    const auto times = checkpoint_durations(trace);
+    for (const auto& [checkpoint, nanoseconds] : with.report.gaps) {
+      if (checkpoint <= all / 4 || !times.contains(checkpoint)) continue;
+      durations.push_back(times.at(checkpoint));
+      gaps.push_back(static_cast<double>(nanoseconds) / 1e6);
+    }
+    if (durations.empty())
+      throw std::runtime_error("no checkpoint was completed while records came");
+
+    const std::uint64_t bytes = sizes_.large_values * 128;
+    const double direct = write_bandwidth(directory_ + "/direct", bytes, true);
+    const double buffered = write_bandwidth(directory_ + "/buffered", bytes, false);
+    report_.add(report_.row("P3", "disk", what + ", as many bytes, past the page cache", "MB/s"),
+                direct / 1e6);
+    report_.add(report_.row("P3", "disk", what + ", as many bytes, through the page cache", "MB/s"),
+                buffered / 1e6);
+    Row& disk = report_.row("P3", "disk", what + ", as many bytes, the quicker way", "ms");
+    report_.add(disk, 1e3 * static_cast<double>(bytes) / std::max(direct, buffered));
+    Row& row = report_.row("P3", "weir", what + ", full, fs, half the rate: trigger to complete",
+                           "ms", &disk, ratio_at_most(3));
+    for (const double milliseconds : durations) report_.add(row, milliseconds);
+    Row& longest = report_.row("P5", "weir", what + ", longest gap during one, p99.9", "ms",
+                               nullptr, at_most(10));
+    longest.quantile = 0.999;
+    Row& usual = report_.row("P5", "weir", what + ", longest gap during one, median", "ms");
+    for (const double gap : gaps) {
+      report_.add(longest, gap);
+      report_.add(usual, gap);
+    }
+    report_.add(report_.row("P14", "weir", what + ", full, fs: peak beside none", "x", nullptr,
+                            at_most(1.5)),
+                with.process.peak_mib / alone.report.resident_mib);
+  }
+
+  /// A canonical savepoint of many keys, which the restores begin from.
+  void make_savepoint() {
+    say(0, "savepoint");
+    const std::string report = directory_ + "/savepoint-report";
+    CountOptions options{.load = sizes_.many_keys, .work = "emit", .idle_ms = 3'600'000};
+    options.run = {"-d", "-D", "state.backend=filesystem", "-D",
+                   "state.savepoints.dir=" + directory_ + "/savepoints"};
+    const std::string job =
+        ask_weir(count_words(uniform_many_, options, report)).at("job").get<std::string>();
+    while (read_report(report).sources < 2)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    savepoint_ = ask_weir({"savepoint", "--json", job}).at("savepoint").get<std::string>();
+    (void)ask_weir({"cancel", "--json", job});
+  }
+
+  void restores() {
+    for (const char* backend : {"memory", "filesystem", "rocksdb"}) {
+      CountOptions options{
+          .records = 1000, .work = "emit", .restored = sizes_.many_keys, .checked = first()};
+      options.run = {"-s", savepoint_, "-D", std::string("state.backend=") + backend};
+      const Counted counted = count(uniform_many_, options);
+      if (counted.report.first <= counted.process.begin)
+        throw std::runtime_error("no record came after a restore");
+      report_.add(report_.row("restore", "weir",
+                              million(sizes_.many_keys) + " keys, canonical, " + backend +
+                                  ", -p 2: to the first result",
+                              "s", nullptr, at_most(3)),
+                  static_cast<double>(counted.report.first - counted.process.begin) / 1e9);
+    }
+  }
+
+  void rocksdb() {
+    const auto measure = [&](const char* backend, const Row* cost) -> Row& {
+      CountOptions options{.warm = sizes_.keys_in_file,
+                           .records = sizes_.rocksdb_records,
+                           .parallelism = 1,
+                           .work = "emit",
+                           .checked = first()};
+      options.run = {"-D", std::string("state.backend=") + backend};
+      Row& row = report_.row("rocksdb", "weir", uniform_few_.name + ", " + backend + ", -p 1",
+                             "M records/s", cost,
+                             cost != nullptr ? std::optional(ratio_at_least(0.5)) : std::nullopt);
+      report_.add(row, count(uniform_few_, options).rate());
+      return row;
+    };
+    measure("rocksdb", &measure("memory", nullptr));
   }
 
   void words() {
     const auto megabytes = static_cast<double>(sizes_.text_bytes) / 1e6;
     Row& hand = report_.row("words", "by hand", "one thread", "MB/s");
-    hand.values.push_back(megabytes / count_words_by_hand(text()));
-    const auto measure = [&](const std::string& name, std::vector<std::string> options) {
-      options.insert(options.end(), {programs_ + "/../examples/word_count.so", "--input", text(),
+    report_.add(hand, megabytes / count_words_by_hand(text()));
+    const auto measure = [&](const char* backend, int p, std::optional<Floor> floor) {
+      const auto summary = ask_weir({"run", "--json", "-p", std::to_string(p), "-D",
+                                     std::string("state.backend=") + backend,
+                                     programs_ + "/../examples/word_count.so", "--input", text(),
                                      "--output", fresh("words")});
-      report_.row("words", "weir", name, "MB/s", &hand)
-          .values.push_back(megabytes / run(options).seconds);
+      report_.add(report_.row("words", "weir", std::string(backend) + ", -p " + std::to_string(p),
+                              "MB/s", &hand, floor),
+                  megabytes / (summary.at("duration_ms").get<double>() / 1000));
     };
-    measure("memory, -p 1", {"-p", "1"});
-    measure("memory, -p 2", {"-p", "2"});
-    measure("rocksdb, -p 1", {"-p", "1", "-D", "state.backend=rocksdb"});
+    measure("memory", 1, std::nullopt);
+    measure("memory", 2, ratio_at_least(0.8));
+    measure("rocksdb", 1, std::nullopt);
+    measure("rocksdb", 2, ratio_at_least(0.4));
   }
 
   void footprint() {
-    const Run one = count(1, 1, 1);
-    report_.row("P17", "weir", "weir run of a job of one record", "ms")
-        .values.push_back(one.wall_seconds * 1e3);
-    report_.row("P17", "weir", "its largest resident memory", "MiB").values.push_back(one.peak_mib);
+    const CountOptions options{.records = 1, .parallelism = 1, .work = "emit", .idle_ms = 500};
+    // A file of its own, because keys are read into memory.
+    const KeySet one{"one key", Distribution::uniform, 1, directory_ + "/one-key"};
+    std::ofstream(one.path, std::ios::binary).write("\1\0\0\0\0\0\0\0", 8);
+    const Counted counted = count(one, options);
+    report_.add(report_.row("P17", "weir", "start of the command to the first result", "ms",
+                            nullptr, at_most(500)),
+                static_cast<double>(counted.report.first - counted.process.begin) / 1e6);
+    report_.add(
+        report_.row("P17", "weir", "resident memory of an idle job", "MiB", nullptr, at_most(100)),
+        counted.process.last_mib);
+    report_.add(report_.row("P17", "weir", "weir run of a job of one record, start to end", "ms"),
+                1e3 * count(one, {.records = 1, .parallelism = 1, .work = "emit"}).process.seconds);
+  }
+
+  /// As bench/state_bench.cpp says and prints it.
+  void larger_than_memory() {
+    const Finished finished = run_program({programs_ + "/state_bench", "10", "5", "128"});
+    if (finished.exit_code != 0) throw std::runtime_error("state_bench failed");
+    std::vector<double> rates[2];
+    std::size_t at = 0;
+    while (at < finished.output.size()) {
+      const std::size_t end = std::min(finished.output.find('\n', at), finished.output.size());
+      const std::string line = finished.output.substr(at, end - at);
+      at = end + 1;
+      if (line.find("read, change, write") == std::string::npos) continue;
+      const std::size_t number =
+          line.find("read, change, write") + std::string("read, change, write").size();
+      rates[line.starts_with("weir") ? 1 : 0].push_back(
+          std::strtod(line.c_str() + number, nullptr));
+    }
+    Row& hand =
+        report_.row("P6", "by hand", "10 M keys of 104 B, Get and Put on RocksDB", "M records/s");
+    for (const double rate : rates[0]) report_.add(hand, rate);
+    Row& weir = report_.row("P6", "weir", "10 M keys of 104 B, rocksdb", "M records/s", &hand,
+                            ratio_at_least(0.9));
+    for (const double rate : rates[1]) report_.add(weir, rate);
   }
 
   /// Text whose words follow Zipf's law, so that it can be made anew on any machine.
@@ -216,11 +482,13 @@ class Bench {
         // An even share of ranks per octave is the law's discrete form.
         const std::uint64_t random = record(number++, ~std::uint64_t{0} >> 1).key;
         const std::uint64_t octave = random % 18;
-        std::uint64_t rank =
-            (std::uint64_t{1} << octave) + (random >> 8) % (std::uint64_t{1} << octave);
-        std::string word;
-        for (; rank > 0; rank /= 26) word += static_cast<char>('a' + rank % 26);
-        line += word + ' ';
+        std::uint64_t letters =
+            record((std::uint64_t{1} << octave) + (random >> 8) % (std::uint64_t{1} << octave),
+                   ~std::uint64_t{0} >> 1)
+                .key;
+        for (std::uint64_t letter = 0; letter < 2 + octave / 3; ++letter, letters /= 26)
+          line += static_cast<char>('a' + letters % 26);
+        line += ' ';
       }
       line.back() = '\n';
       out << line;
@@ -234,7 +502,16 @@ class Bench {
       programs_;  // the directory of this program; the command and the jobs lie around it
   const std::string directory_;  // for files of this run
   const Sizes sizes_;
+  const std::vector<std::string> only_;  // parts; empty: all
+  KeySet uniform_few_ = key_set(Distribution::uniform, 1'000'000);
+  KeySet zipf_few_ = key_set(Distribution::zipf, 1'000'000);
+  KeySet uniform_many_ = key_set(Distribution::uniform, sizes_.many_keys);
+  KeySet zipf_many_ = key_set(Distribution::zipf, sizes_.many_keys);
+  KeySet large_ = key_set(Distribution::uniform, sizes_.large_values);
   Report report_;
+  Machine machine_;
+  std::string savepoint_;
+  int repetition_ = 0;
   int made_ = 0;
 };
 
@@ -246,9 +523,12 @@ int fail(const std::string& what, int code) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const std::vector<std::string> parts{"keyed", "kept",    "large", "incremental", "restore",
+                                       "lists", "rocksdb", "words", "footprint",   "larger"};
   bool quick = false;
   std::string json_file;
   std::string parent = "/tmp";
+  std::vector<std::string> only;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--quick")
@@ -257,10 +537,18 @@ int main(int argc, char** argv) {
       json_file = argv[++i];
     else if (word == "--directory" && i + 1 < argc)
       parent = argv[++i];
-    else
-      return fail(
-          "unknown option '" + word + "'; the options are --quick, --json FILE and --directory DIR",
-          2);
+    else if (word == "--only" && i + 1 < argc &&
+             std::ranges::find(parts, argv[i + 1]) != parts.end())
+      only.emplace_back(argv[++i]);
+    else {
+      std::string all;
+      for (const std::string& part : parts) all += " " + part;
+      return fail("unknown option '" + word +
+                      "'; the options are --quick, --json FILE, --directory DIR and --only PART, "
+                      "with PART one of" +
+                      all,
+                  2);
+    }
   }
   const std::string self = argv[0];
   std::string directory = parent + "/weir-bench-XXXXXX";
@@ -268,7 +556,7 @@ int main(int argc, char** argv) {
     return fail("cannot make a directory in " + parent + "; choose another with --directory", 1);
   int code = 0;
   Bench bench(self.find('/') == std::string::npos ? "." : self.substr(0, self.rfind('/')),
-              directory, quick ? quick_sizes : Sizes{});
+              directory, quick ? quick_sizes : Sizes{}, only);
   try {
     bench.repeat_all();
     bench.report().print();

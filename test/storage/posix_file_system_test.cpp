@@ -61,6 +61,39 @@ SCENARIO("what is written reads back, in pieces of any size", "[storage]") {
   CHECK(too_long.error().code == Errc::limit_exceeded);
 }
 
+TEST_CASE("a large file has what was appended, wherever its blocks end", "[storage]") {
+  constexpr std::size_t mebibyte = 1 << 20;
+  const std::vector<std::vector<std::size_t>> cases{
+      {4 * mebibyte, 1, mebibyte - 1, 5 * mebibyte, 17},
+      {4 * mebibyte - 1, 2, 100'000, 3 * mebibyte, 4096},
+      {9 * mebibyte, mebibyte},
+      {1000, 4 * mebibyte, 2 * mebibyte, 2 * mebibyte - 1000}};
+  for (const auto& sizes : cases)
+    for (const bool syncs : {false, true}) {
+      TemporaryDirectory directory;
+      PosixFileSystem files;
+      const std::string path = directory.path() + "/file";
+      std::string all;
+      auto output = files.create(path);
+      REQUIRE(output);
+      for (const std::size_t size : sizes) {
+        std::string piece(size, '\0');
+        for (std::size_t i = 0; i < size; ++i)
+          piece[i] = static_cast<char>((all.size() + i) * 2654435761U >> 13);
+        // In pieces as snapshots write them, and the rest as it is.
+        for (std::size_t at = 0; at < size; at += 65'536)
+          REQUIRE((*output)->append(std::string_view(piece).substr(at, 65'536)));
+        all += piece;
+        if (syncs) REQUIRE((*output)->sync());
+      }
+      REQUIRE((*output)->close());
+      const auto read = read_file(files, path, all.size());
+      REQUIRE(read);
+      CHECK(read->size() == all.size());
+      CHECK(*read == all);
+    }
+}
+
 TEST_CASE("a file is never created over another", "[storage]") {
   TemporaryDirectory directory;
   PosixFileSystem files;
