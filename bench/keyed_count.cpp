@@ -99,6 +99,8 @@ class Keys final : public SourceOperator {
         context_->wake_at(context_->clock().now() + std::chrono::nanoseconds(due - now));
         return PollResult::nothing_now;
       }
+      // Half a millisecond's records, so that pacing makes no gaps of its own.
+      limit = std::min(limit, next_ + 1 + static_cast<std::uint64_t>(rate_ / 2000));
     }
     auto& out = output_.collector();
     if (next_ < load_end_) {
