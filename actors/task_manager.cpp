@@ -207,11 +207,13 @@ void task_ended(Self self, const TaskEnded& ended) {
   }
   self->state.tasks.erase({ended.job, ended.execution});
   self->state.running.erase({ended.job, ended.execution});
-  self->state.channels.prune();
   const bool last = std::ranges::none_of(
       self->state.tasks, [&](const auto& task) { return task.first.first == ended.job; });
+  if (!last) return;
+  // Once for all tasks: there is a channel for each pair of them.
+  self->state.channels.prune();
   // A job that restarts loads its plan again: what user code left in it is gone.
-  if (last) self->state.jobs.erase(ended.job);
+  self->state.jobs.erase(ended.job);
 }
 
 // ---- messages for tasks ---------------------------------------------------------------------------
