@@ -14,12 +14,15 @@ constexpr std::size_t recent_lines = 400;
 
 struct SimulatedCluster::SimulatedProcess {
   SimulatedProcess(std::string process_name, std::shared_ptr<SimulatedDisk> disk,
-                   std::uint64_t seed, const Clock& clock,
+                   std::uint64_t seed, const Clock& clock, const Settings& settings,
                    std::function<void(const std::string&)> trace)
       : name(std::move(process_name)),
         files(std::move(disk), name),
+        altered_files(settings.alter_files ? settings.alter_files(files) : nullptr),
         random(seed),
-        storage(std::make_shared<FileCheckpointStorage>(files, random)),
+        storage(settings.make_storage
+                    ? settings.make_storage(seen_files(), random)
+                    : std::make_shared<FileCheckpointStorage>(seen_files(), random)),
         delivery(clock, std::move(trace)) {
     delivery.set_filter([this](const DeliveryRecord&) { return ended; });
   }
@@ -29,12 +32,17 @@ struct SimulatedCluster::SimulatedProcess {
     files.end_process();
   }
 
+  [[nodiscard]] FileSystem& seen_files() {
+    return altered_files ? *altered_files : static_cast<FileSystem&>(files);
+  }
+
   bool ended = false;  ///< its actors hear nothing any more
 
   std::string name;
   SimulatedFileSystem files;
+  const std::unique_ptr<FileSystem> altered_files;
   SeededRandom random;
-  std::shared_ptr<FileCheckpointStorage> storage;
+  std::shared_ptr<CheckpointStorage> storage;
   Queue io;
   Stepper tasks;
   Delivery delivery;
@@ -83,12 +91,12 @@ JobManagerInterface SimulatedCluster::job_manager() const {
 std::unique_ptr<SimulatedCluster::SimulatedProcess> SimulatedCluster::make_process(
     const std::string& name) {
   auto made = std::make_unique<SimulatedProcess>(
-      name, disk_, random_.next(), clock_,
+      name, disk_, random_.next(), clock_, settings_,
       [this, name](const std::string& line) { note(name + " " + line); });
   ProcessSeams seams;
   seams.clock = &clock_;
   seams.random = &made->random;
-  seams.files = &made->files;
+  seams.files = &made->seen_files();
   seams.storage = made->storage;
   seams.io = &made->io;
   seams.executor = &made->tasks;
@@ -123,7 +131,12 @@ TaskManagerId SimulatedCluster::start_task_manager(std::uint32_t slots) {
   const TaskManagerId id{next_task_manager_++};
   auto made = make_process("TaskManager-" + std::to_string(id.value));
   made->process->start_task_manager(id, slots, job_manager_->process->job_manager());
-  job_manager_->process->add_task_manager(id, made->process->task_manager());
+  TaskManagerInterface reached = made->process->task_manager();
+  if (settings_.between) {
+    reached = settings_.between(*system_, reached);
+    clients_.push_back(caf::actor_cast<caf::actor>(reached));
+  }
+  job_manager_->process->add_task_manager(id, reached);
   note("start " + made->name);
   task_managers_[id] = std::move(made);
   return id;

@@ -37,6 +37,12 @@ class SimulatedCluster {
     Configuration configuration;        ///< of every process
     JobLibraries* libraries = nullptr;  ///< outlives the cluster
     std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
+    // What follows may be left out. It stands in for production code, to see whether that is noticed.
+    /// What a process sees instead of its files.
+    std::function<std::unique_ptr<FileSystem>(FileSystem&)> alter_files;
+    std::function<std::shared_ptr<CheckpointStorage>(FileSystem&, Random&)> make_storage;
+    /// Makes an actor that passes on what a JobManager says to a TaskManager.
+    std::function<TaskManagerInterface(caf::actor_system&, const TaskManagerInterface&)> between;
   };
   explicit SimulatedCluster(Settings settings);
   ~SimulatedCluster();
@@ -152,7 +158,7 @@ class SimulatedCluster {
   std::map<TaskManagerId, std::unique_ptr<SimulatedProcess>> task_managers_;
   std::uint32_t next_task_manager_ = 1;
   std::vector<std::unique_ptr<SimulatedProcess>> dead_;  ///< their actors may not have noticed yet
-  std::vector<caf::actor> clients_;
+  std::vector<caf::actor> clients_;                      ///< and what stands between processes
   std::optional<std::uint64_t> operations_to_crash_;
   std::string crashed_in_step_;  ///< name of the process that ended in the middle of one
   std::uint64_t trace_hash_ = 0;

@@ -32,7 +32,9 @@ TEST_CASE("200 seeds keep every promise", "[simulation]") {
   for (const char* what :
        {"crash of a TaskManager", "crash of the JobManager", "crash of the host",
         "crash between two file operations", "user function throws", "savepoint completed",
-        "ended with a savepoint", "continued from the latest snapshot", "restarts"}) {
+        "ended with a savepoint", "continued from the latest snapshot", "restored under a new id",
+        "claimed a checkpoint", "restarts", "jobs of one stream", "jobs of two streams",
+        "jobs with rules", "jobs with operator state"}) {
     INFO(what);
     CHECK(counts[what] >= 20);
   }
@@ -42,6 +44,20 @@ TEST_CASE("a seed always gives the same trace", "[simulation]") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     INFO(seed);
     CHECK(run_seed(seed).trace_hash == run_seed(seed).trace_hash);
+  }
+}
+
+/// For long searches: `WEIR_SEEDS=1000-2000`.
+TEST_CASE("the seeds from the first to the second number in WEIR_SEEDS", "[.][simulation]") {
+  const char* const range = std::getenv("WEIR_SEEDS");
+  REQUIRE(range != nullptr);
+  char* end = nullptr;
+  std::uint64_t seed = std::strtoull(range, &end, 10);
+  REQUIRE(*end == '-');
+  for (const std::uint64_t last = std::strtoull(end + 1, nullptr, 10); seed <= last; ++seed) {
+    const SeededRunReport report = run_seed(seed);
+    if (!report.violations.empty()) std::cout << told(seed, report) << std::endl;
+    CHECK(report.violations.empty());
   }
 }
 
