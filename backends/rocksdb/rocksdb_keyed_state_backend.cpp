@@ -69,7 +69,7 @@ class RocksDBSnapshotTask final : public SnapshotTask {
       ByteReader reader(key);
       const std::uint32_t next_group = reader.big_endian<std::uint16_t>();
       if (reader.failed()) return error(Errc::corruption, what + ": a key is malformed");
-      std::string_view value = view_of(entries->value());
+      WEIR_TRY_ASSIGN(value, queue_->database().canonical(entries->value()));
       if (!state.filter.keep(value, buffer)) continue;
       if (extent && next_group != group) {
         WEIR_TRY_ASSIGN(finished, extent->finish());
@@ -142,7 +142,17 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
 }
 
 Result<bool> RocksDBKeyedStateBackend::load_restored() {
-  if (loading_.empty()) return true;
+  if (!loading_.empty()) WEIR_TRY(load_some());
+  if (!loading_.empty()) return false;
+  // What was restored may have runs of tables that are gone.
+  for (const auto& state : states_) {
+    WEIR_TRY_ASSIGN(newest, database_->newest_run(state->family));
+    state->table->continue_runs_after(newest);
+  }
+  return true;
+}
+
+Status RocksDBKeyedStateBackend::load_some() {
   Loading& loading = loading_.back();
   WEIR_TRY(loading.entries.next([&](std::span<const EntryView> piece) -> Status {
     for (const EntryView& entry : piece)
@@ -153,7 +163,7 @@ Result<bool> RocksDBKeyedStateBackend::load_restored() {
     WEIR_TRY(loading.files->ingest());
     loading_.pop_back();
   }
-  return loading_.empty();
+  return {};
 }
 
 std::vector<std::string> RocksDBKeyedStateBackend::unclaimed_states() const {
@@ -174,7 +184,9 @@ Status RocksDBKeyedStateBackend::State::scan(
       database->db().NewIterator(rocksdb::ReadOptions(), family));
   for (entries->Seek(slice_of(from)); entries->Valid(); entries->Next()) {
     const std::string_view key = view_of(entries->key());
-    if (!key.starts_with(prefix) || !visit(key, view_of(entries->value()))) break;
+    if (!key.starts_with(prefix)) break;
+    WEIR_TRY_ASSIGN(value, database->canonical(entries->value()));
+    if (!visit(key, value)) break;
   }
   return to_error(entries->status(), database->path() + ": cannot scan");
 }
@@ -249,8 +261,8 @@ Result<bool> RocksDBKeyedStateBackend::flush_some() {
 
 Status RocksDBKeyedStateBackend::flush_group(State& state, std::uint32_t group,
                                              SortedFiles& files) {
-  return state.table->flush_group(group, [&](auto key, auto value) {
-    return value ? files.put(state.family, key, *value) : files.remove(state.family, key);
+  return state.table->flush_group(group, [&](auto key, auto value, std::uint32_t run) {
+    return files.change(state.family, key, value, run);
   });
 }
 
@@ -294,7 +306,7 @@ Result<std::vector<std::string>> RocksDBKeyedStateBackend::keys_of_group(std::ui
       EntryKey entry;
       if (!read_entry_key(view_of(entries->key()), context_.key_width, entry))
         return error(Errc::corruption, database_->path() + ": a key is malformed");
-      std::string_view value = view_of(entries->value());
+      WEIR_TRY_ASSIGN(value, database_->canonical(entries->value()));
       // The entries of one key stand together.
       const bool is_new = keys.empty() || keys.back() != entry.key;
       if (is_new && filter.keep(value, buffer)) keys.emplace_back(entry.key);

@@ -48,13 +48,13 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
     RocksDBDatabase* database = nullptr;
     rocksdb::ColumnFamilyHandle* family = nullptr;
     std::unique_ptr<TableBase> table;
-    Result<bool> load(std::string_view entry_key, std::string& value) override {
-      return database->get(family, entry_key, value);
+    Result<bool> load(const LookUp& wanted, std::string& value) override {
+      return database->get(family, wanted, value);
     }
     Status load_all(
-        std::span<const std::string_view> entry_keys,
+        std::span<const LookUp> wanted,
         const std::function<Status(std::size_t index, std::string_view value)>& visit) override {
-      return database->get_all(family, entry_keys, visit);
+      return database->get_all(family, wanted, visit);
     }
     Status scan(std::string_view prefix, std::string_view from,
                 const std::function<bool(std::string_view, std::string_view)>& visit) override;
@@ -74,6 +74,7 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
   RocksDBKeyedStateBackend(const KeyedStateBackendContext& context,
                            std::shared_ptr<TableMemory> memory,
                            std::shared_ptr<RocksDBDatabase> database);
+  [[nodiscard]] Status load_some();
   /// Tells the tables what is in the database.
   void confirm();
   /// What the tables use, frozen ones included.

@@ -191,13 +191,13 @@ struct Queued {
   struct Backing final : StateBacking {
     RocksDBDatabase* database = nullptr;
     rocksdb::ColumnFamilyHandle* family = nullptr;
-    Result<bool> load(std::string_view key, std::string& value) override {
-      return database->get(family, key, value);
+    Result<bool> load(const LookUp& wanted, std::string& value) override {
+      return database->get(family, wanted, value);
     }
     Status load_all(
-        std::span<const std::string_view> keys,
+        std::span<const LookUp> wanted,
         const std::function<Status(std::size_t index, std::string_view value)>& visit) override {
-      return database->get_all(family, keys, visit);
+      return database->get_all(family, wanted, visit);
     }
     Status scan(std::string_view, std::string_view,
                 const std::function<bool(std::string_view, std::string_view)>&) override {

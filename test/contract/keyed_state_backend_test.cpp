@@ -500,6 +500,7 @@ class Subtask {
       sum.entries_loaded += one.entries_loaded;
       sum.look_ups += one.look_ups;
       sum.segments_evicted += one.segments_evicted;
+      sum.runs_begun += one.runs_begun;
     }
     return sum;
   }
@@ -542,15 +543,37 @@ bool is_canonical(const Snapshot& snapshot) {
   });
 }
 
+/// A value of a folded state may stand there in parts; this is the whole.
+std::string folded(const StateDeclaration& declaration, std::string_view value) {
+  const auto fold = [&](const auto& codec, auto held) {
+    REQUIRE(codec.decode(value, held));
+    return encode_value(held);
+  };
+  if (has_time_to_live(declaration)) return std::string(value);
+  if (declaration.kind == StateKind::reducing)
+    return fold(EntryCodec<std::int64_t>{std::plus<>()}, std::int64_t{});
+  if (declaration.kind == StateKind::aggregating)
+    return fold(EntryCodec<SumAndCount>{[](const SumAndCount& a, const SumAndCount& b) {
+                  SumAndCount merged = a;
+                  Mean().merge(b, merged);
+                  return merged;
+                }},
+                SumAndCount{});
+  return std::string(value);
+}
+
 /// What a canonical snapshot holds.
 Contents canonical_contents(const Snapshot& snapshot, std::size_t key_width) {
   REQUIRE(is_canonical(snapshot));
   Contents contents;
   for (const KeyedStateHandle& handle : snapshot.handles) {
+    const auto declaration =
+        std::ranges::find(snapshot.declarations, handle.state, &StateDeclaration::name);
+    REQUIRE(declaration != snapshot.declarations.end());
     BytesSource source(snapshot.payloads.at(handle.location));
     for (const KeyGroupExtent& extent : handle.groups) {
       const auto read = read_extent(source, extent, key_width, [&](auto key, auto value) -> Status {
-        contents[handle.state][std::string(key)] = value;
+        contents[handle.state][std::string(key)] = folded(*declaration, value);
         return {};
       });
       REQUIRE(read);
