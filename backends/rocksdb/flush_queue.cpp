@@ -19,9 +19,11 @@ constexpr std::uint64_t step_bytes = std::uint64_t{8} << 20;
 FlushQueue::FlushQueue(std::shared_ptr<RocksDBDatabase> database)
     : database_(std::move(database)) {}
 
-std::shared_ptr<Flush> FlushQueue::append(std::vector<Flush::Part> parts) {
+std::shared_ptr<Flush> FlushQueue::append(std::vector<Flush::Part> parts,
+                                          std::unique_ptr<const ExpiryHorizon::Hold> unexpired) {
   auto flush = std::make_shared<Flush>();
   flush->parts = std::move(parts);
+  flush->unexpired = std::move(unexpired);
   const std::scoped_lock lock(mutex_);
   flush->number = ++appended_;
   pending_.push_back(flush);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "backends/rocksdb/expiry_filter.hpp"
 #include "backends/rocksdb/rocksdb_database.hpp"
 #include "state/frozen_table.hpp"
 
@@ -20,6 +21,8 @@ struct Flush {
     std::unique_ptr<FrozenTable> table;
   };
   std::uint64_t number = 0;  ///< from 1, in the order of the freezes
+  /// What had not expired at the freeze stays in the database while somebody has the flush.
+  std::unique_ptr<const ExpiryHorizon::Hold> unexpired;
   // Of the queue alone:
   std::vector<Part> parts;  // what is yet to be brought in, the next one first
   std::size_t next_part = 0;
@@ -38,8 +41,10 @@ class FlushQueue {
  public:
   explicit FlushQueue(std::shared_ptr<RocksDBDatabase> database);
 
-  /// Adds a flush behind the others. Does not wait. The task's.
-  [[nodiscard]] std::shared_ptr<Flush> append(std::vector<Flush::Part> parts);
+  /// Adds a flush behind the others; `unexpired` is null if nothing expires. Does not wait. The task's.
+  [[nodiscard]] std::shared_ptr<Flush> append(
+      std::vector<Flush::Part> parts,
+      std::unique_ptr<const ExpiryHorizon::Hold> unexpired = nullptr);
   /// Brings in all flushes up to `flush` and returns the snapshot behind it. Once for a flush. Errors:
   /// `io_error`, `user_function_failed` of its own; what fails of others is theirs. What has failed is
   /// still a change, and part of the next flush.

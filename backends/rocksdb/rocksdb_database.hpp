@@ -14,10 +14,13 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 
+#include "backends/rocksdb/table_files.hpp"
 #include "state/file_system.hpp"
 #include "state/result.hpp"
 
 namespace weir {
+
+class ExpiryFilterFactory;
 
 /// RocksDB's answer as ours. `what` names the path and what was being done with it.
 [[nodiscard]] Status to_error(const rocksdb::Status& status, const std::string& what);
@@ -45,8 +48,10 @@ class RocksDBDatabase {
   RocksDBDatabase(const RocksDBDatabase&) = delete;
   RocksDBDatabase& operator=(const RocksDBDatabase&) = delete;
 
-  /// The handle belongs to the database. Errors: `io_error`.
-  [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> create_column_family(const std::string& name);
+  /// The handle belongs to the database. `expiry` is that of a state with a time to live: compaction drops
+  /// what has expired. Errors: `io_error`.
+  [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> create_column_family(
+      const std::string& name, std::shared_ptr<ExpiryFilterFactory> expiry = nullptr);
   /// False if there is no such entry.
   [[nodiscard]] Result<bool> get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
                                  std::string& value);
@@ -64,6 +69,8 @@ class RocksDBDatabase {
   /// The options with which files to be ingested are written.
   [[nodiscard]] const rocksdb::Options& options() const { return options_; }
   [[nodiscard]] rocksdb::DB& db() { return *db_; }
+  /// In the order in which they were made.
+  [[nodiscard]] std::span<rocksdb::ColumnFamilyHandle* const> families() const { return families_; }
   /// Of the database, for error sentences.
   [[nodiscard]] const std::string& path() const { return path_; }
 
@@ -74,6 +81,7 @@ class RocksDBDatabase {
   const std::string directory_;
   const std::string path_;
   const std::unique_ptr<rocksdb::Env> env_;
+  const TableFiles table_files_;
   const rocksdb::Options options_;
   bool remove_when_closed_ = false;
   std::atomic<std::uint64_t> new_files_ = 0;

@@ -96,12 +96,12 @@ class RocksDBSnapshotTask final : public SnapshotTask {
 
 }  // namespace
 
-Result<std::unique_ptr<KeyedStateBackend>> RocksDBKeyedStateBackend::create(
+Result<std::unique_ptr<RocksDBKeyedStateBackend>> RocksDBKeyedStateBackend::create(
     const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
     std::shared_ptr<rocksdb::Cache> block_cache) {
   WEIR_TRY_ASSIGN(database, RocksDBDatabase::create(*context.files, context.local_directory,
                                                     std::move(block_cache)));
-  return std::unique_ptr<KeyedStateBackend>(
+  return std::unique_ptr<RocksDBKeyedStateBackend>(
       new RocksDBKeyedStateBackend(context, std::move(memory), std::move(database)));
 }
 
@@ -112,7 +112,8 @@ RocksDBKeyedStateBackend::RocksDBKeyedStateBackend(const KeyedStateBackendContex
       memory_(std::move(memory)),
       restored_(context.operator_label),
       database_(std::move(database)),
-      queue_(std::make_shared<FlushQueue>(database_)) {}
+      queue_(std::make_shared<FlushQueue>(database_)),
+      horizon_(std::make_shared<ExpiryHorizon>()) {}
 
 Status RocksDBKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
   WEIR_ASSERT(states_.empty());
@@ -128,11 +129,18 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
                                              name + "'; names are unique within an operator");
   WEIR_TRY_ASSIGN(entries, restored_.claim(*table));
   // The prefix keeps a state called "default" apart from the family that every database has.
-  WEIR_TRY_ASSIGN(family, database_->create_column_family("state " + name));
+  std::shared_ptr<ExpiryFilterFactory> expiry;
+  if (table->has_ttl()) {
+    horizon_->advance(table->ttl().now_ms());
+    expiry = std::make_shared<ExpiryFilterFactory>(table->expiry_rule(), horizon_);
+  }
+  WEIR_TRY_ASSIGN(family, database_->create_column_family("state " + name, std::move(expiry)));
   auto state = std::make_unique<State>();
   state->database = database_.get();
   state->family = family;
   state->table = std::move(table);
+  state->memory = &memory_;
+  state->label = context_.operator_label + ", state '" + name + "'";
   state->table->set_backing(state.get(), entries.done());
   if (!entries.done())
     loading_.push_back(
@@ -149,10 +157,13 @@ Result<bool> RocksDBKeyedStateBackend::load_restored() {
       WEIR_TRY(loading.files->put(loading.state->family, entry.key, entry.value));
     return {};
   }));
-  if (loading.entries.done()) {
+  // File by file: the layout of the next one depends on what those before it need in memory.
+  const bool done = loading.entries.done();
+  if (done || loading.files->bytes() > database_->options().target_file_size_base) {
     WEIR_TRY(loading.files->ingest());
-    loading_.pop_back();
+    loading.files = std::make_unique<SortedFiles>(*database_);
   }
+  if (done) loading_.pop_back();
   return loading_.empty();
 }
 
@@ -167,12 +178,41 @@ std::vector<StateDeclaration> RocksDBKeyedStateBackend::declarations() const {
   return declarations;
 }
 
+Result<bool> RocksDBKeyedStateBackend::State::load(std::string_view entry_key,
+                                                   std::string& value) {
+  WEIR_TRY_ASSIGN(found, database->get(family, entry_key, value));
+  if (found) WEIR_TRY(check_size(value.size()));
+  return found;
+}
+
+Status RocksDBKeyedStateBackend::State::load_all(
+    std::span<const std::string_view> entry_keys,
+    const std::function<Status(std::size_t index, std::string_view value)>& visit) {
+  return database->get_all(family, entry_keys,
+                           [&](std::size_t index, std::string_view value) -> Status {
+                             WEIR_TRY(check_size(value.size()));
+                             return visit(index, value);
+                           });
+}
+
+Status RocksDBKeyedStateBackend::State::check_size(std::size_t bytes) const {
+  // A value of a few bytes is let through however many subtasks share the memory.
+  const std::size_t most = std::max(memory->bytes(), least_piece_bytes);
+  if (bytes <= most) return {};
+  return error(Errc::limit_exceeded,
+               label + ": an entry takes " + std::to_string(bytes >> 10) +
+                   " KiB, more than the " + std::to_string(most >> 10) +
+                   " KiB of memory that the tables of a subtask have; raise "
+                   "state.backend.rocksdb.memory.fixed-per-tm, or divide the entry: each map key "
+                   "of a MapState has one of its own");
+}
+
 Status RocksDBKeyedStateBackend::State::scan(
-    std::string_view prefix, std::string_view from,
+    std::string_view prefix,
     const std::function<bool(std::string_view, std::string_view)>& visit) {
   const std::unique_ptr<rocksdb::Iterator> entries(
       database->db().NewIterator(rocksdb::ReadOptions(), family));
-  for (entries->Seek(slice_of(from)); entries->Valid(); entries->Next()) {
+  for (entries->Seek(slice_of(prefix)); entries->Valid(); entries->Next()) {
     const std::string_view key = view_of(entries->key());
     if (!key.starts_with(prefix) || !visit(key, view_of(entries->value()))) break;
   }
@@ -180,7 +220,10 @@ Status RocksDBKeyedStateBackend::State::scan(
 }
 
 Status RocksDBKeyedStateBackend::store_changes() {
-  for (const auto& state : states_) WEIR_TRY(state->table->clean_up());
+  for (const auto& state : states_) {
+    if (state->table->has_ttl()) horizon_->advance(state->table->ttl().now_ms());
+    state->table->clean_up();
+  }
   confirm();
   for (const auto& state : states_) state->table->reclaim();
   return table_bytes() > memory_.bytes() ? make_room() : Status();
@@ -249,7 +292,8 @@ Result<bool> RocksDBKeyedStateBackend::flush_some() {
 
 Status RocksDBKeyedStateBackend::flush_group(State& state, std::uint32_t group,
                                              SortedFiles& files) {
-  return state.table->flush_group(group, [&](auto key, auto value) {
+  return state.table->flush_group(group, [&](auto key, auto value) -> Status {
+    if (value) WEIR_TRY(state.check_size(value->size()));
     return value ? files.put(state.family, key, *value) : files.remove(state.family, key);
   });
 }
@@ -266,7 +310,7 @@ Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
     frozen.epochs.push_back(table->epoch());
     parts.push_back({state->family, std::move(table)});
   }
-  auto flush = queue_->append(std::move(parts));
+  auto flush = queue_->append(std::move(parts), std::make_unique<ExpiryHorizon::Hold>(horizon_));
   frozen.flush = flush->number;
   frozen_.push_back(std::move(frozen));
   return std::make_unique<RocksDBSnapshotTask>(queue_, std::move(flush), std::move(sources));
