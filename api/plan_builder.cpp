@@ -1,11 +1,18 @@
 #include "api/plan_builder.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "storage/uri.hpp"
 
 namespace weir {
 
-std::string PlanBuilder::absolute(const std::string& path) const {
-  return path.empty() || path.front() == '/' ? path : working_directory_ + "/" + path;
+std::string PlanBuilder::absolute(const std::string& path) {
+  if (path.empty()) return path;
+  auto parsed = parse_path(path, working_directory_);
+  if (parsed) return std::move(*parsed);
+  if (!path_error_) path_error_ = std::move(parsed.error());
+  return path;
 }
 
 std::uint32_t PlanBuilder::add_operator(OperatorSpec spec) {

@@ -39,8 +39,13 @@ DataStream<std::string> StreamEnvironment::read_standard_input(double lines_per_
   return stream;
 }
 
-Result<Plan> StreamEnvironment::build() const {
+Status StreamEnvironment::check_arguments() const {
   WEIR_TRY(parameters_.check());
+  return builder_.check_paths();
+}
+
+Result<Plan> StreamEnvironment::build() const {
+  WEIR_TRY(check_arguments());
   if (settings_error_) return std::unexpected(*settings_error_);
   return builder_.build(parallelism_, max_parallelism_);
 }

@@ -95,6 +95,9 @@ class StreamEnvironment {
     return DataStream<T>(&builder_, {output_of<T>(index)});
   }
 
+  /// Whether the job can do with its arguments and with the paths that it was given. Errors: as
+  /// `Parameters::check`; then `unsupported` or `invalid_argument` for the first path that is none.
+  [[nodiscard]] Status check_arguments() const;
   /// What the job function has put together. Errors: those of the arguments, then those of the settings,
   /// then those of the plan.
   [[nodiscard]] Result<Plan> build() const;

@@ -273,7 +273,7 @@ Status check_words(const CLI::App& app, std::span<const std::string> words,
 
 /// Whether a directory that `word` names may exist on this machine.
 Status check_directory(const std::string& word) {
-  const auto path = parse_directory(word, "/");
+  const auto path = parse_path(word, "/");
   if (!path) return refuse(path.error().what);
   return {};
 }

@@ -170,7 +170,7 @@ Outcome<std::optional<StartingPoint>> find_start(Host& host, const RunCommand& c
         std::ranges::any_of(job.description.operators, &OperatorDescription::transactional);
     start = find_latest(*host.storage, search);
   } else {
-    const auto directory = parse_directory(*command.restore, host.working_directory);
+    const auto directory = parse_path(*command.restore, host.working_directory);
     if (!directory) return fail(directory.error());
     if (const auto entry = host.files.stat(*directory);
         !entry && entry.error().code == Errc::not_found)

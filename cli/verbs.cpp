@@ -99,7 +99,7 @@ Snapshots snapshots_under_way(JobClient& client, const JobId& job, bool savepoin
 /// The target directory of a savepoint, absolute; empty if none is named.
 Result<std::string> target_of(const Conversation& conversation, const std::string& word) {
   if (word.empty()) return std::string();
-  return parse_directory(word, conversation.working_directory);
+  return parse_path(word, conversation.working_directory);
 }
 
 /// Asks for a savepoint, as `ask`. `named`: the command named its directory, else the job's is used.

@@ -334,9 +334,8 @@ TEST_CASE("a directory that no machine can have is a wrong word", "[cli]") {
           Words{"savepoint", id, uri}, Words{"savepoint", "-d", uri},
           Words{"cancel", "-s", uri, id}, Words{"cancel", "--withSavepoint=" + uri, id},
           Words{"stop", "-p", uri, id}})
-      CHECK_THAT(refused(words),
-                 Catch::StartsWith(words[0] + ": '" + uri + "': ") &&
-                     Contains("is not supported yet; use a directory of this machine"));
+      CHECK_THAT(refused(words), Catch::StartsWith(words[0] + ": '" + uri + "': ") &&
+                                     Contains("is not supported yet; use a path of this machine"));
     CHECK_FALSE(parse_program_line("word_count", Words{"-s", uri}));
   }
   CHECK(parsed<SavepointCommand>({"savepoint", id, "file:///s"}).target == "file:///s");
