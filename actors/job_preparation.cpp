@@ -69,12 +69,9 @@ Status restore(PreparedJob& job, CheckpointStorage& storage) {
   return {};
 }
 
-}  // namespace
-
-Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
-                                                 const ProcessSeams& seams,
-                                                 const ProcessSettings& settings) {
-  auto job = std::make_shared<PreparedJob>();
+/// All of `prepare_job`, into `job`, which holds what was locked also after an error.
+Status prepare(const std::shared_ptr<PreparedJob>& job, JobSubmission submission,
+               const ProcessSeams& seams, const ProcessSettings& settings) {
   CheckpointStorage& storage = *seams.storage;
   WEIR_TRY_ASSIGN(configuration, Configuration::from_map(submission.configuration, "job"));
   WEIR_TRY(configuration.check());
@@ -117,6 +114,34 @@ Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
   }
   if (!job->submission.restore_directory.empty()) WEIR_TRY(restore(*job, storage));
   coordinator.plan = job->plan;
+  // Last: who is refused for another reason leaves no output directory behind.
+  WEIR_TRY_ASSIGN(outputs, OutputDirectoryLocks::take(*seams.files, job->plan));
+  job->outputs = std::move(outputs);
+  if (!job->submission.restore_directory.empty())
+    return {};  // the sink knows what its snapshot covers
+  for (const OperatorDescription& one : job->plan.operators) {
+    if (one.output_directory.empty()) continue;
+    const auto entries = seams.files->list(one.output_directory);
+    if (!entries) return unusable_output_directory(one.output_directory, entries.error());
+    WEIR_TRY(refuse_committed_output(one.output_directory, *entries, "give an empty one"));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
+                                                 const ProcessSeams& seams,
+                                                 const ProcessSettings& settings) {
+  auto job = std::make_shared<PreparedJob>();
+  if (const Status prepared = prepare(job, std::move(submission), seams, settings); !prepared) {
+    job->outputs.undo(*seams.files);
+    // What is left of a directory that was made for nothing is a lock without holder, which does no harm.
+    if (job->lock != nullptr)
+      (void)remove_job_directory_if_empty(*seams.storage, job->coordinator.checkpoint_directory,
+                                          job->coordinator.id);
+    return std::unexpected(prepared.error());
+  }
   return job;
 }
 

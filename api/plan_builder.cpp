@@ -36,6 +36,7 @@ Result<Plan> PlanBuilder::build(std::uint32_t parallelism,
     const OperatorSpec& spec = operators_[i];
     PlanOperator& op = plan.operators.emplace_back();
     op.make = spec.make;
+    op.check_input = spec.check_input;
     OperatorDescription& description = op.description;
     description.generated_uid = spec.uid.empty();
     description.uid = spec.uid.empty() ? "generated-" + std::to_string(i) : spec.uid;
@@ -47,6 +48,7 @@ Result<Plan> PlanBuilder::build(std::uint32_t parallelism,
     description.source = spec.source;
     description.stateful = spec.stateful;
     description.transactional = spec.transactional;
+    description.output_directory = spec.output_directory;
   }
   for (const EdgeSpec& spec : edges_) {
     const Upstream& from = spec.upstream;

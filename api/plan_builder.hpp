@@ -34,9 +34,11 @@ class PlanBuilder {
     bool source = false;
     bool stateful = false;
     bool transactional = false;
+    std::string output_directory = {};
     std::optional<std::uint32_t> parallelism = std::nullopt;
     std::optional<std::uint32_t> max_parallelism = std::nullopt;
     std::string uid = {};
+    std::function<Status(FileSystem&)> check_input = {};
   };
 
   /// Relative paths of the job count from `working_directory`, which is absolute.
