@@ -47,11 +47,11 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
     start.warnings.push_back("passing over a snapshot of which nothing can be read: " +
                              nameless.damage->what);
   std::optional<Error> damage;  // of the newest one
+  std::vector<std::string> passed_over;
   for (const RecoveryPoint& point : found.points) {
     WEIR_TRY_ASSIGN(found_damage, find_damage(storage, point));
     if (found_damage) {
-      if (!search.transactional)
-        start.warnings.push_back("passing over a damaged snapshot: " + found_damage->what);
+      passed_over.push_back(found_damage->what);
       if (!damage) damage = std::move(found_damage);
       continue;
     }
@@ -62,6 +62,9 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
                        "; a sink of the job may have committed what lies between, so choose "
                        "yourself: -s " +
                        point.directory);
+    for (const std::string& what : passed_over)
+      start.warnings.push_back("passing over a damaged snapshot (" + what + "); " +
+                               point.directory + " is taken instead");
     start.directory = point.directory;
     start.continues = true;
     start.job = point.job;
