@@ -251,7 +251,11 @@ Outcome<std::function<void(const std::string&)>> open_trace(
   if (command.trace_file) {
     const std::string path = absolute(*command.trace_file, host.working_directory);
     file = std::make_shared<std::ofstream>(path, std::ios::trunc);
-    if (!*file) return fail_outside({Errc::io_error, path + ": cannot write the trace there"});
+    if (!*file)
+      return fail_outside({Errc::io_error, path + ": cannot write the trace there: " +
+                                               std::generic_category().message(errno) +
+                                               "; name a file in a directory that exists and can "
+                                               "be written to"});
   }
   if (file == nullptr && !command.verbose) return std::function<void(const std::string&)>();
   return [file, &log, verbose = command.verbose, path = command.trace_file.value_or(""),

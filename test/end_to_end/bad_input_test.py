@@ -203,7 +203,8 @@ def unwritable_directories(place):
     refused(place.weir("run", *job[:-1], inside), 1, inside)
     refused(place.weir("run", *job[:-1], file), 1, file)
     refused(place.weir("run", *settings(checkpoints=inside), *job), 1, inside)
-    refused(place.weir("run", "--trace", inside, *job), 1, inside)
+    refused(place.weir("run", "--trace", inside, *job), 1, f"{inside}: cannot write the trace there: Not a directory; name a "
+            "file in a directory that exists")
     refused(place.weir("run", "-D", f"env.log.dir={inside}", *job), 1, inside)
     refused(place.weir("run", "-D", f"io.tmp.dirs={inside}", *job), 1, inside)
     for name in ("out", "checkpoints"):
@@ -382,8 +383,9 @@ def missing_snapshot(place):
     refused(restore(place, "latest", *settings(checkpoints=place / "none")), 1, place / "none", "shapes")
     for scheme in ("hdfs", "s3"):
         refused(restore(place, f"{scheme}://host/savepoint"), 2, f"{scheme}:// is not supported yet")
-    refused(place.weir("savepoint", "-d", place / "missing"), 1, place / "missing")
-    refused(place.weir("savepoint", "-d", place.directory), 1, place.directory)
+    for path in (place / "missing", place.directory):
+        refused(place.weir("savepoint", "-d", path), 1,
+                f"{path}: there is no savepoint here; give the directory that holds its _metadata")
     check(os.path.isdir(place.directory) and not os.path.exists(place / "restored"), "something was made or deleted")
 
 
