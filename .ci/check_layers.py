@@ -17,7 +17,7 @@ MAY_INCLUDE = {
     "runtime": {"state"},
     "network": {"runtime", "state"},
     "connectors": {"runtime", "storage", "state"},
-    "api": {"connectors", "runtime", "state"},
+    "api": {"connectors", "runtime", "storage", "state"},
     "messages": {"runtime", "state"},
     "actors": {"messages", "network", "runtime", "state"},
     "simulation": {"actors", "messages", "network", "runtime", "storage", "state"},

@@ -602,8 +602,7 @@ void CheckpointCoordinator::abort(CheckpointId id, CheckpointFailureReason reaso
     emit(DeleteSnapshot{id, checkpoint.directory(),
                         checkpoint.settings().options.form == SnapshotForm::incremental});
   }
-  const Error error{
-      why.code, checkpoint.name() + " was given up: " + why.what + " (" + to_string(reason) + ")"};
+  const Error error{why.code, checkpoint.name() + " was given up: " + why.what};
   log(id, reason, error.what);
   after_abort(checkpoint, reason, error, now);
 }
@@ -673,8 +672,7 @@ void CheckpointCoordinator::leave_unresolved(CheckpointId id, const Error& cause
   const Error error{
       cause.code, checkpoint.name() + " may or may not be complete in '" + checkpoint.directory() +
                       "', where its metadata can be neither written " +
-                      "nor removed: " + cause.what + "; mend the storage, then look at it (" +
-                      to_string(Reason::finalize_failure) + ")"};
+                      "nor removed: " + cause.what + "; mend the storage, then look at it"};
   log(id, Reason::finalize_failure, error.what);
   notify_aborted(id);
   const bool harmless = checkpoint.kind() == SnapshotKind::savepoint || store_.has_newer_than(id);
@@ -935,7 +933,7 @@ void CheckpointCoordinator::refuse(std::optional<RequestId> request, const Refus
   log(std::nullopt, refusal.reason, refusal.sentence);
   const auto code = refusal.reason == Reason::no_savepoint_directory ? Errc::not_found
                                                                      : Errc::checkpoint_declined;
-  answer(request, Error{code, refusal.sentence + " (" + to_string(refusal.reason) + ")"});
+  answer(request, Error{code, refusal.sentence});
 }
 
 void CheckpointCoordinator::log(std::optional<CheckpointId> id, CheckpointFailureReason reason,

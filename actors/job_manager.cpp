@@ -291,8 +291,12 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
       self, *self->state.seams->io,
       [seams = self->state.seams, settings = self->state.settings,
        directory = job->prepared->coordinator.checkpoint_directory, id = settled.job,
-       prepared = job->prepared]() -> Status {
+       prepared = job->prepared, failed = job->graph->state() == JobState::failed]() -> Status {
         remove_tree(*seams->files, local_directory(prepared->configuration, settings, id));
+        if (failed)
+          prepared->outputs.undo(*seams->files);
+        else
+          prepared->outputs.release(*seams->files);
         if (directory.empty()) return {};
         auto removed = remove_job_directory_if_empty(*seams->storage, directory, id);
         prepared->lock.reset();

@@ -22,8 +22,16 @@ std::string effective_checkpoint_directory(const Configuration& configuration,
   return settings.temporary_directory + "/checkpoints";
 }
 
-/// The job's own completed checkpoints and terminal savepoint that a continuing job goes on counting.
-Status find_own_checkpoints(PreparedJob& job, CheckpointStorage& storage) {
+/// A snapshot that cannot be read.
+struct Damaged {
+  CheckpointId checkpoint;
+  std::string what;
+};
+
+/// Finds the job's own completed checkpoints and terminal savepoint that a continuing job goes on counting.
+/// Returns those that are damaged.
+Result<std::vector<Damaged>> find_own_checkpoints(PreparedJob& job, CheckpointStorage& storage) {
+  std::vector<Damaged> damaged;
   const std::string& directory = job.coordinator.checkpoint_directory;
   WEIR_TRY_ASSIGN(found, scan_job(storage, directory, job.submission.id));
   for (const FoundSnapshot& one : found) {
@@ -37,17 +45,16 @@ Status find_own_checkpoints(PreparedJob& job, CheckpointStorage& storage) {
     }
     auto metadata = read_metadata(storage, path);
     if (!metadata) {
-      job.warnings.push_back("passing over a checkpoint that does not verify: " +
-                             metadata.error().what);
+      damaged.push_back({one.checkpoint, metadata.error().what});
       continue;
     }
     job.found.push_back({path, std::make_shared<const SnapshotMetadata>(std::move(*metadata)),
                          pointer ? SnapshotOwner::user : SnapshotOwner::system});
   }
-  return {};
+  return damaged;
 }
 
-Status restore(PreparedJob& job, CheckpointStorage& storage) {
+Status restore(PreparedJob& job, CheckpointStorage& storage, const std::vector<Damaged>& damaged) {
   const std::string& directory = job.submission.restore_directory;
   WEIR_TRY_ASSIGN(metadata, read_metadata(storage, directory));
   WEIR_TRY_ASSIGN(assignment, assign_state(metadata, directory, job.plan, job.graph,
@@ -55,6 +62,10 @@ Status restore(PreparedJob& job, CheckpointStorage& storage) {
   job.plan = assignment.plan;
   job.graph = build_job_graph(job.plan);
   std::ranges::copy(assignment.warnings, std::back_inserter(job.warnings));
+  // Who chose the snapshot has told of newer ones.
+  for (const Damaged& one : damaged)
+    if (one.checkpoint < metadata.checkpoint)
+      job.warnings.push_back("passing over a checkpoint that does not verify: " + one.what);
   job.restore = std::move(assignment);
   job.restored_from = directory;
   // What is newer than the snapshot that was chosen was passed over as damaged: never go back to it.
@@ -69,12 +80,9 @@ Status restore(PreparedJob& job, CheckpointStorage& storage) {
   return {};
 }
 
-}  // namespace
-
-Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
-                                                 const ProcessSeams& seams,
-                                                 const ProcessSettings& settings) {
-  auto job = std::make_shared<PreparedJob>();
+/// All of `prepare_job`, into `job`, which holds what was locked also after an error.
+Status prepare(const std::shared_ptr<PreparedJob>& job, JobSubmission submission,
+               const ProcessSeams& seams, const ProcessSettings& settings) {
   CheckpointStorage& storage = *seams.storage;
   WEIR_TRY_ASSIGN(configuration, Configuration::from_map(submission.configuration, "job"));
   WEIR_TRY(configuration.check());
@@ -90,6 +98,7 @@ Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
   coordinator.name = job->submission.name;
   coordinator.epoch = LeaderEpoch{1};
   coordinator.checkpoint_directory = effective_checkpoint_directory(job->configuration, settings);
+  std::vector<Damaged> damaged;
   if (!coordinator.checkpoint_directory.empty()) {
     const std::string directory = job_directory(coordinator.checkpoint_directory, coordinator.id);
     WEIR_TRY(storage.create_directories(directory));
@@ -113,10 +122,41 @@ Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
     coordinator.epoch = LeaderEpoch{highest.epoch.value + 1};
     // Only now: an incomplete checkpoint has taken its number, too.
     WEIR_TRY(delete_orphans(storage, coordinator.checkpoint_directory, coordinator.id));
-    if (job->submission.continues) WEIR_TRY(find_own_checkpoints(*job, storage));
+    if (job->submission.continues) {
+      WEIR_TRY_ASSIGN(found, find_own_checkpoints(*job, storage));
+      damaged = std::move(found);
+    }
   }
-  if (!job->submission.restore_directory.empty()) WEIR_TRY(restore(*job, storage));
+  if (!job->submission.restore_directory.empty()) WEIR_TRY(restore(*job, storage, damaged));
   coordinator.plan = job->plan;
+  // Last: who is refused for another reason leaves no output directory behind.
+  WEIR_TRY_ASSIGN(outputs, OutputDirectoryLocks::take(*seams.files, job->plan));
+  job->outputs = std::move(outputs);
+  if (!job->submission.restore_directory.empty())
+    return {};  // the sink knows what its snapshot covers
+  for (const OperatorDescription& one : job->plan.operators) {
+    if (one.output_directory.empty()) continue;
+    const auto entries = seams.files->list(one.output_directory);
+    if (!entries) return unusable_output_directory(one.output_directory, entries.error());
+    WEIR_TRY(refuse_committed_output(one.output_directory, *entries, "give an empty one"));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
+                                                 const ProcessSeams& seams,
+                                                 const ProcessSettings& settings) {
+  auto job = std::make_shared<PreparedJob>();
+  if (const Status prepared = prepare(job, std::move(submission), seams, settings); !prepared) {
+    job->outputs.undo(*seams.files);
+    // What is left of a directory that was made for nothing is a lock without holder, which does no harm.
+    if (job->lock != nullptr)
+      (void)remove_job_directory_if_empty(*seams.storage, job->coordinator.checkpoint_directory,
+                                          job->coordinator.id);
+    return std::unexpected(prepared.error());
+  }
   return job;
 }
 

@@ -10,6 +10,7 @@
 #include "actors/state_assignment.hpp"
 #include "messages/messages.hpp"
 #include "runtime/configuration.hpp"
+#include "runtime/output_directory.hpp"
 
 namespace weir {
 
@@ -25,12 +26,14 @@ struct PreparedJob {
   std::string restored_from;               ///< the snapshot's directory, for people
   std::string checkpoint_directory;        ///< as configured, absolute; empty: none was
   std::unique_ptr<DirectoryLock> lock;     ///< of the job's checkpoint directory
+  OutputDirectoryLocks outputs;            ///< held until the job has ended
   std::vector<std::string> warnings;
 };
 
 /// Does everything of a submission that touches files: locks the job's directory against every other
 /// process, removes what crashes left there, counts on above what is found, reads the snapshot to start
-/// from and deals its state out.
+/// from and deals its state out, locks the output directories against every other job, and refuses those
+/// that hold files if the job begins anew.
 /// Errors: what the submission, the directories or the snapshot are wrong in, one sentence each; then
 /// nothing was begun. Threads: the I/O pool.
 [[nodiscard]] Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,

@@ -183,9 +183,11 @@ class DataStream {
   /// name without a leading dot is committed. `format(const T&)` yields the line, without newline.
   template <class F>
   Sink write_files(const std::string& directory, F format) const {
-    return add_sink("file sink", true, [directory = builder_->absolute(directory), format] {
-      return std::make_unique<FileSink<T, F>>(directory, format);
-    });
+    const std::string absolute = builder_->absolute(directory);
+    return add_sink(
+        "file sink", true,
+        [absolute, format] { return std::make_unique<FileSink<T, F>>(absolute, format); },
+        absolute);
   }
   /// Prints one line per record: strings as they are, described types as JSON. At least once.
   Sink print() const {
@@ -206,13 +208,16 @@ class DataStream {
                       [] { return std::make_unique<Batch<T>>(); });
     return DataStream<Out>(builder_, {output_of<Out>(index)});
   }
-  /// Adds an operator without outputs.
+  /// Adds an operator without outputs. One that writes into an absolute `output_directory` has it for its
+  /// job alone: while the job runs, another one with this directory is refused.
   Sink add_sink(const std::string& name, bool transactional,
-                std::function<std::unique_ptr<Operator>()> make) const {
+                std::function<std::unique_ptr<Operator>()> make,
+                const std::string& output_directory = {}) const {
     const std::uint32_t index = builder_->add_operator({.name = name,
                                                         .make = std::move(make),
                                                         .stateful = transactional,
-                                                        .transactional = transactional});
+                                                        .transactional = transactional,
+                                                        .output_directory = output_directory});
     builder_->connect(upstream_, index, 0, schema_or_none<T>(),
                       [] { return std::make_unique<Batch<T>>(); });
     return Sink(builder_, index);

@@ -84,12 +84,15 @@ Status Parameters::check() const {
   std::vector<std::string> options;
   for (const std::string& one : read_) options.push_back("--" + one);
   const std::vector<std::string_view> known(options.begin(), options.end());
+  std::string all;
+  for (const std::string& one : options) all += (all.empty() ? "" : ", ") + one;
   std::optional<std::string> unread;
   for (const auto& [name, values] : values_) {
     if (read_.contains(name)) continue;
     const std::string option = "--" + name;
     const std::string what =
-        "the job does not know the option '" + option + "'" + did_you_mean(option, known);
+        "the job does not know the option '" + option + "'" +
+        did_you_mean(option, known, all.empty() ? "it takes none" : "its options are " + all);
     // A misspelt option is why another one is missing.
     if (!known.empty() && is_slip(option, nearest(option, known)))
       return error(Errc::invalid_argument, what);

@@ -1,11 +1,18 @@
 #include "api/plan_builder.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "storage/uri.hpp"
 
 namespace weir {
 
-std::string PlanBuilder::absolute(const std::string& path) const {
-  return path.empty() || path.front() == '/' ? path : working_directory_ + "/" + path;
+std::string PlanBuilder::absolute(const std::string& path) {
+  if (path.empty()) return path;
+  auto parsed = parse_path(path, working_directory_);
+  if (parsed) return std::move(*parsed);
+  if (!path_error_) path_error_ = std::move(parsed.error());
+  return path;
 }
 
 std::uint32_t PlanBuilder::add_operator(OperatorSpec spec) {
@@ -29,6 +36,7 @@ Result<Plan> PlanBuilder::build(std::uint32_t parallelism,
     const OperatorSpec& spec = operators_[i];
     PlanOperator& op = plan.operators.emplace_back();
     op.make = spec.make;
+    op.check_input = spec.check_input;
     OperatorDescription& description = op.description;
     description.generated_uid = spec.uid.empty();
     description.uid = spec.uid.empty() ? "generated-" + std::to_string(i) : spec.uid;
@@ -40,6 +48,7 @@ Result<Plan> PlanBuilder::build(std::uint32_t parallelism,
     description.source = spec.source;
     description.stateful = spec.stateful;
     description.transactional = spec.transactional;
+    description.output_directory = spec.output_directory;
   }
   for (const EdgeSpec& spec : edges_) {
     const Upstream& from = spec.upstream;

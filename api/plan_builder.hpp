@@ -34,16 +34,23 @@ class PlanBuilder {
     bool source = false;
     bool stateful = false;
     bool transactional = false;
+    std::string output_directory = {};
     std::optional<std::uint32_t> parallelism = std::nullopt;
     std::optional<std::uint32_t> max_parallelism = std::nullopt;
     std::string uid = {};
+    std::function<Status(FileSystem&)> check_input = {};
   };
 
   /// Relative paths of the job count from `working_directory`, which is absolute.
   explicit PlanBuilder(std::string working_directory)
       : working_directory_(std::move(working_directory)) {}
-  /// `path` made absolute; an empty one stays empty.
-  [[nodiscard]] std::string absolute(const std::string& path) const;
+  /// `path`, plain or `file://`, made absolute (`parse_path`); an empty one stays empty. What is wrong with
+  /// it is kept for `check_paths`.
+  [[nodiscard]] std::string absolute(const std::string& path);
+  /// Errors: of the first path that `absolute` could not read, such as `s3://bucket/path`.
+  [[nodiscard]] Status check_paths() const {
+    return path_error_ ? Status(std::unexpected(*path_error_)) : Status();
+  }
 
   /// Returns the operator's index, from 0.
   std::uint32_t add_operator(OperatorSpec spec);
@@ -75,6 +82,7 @@ class PlanBuilder {
     std::function<std::unique_ptr<AnyBatch>()> make_batch;
   };
   std::string working_directory_;
+  std::optional<Error> path_error_;  ///< the first one
   std::vector<OperatorSpec> operators_;
   std::vector<EdgeSpec> edges_;
 };

@@ -27,8 +27,12 @@ DataStream<std::string> StreamEnvironment::read_text(const std::vector<std::stri
   TextSourceOptions options;
   for (const std::string& path : paths) options.paths.push_back(builder_.absolute(path));
   options.lines_per_second = rate_of(lines_per_second);
-  return add_source<std::string>("text files",
-                                 [options] { return std::make_unique<TextSource>(options); });
+  return add_source<std::string>(
+      "text files", [options] { return std::make_unique<TextSource>(options); },
+      [paths = options.paths](FileSystem& files) -> Status {
+        WEIR_TRY(input_splits(files, paths, default_split_bytes));
+        return {};
+      });
 }
 
 DataStream<std::string> StreamEnvironment::read_standard_input(double lines_per_second) {
@@ -39,8 +43,13 @@ DataStream<std::string> StreamEnvironment::read_standard_input(double lines_per_
   return stream;
 }
 
-Result<Plan> StreamEnvironment::build() const {
+Status StreamEnvironment::check_arguments() const {
   WEIR_TRY(parameters_.check());
+  return builder_.check_paths();
+}
+
+Result<Plan> StreamEnvironment::build() const {
+  WEIR_TRY(check_arguments());
   if (settings_error_) return std::unexpected(*settings_error_);
   return builder_.build(parallelism_, max_parallelism_);
 }

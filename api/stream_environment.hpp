@@ -86,15 +86,23 @@ class StreamEnvironment {
       return std::make_unique<GeneratorSource<T, F>>(f, count, rate);
     });
   }
-  /// A source that is not built in; `make` is called once for each subtask.
+  /// A source that is not built in; `make` is called once for each subtask. `check_input`, if there is one,
+  /// says whether what it reads is there, and is called before the job begins anew.
   template <class T>
   [[nodiscard]] DataStream<T> add_source(const std::string& name,
-                                         std::function<std::unique_ptr<Operator>()> make) {
-    const std::uint32_t index = builder_.add_operator(
-        {.name = name, .make = std::move(make), .source = true, .stateful = true});
+                                         std::function<std::unique_ptr<Operator>()> make,
+                                         std::function<Status(FileSystem&)> check_input = {}) {
+    const std::uint32_t index = builder_.add_operator({.name = name,
+                                                       .make = std::move(make),
+                                                       .source = true,
+                                                       .stateful = true,
+                                                       .check_input = std::move(check_input)});
     return DataStream<T>(&builder_, {output_of<T>(index)});
   }
 
+  /// Whether the job can do with its arguments and with the paths that it was given. Errors: as
+  /// `Parameters::check`; then `unsupported` or `invalid_argument` for the first path that is none.
+  [[nodiscard]] Status check_arguments() const;
   /// What the job function has put together. Errors: those of the arguments, then those of the settings,
   /// then those of the plan.
   [[nodiscard]] Result<Plan> build() const;

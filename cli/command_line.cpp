@@ -39,6 +39,7 @@ constexpr std::array verbs{
 /// Digits of a job's id, and how few of them may name it.
 constexpr std::size_t id_digits = 32;
 constexpr std::size_t shortest_id = 6;
+constexpr std::string_view options_shown = "--help behind the verb shows its options";
 constexpr std::array<std::string_view, 3> shells{"bash", "zsh", "fish"};
 constexpr std::array<std::string_view, 2> savepoint_types{"canonical", "native"};
 constexpr std::array<std::string_view, 2> claim_modes{"NO_CLAIM", "CLAIM"};
@@ -183,21 +184,23 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
-std::string nearest_of(std::string_view word, const std::vector<std::string>& candidates) {
+std::string nearest_of(std::string_view word, const std::vector<std::string>& candidates,
+                       std::string_view otherwise) {
   const std::vector<std::string_view> views(candidates.begin(), candidates.end());
-  return did_you_mean(word, views);
+  return did_you_mean(word, views, otherwise);
 }
 
 /// `hint` says whose option it may be if it is none of ours; then only a slip of ours is guessed.
 std::string unknown_option(const CLI::App& app, const std::string& word, const std::string& hint) {
   const std::string name = word.substr(0, word.find('='));
   const std::string what = "unknown option '" + name + "'";
-  if (hint.empty()) return what + nearest_of(name, option_names(app));
+  if (hint.empty()) return what + nearest_of(name, option_names(app), options_shown);
   const auto names = option_names(app);
   const bool slip = name.starts_with("--") && std::ranges::any_of(names, [&](const auto& known) {
                       return known.starts_with("--") && is_slip(name, known);
                     });
-  return slip ? what + nearest_of(name, names) + " (" + hint + ")" : what + "; " + hint;
+  return slip ? what + nearest_of(name, names, options_shown) + " (" + hint + ")"
+              : what + "; " + hint;
 }
 
 bool looks_like_option(const std::string& word) { return word.size() > 1 && word[0] == '-'; }
@@ -258,6 +261,11 @@ Status check_words(const CLI::App& app, std::span<const std::string> words,
                     option->get_snames()[0] + " " + std::string(behind->substr(1)) + "'");
     if (behind && behind->empty()) return refuse(needs);
     if (behind) continue;
+    if (name == "--parallelism" && i + 1 < words.size() && looks_like_option(words[i + 1]) &&
+        std::isdigit(static_cast<unsigned char>(words[i + 1][1])) != 0) {
+      Configuration ignored;  // no option, a negative number: that is what shall be told
+      WEIR_TRY(ignored.set("parallelism.default", words[i + 1], "-p"));
+    }
     const bool optional = option->get_expected_min() == 0;
     if (i + 1 == words.size() || looks_like_option(words[i + 1])) {
       if (optional) continue;
@@ -273,7 +281,7 @@ Status check_words(const CLI::App& app, std::span<const std::string> words,
 
 /// Whether a directory that `word` names may exist on this machine.
 Status check_directory(const std::string& word) {
-  const auto path = parse_directory(word, "/");
+  const auto path = parse_path(word, "/");
   if (!path) return refuse(path.error().what);
   return {};
 }
@@ -490,6 +498,8 @@ std::string general_help() {
   }
   text +=
       "\n`weir VERB --help` shows the options of a verb, `weir --version` the version.\n"
+      "JOB is the id that `weir list` shows, or how it begins: 6 digits or more, if no other\n"
+      "running job's id begins like this.\n"
       "Exit codes: 0 finished or done; 1 a job failed, or something outside is missing or broken;\n"
       "2 a word on the command line or a setting is wrong; 130 ended by Ctrl-C or SIGTERM.\n";
   return text;
@@ -530,9 +540,11 @@ Result<Command> parse_command_line(std::span<const std::string> words) {
     return command;
   }
   if (looks_like_option(first))
-    return refuse("unknown option '" + first + "'" + nearest_of(first, {"--help", "--version"}) +
+    return refuse("unknown option '" + first + "'" +
+                  nearest_of(first, {"--help", "--version"}, "`weir --help` lists the verbs") +
                   " (options of a verb stand behind it)");
-  return refuse("unknown verb '" + first + "'" + nearest_of(first, verb_names()));
+  return refuse("unknown verb '" + first + "'" +
+                nearest_of(first, verb_names(), "`weir --help` lists the verbs"));
 }
 
 Result<Command> parse_program_line(const std::string& program, std::span<const std::string> words) {

@@ -1,6 +1,7 @@
 #include "cli/compile.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -35,6 +36,8 @@ constexpr const char* precompiled_directory = "/cli/precompiled";
 /// Below a build directory and a prefix: copies of the headers that the library was built with. Those of
 /// the source tree may have been edited since.
 constexpr const char* headers_directory = "include/weir";
+
+constexpr std::array<std::string_view, 5> source_endings{".cpp", ".cc", ".cxx", ".c++", ".C"};
 
 /// A library or a source is read as a whole.
 constexpr std::uint64_t max_file_bytes = std::uint64_t{1} << 30;
@@ -176,6 +179,24 @@ Status check_output(const std::string& output) {
   return {};
 }
 
+/// What the compiler or the linker would tell in words of their own.
+Status check_source(const std::string& source) {
+  const fs::path path(source);
+  boost::system::error_code failed;
+  if (!is_there(path))
+    return error(
+        Errc::not_found,
+        source + ": there is no such file; give the path of a C++ source, such as job.cpp");
+  const std::string ending = path.extension().string();
+  if (fs::is_directory(path, failed) ||
+      std::ranges::find(source_endings, ending) == source_endings.end())
+    return error(Errc::unsupported, source +
+                                        ": this is no C++ source; give a file whose name ends in "
+                                        ".cpp, .cc, .cxx, .c++ or .C (what else is to be linked "
+                                        "stands behind --)");
+  return {};
+}
+
 Result<std::string> read_whole(const std::string& path) {
   PosixFileSystem files;
   return read_file(files, path, max_file_bytes);
@@ -190,8 +211,7 @@ bool mention_job(const std::vector<std::string>& sources) {
 }
 
 Result<bool> compile_job(const CompileCommand& command) {
-  for (const std::string& source : command.sources)
-    if (!is_there(source)) return error(Errc::not_found, source + ": no such file");
+  for (const std::string& source : command.sources) WEIR_TRY(check_source(source));
   const std::string output = output_of(command);
   WEIR_TRY(check_output(output));
   WEIR_TRY_ASSIGN(installation,

@@ -88,7 +88,7 @@ std::expected<JobRun, JobRunError> LocalJobLibraries::run(
   if (execution.max_parallelism) env.set_max_parallelism(*execution.max_parallelism);
   const auto threw = [&](const std::string& what) {
     // A function that goes on with what a missing argument left it is not the one to blame.
-    if (const Status arguments_fit = env.parameters().check(); !arguments_fit)
+    if (const Status arguments_fit = env.check_arguments(); !arguments_fit)
       return fail(arguments_fit.error(), true);
     return fail({Errc::user_function_failed, "the function of job " + code.name + " threw" + what});
   };
@@ -98,7 +98,7 @@ std::expected<JobRun, JobRunError> LocalJobLibraries::run(
   } catch (...) {
     return threw(thrown_text());
   }
-  if (const Status arguments_fit = env.parameters().check(); !arguments_fit)
+  if (const Status arguments_fit = env.check_arguments(); !arguments_fit)
     return fail(arguments_fit.error(), true);
   auto plan = env.build();
   if (!plan) return fail(plan.error());

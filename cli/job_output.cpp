@@ -133,7 +133,7 @@ std::string state_name(JobState state) {
 std::string progress_text(const CheckpointProgress& progress) {
   return (progress.kind == SnapshotKind::checkpoint ? "checkpoint " : "savepoint ") +
          std::to_string(progress.id.value) + ": " + std::to_string(progress.acknowledged) + " of " +
-         std::to_string(progress.awaited) + " subtasks, " + format_bytes(progress.written_bytes);
+         counted(progress.awaited, "subtask") + ", " + format_bytes(progress.written_bytes);
 }
 
 std::string jobs_json(const std::vector<JobOverview>& jobs) {
@@ -171,7 +171,7 @@ std::string details_text(const JobDetails& details) {
   const JobOverview& job = details.overview;
   std::string text = "job " + to_string(job.id) + " (" + job.name + ") is " +
                      state_name(job.state) + " since " + format_time(job.started_at_ms) +
-                     ", restarted " + std::to_string(job.restarts) + " times\n";
+                     ", restarted " + counted(job.restarts, "time") + "\n";
   if (!details.failure.empty()) text += "last failure: " + printable(details.failure) + "\n";
   // Errors name an operator by its uid.
   text += fit("OPERATOR", name_columns) + fit("UID", name_columns) + fit("PARALLELISM", 13) +
@@ -254,8 +254,8 @@ std::string summary_text(const JobDetails& details, const PlanDescription& plan)
         ", " +
         format_count(totals.records_in * 1000 / static_cast<std::uint64_t>(totals.duration_ms)) +
         " records/s";
-  text += "; " + std::to_string(details.checkpoints.completed) + " checkpoints";
-  if (job.restarts > 0) text += "; " + std::to_string(job.restarts) + " restarts";
+  text += "; " + counted(details.checkpoints.completed, "checkpoint");
+  if (job.restarts > 0) text += "; " + counted(job.restarts, "restart");
   text += "\n";
   if (details.checkpoints.last_savepoint)
     text += "last savepoint: " + details.checkpoints.last_savepoint->directory + "\n";

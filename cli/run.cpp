@@ -156,21 +156,32 @@ std::string advice_on_snapshot(Host& host, const std::string& directory, Errc wh
   return {};
 }
 
+LatestSearch search_for_latest(const Job& job) {
+  LatestSearch search;
+  search.job_name = job.name;
+  if (const auto& directory = job.configuration.directories().checkpoints; !directory.empty())
+    search.directories.push_back(directory);
+  search.transactional =
+      std::ranges::any_of(job.description.operators, &OperatorDescription::transactional);
+  return search;
+}
+
+/// What a job that begins anew can be told before anything is made for it: that its input is missing.
+Status check_input(Host& host, const Job& job) {
+  for (const PlanOperator& one : job.plan->operators)
+    if (one.check_input) WEIR_TRY(one.check_input(host.files));
+  return {};
+}
+
 /// The snapshot that `-s` names; none without `-s`.
 Outcome<std::optional<StartingPoint>> find_start(Host& host, const RunCommand& command,
                                                  const Job& job) {
   if (!command.restore) return std::optional<StartingPoint>();
   Result<StartingPoint> start;
   if (*command.restore == "latest") {
-    LatestSearch search;
-    search.job_name = job.name;
-    if (const auto& directory = job.configuration.directories().checkpoints; !directory.empty())
-      search.directories.push_back(directory);
-    search.transactional =
-        std::ranges::any_of(job.description.operators, &OperatorDescription::transactional);
-    start = find_latest(*host.storage, search);
+    start = find_latest(*host.storage, search_for_latest(job));
   } else {
-    const auto directory = parse_directory(*command.restore, host.working_directory);
+    const auto directory = parse_path(*command.restore, host.working_directory);
     if (!directory) return fail(directory.error());
     if (const auto entry = host.files.stat(*directory);
         !entry && entry.error().code == Errc::not_found)
@@ -240,7 +251,11 @@ Outcome<std::function<void(const std::string&)>> open_trace(
   if (command.trace_file) {
     const std::string path = absolute(*command.trace_file, host.working_directory);
     file = std::make_shared<std::ofstream>(path, std::ios::trunc);
-    if (!*file) return fail_outside({Errc::io_error, path + ": cannot write the trace there"});
+    if (!*file)
+      return fail_outside({Errc::io_error, path + ": cannot write the trace there: " +
+                                               std::generic_category().message(errno) +
+                                               "; name a file in a directory that exists and can "
+                                               "be written to"});
   }
   if (file == nullptr && !command.verbose) return std::function<void(const std::string&)>();
   return [file, &log, verbose = command.verbose, path = command.trace_file.value_or(""),
@@ -389,6 +404,8 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   if (!start) return std::unexpected(start.error());
   if (*start)
     for (const std::string& warning : (*start)->warnings) warn(warning);
+  else if (const Status readable = check_input(host, job); !readable)
+    return fail_outside(readable.error());
   warn_of_generated_uids(job.description);
 
   const auto log_path =
@@ -444,9 +461,13 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   before.log_file = *log_path;
   set_crash_notice({subject_of(job.name, id), crash_advice(command, before)});
   JobClient& client = (*process)->client();
-  const auto submitted = client.ask(SubmitJob{std::move(submission)}, long_timeout);
+  auto submitted = client.ask(SubmitJob{std::move(submission)}, long_timeout);
   if (!submitted) {
     (*process)->stop();
+    // There is output of another run. To go on with that one is good advice only where it can be done.
+    if (submitted.error().code == Errc::already_exists && !*start)
+      if (const auto latest = find_latest(*host.storage, search_for_latest(job)))
+        submitted.error().what += ", or go on from " + latest->directory + " with -s latest";
     const std::string& checkpoints = job.configuration.directories().checkpoints;
     if (!checkpoints.empty() && submitted.error().what.starts_with(checkpoints))
       return fail_directory(submitted.error(), job.configuration, "state.checkpoints.dir");

@@ -19,6 +19,7 @@ Result<ReachedProcesses> reach_processes(const RunDirectory& directory, const Co
     };
     auto process = reach();
     if (!process) {
+      if (process.error().code == Errc::timed_out) ++reached.late;
       // A process that ends while it is asked has no jobs; one that is silent may have some.
       if (process.error().code != Errc::unavailable)
         reached.warnings.push_back("the process behind " + path +
@@ -41,6 +42,13 @@ Result<FoundJob> find_job(const ReachedProcesses& reached, const std::string& wo
       found = FoundJob{process.client.get(), job};
     }
   }
+  if (!found && reached.late > 0)
+    return error(
+        Errc::timed_out,
+        "no process that has answered runs job " + word + ", and " +
+            (reached.late == 1 ? "one" : std::to_string(reached.late)) +
+            " did not answer within client.timeout (5 s if that is longer): ask again, with "
+            "a longer -D client.timeout if it was short");
   if (!found)
     return error(Errc::not_found,
                  "no job " + word + " is running; `weir list` shows those that are");

@@ -25,6 +25,7 @@ using Connect = std::function<Result<std::unique_ptr<JobClient>>(
 struct ReachedProcesses {
   std::vector<ReachedProcess> processes;  ///< by socket path
   std::vector<std::string> warnings;      ///< of processes that did not answer
+  std::size_t late = 0;                   ///< how many had not answered when their time was over
 };
 
 /// Looks in all sockets of `directory`, drops those of dead processes, and asks the others for their
@@ -39,7 +40,8 @@ struct FoundJob {
   JobOverview overview;
 };
 
-/// The job whose id begins with `word`. Errors: `not_found` if there is none, or several.
+/// The job whose id begins with `word`. Errors: `not_found` if there is none, or several; `timed_out` if
+/// there is none and a process has not answered that may run it.
 [[nodiscard]] Result<FoundJob> find_job(const ReachedProcesses& reached, const std::string& word);
 
 }  // namespace weir

@@ -36,22 +36,22 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
         "or with -D, or name a snapshot with -s PATH");
   WEIR_TRY_ASSIGN(found, find_recovery_points(storage, search.directories, search.job_name));
   if (found.finished)
-    return error(Errc::not_found,
-                 "the newest run of job '" + search.job_name + "', " +
-                     to_string(found.finished->job) +
-                     ", has finished, and nothing is left to go on with; run without -s to start "
-                     "anew, or go back to an older run's snapshot with -s " +
-                     found.points.front().directory);
+    return error(
+        Errc::not_found,
+        "the newest run of job '" + search.job_name + "', " + to_string(found.finished->job) +
+            ", has finished, and nothing is left to go on with; run without -s to start anew" +
+            (search.transactional ? ", with an empty output directory" : "") +
+            ", or go back to an older run's snapshot with -s " + found.points.front().directory);
   StartingPoint start;
   for (const RecoveryPoint& nameless : found.nameless)
     start.warnings.push_back("passing over a snapshot of which nothing can be read: " +
                              nameless.damage->what);
   std::optional<Error> damage;  // of the newest one
+  std::vector<std::string> passed_over;
   for (const RecoveryPoint& point : found.points) {
     WEIR_TRY_ASSIGN(found_damage, find_damage(storage, point));
     if (found_damage) {
-      if (!search.transactional)
-        start.warnings.push_back("passing over a damaged snapshot: " + found_damage->what);
+      passed_over.push_back(found_damage->what);
       if (!damage) damage = std::move(found_damage);
       continue;
     }
@@ -62,6 +62,9 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
                        "; a sink of the job may have committed what lies between, so choose "
                        "yourself: -s " +
                        point.directory);
+    for (const std::string& what : passed_over)
+      start.warnings.push_back("passing over a damaged snapshot (" + what + "); " +
+                               point.directory + " is taken instead");
     start.directory = point.directory;
     start.continues = true;
     start.job = point.job;
@@ -74,9 +77,11 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
     return error(Errc::corruption, "no snapshot of job '" + search.job_name +
                                        "' can be read below " + list_of(search.directories) + ": " +
                                        found.nameless.front().damage->what);
-  return error(Errc::not_found, "there is no snapshot of job '" + search.job_name + "' below " +
-                                    list_of(search.directories) +
-                                    "; run without -s to start anew, or name one with -s PATH");
+  return error(Errc::not_found,
+               "there is no snapshot of job '" + search.job_name + "' below " +
+                   list_of(search.directories) + "; run without -s to start anew" +
+                   (search.transactional ? ", with an empty output directory" : "") +
+                   ", or name one with -s PATH");
 }
 
 Result<StartingPoint> open_starting_point(CheckpointStorage& storage, std::string directory) {

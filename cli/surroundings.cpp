@@ -46,7 +46,7 @@ Result<Configuration> load_settings_file(FileSystem& files, const CommonOptions&
 
 Status resolve_settings(Configuration& configuration) {
   return configuration.resolve_directories(
-      [here = current_directory()](std::string_view text) { return parse_directory(text, here); });
+      [here = current_directory()](std::string_view text) { return parse_path(text, here); });
 }
 
 Result<Configuration> load_settings(FileSystem& files, const CommonOptions& common) {

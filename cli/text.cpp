@@ -13,6 +13,10 @@ std::string format_count(std::uint64_t count) {
   return text;
 }
 
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
 std::string format_bytes(std::uint64_t bytes) {
   constexpr std::array units{"KB", "MB", "GB", "TB"};
   if (bytes < 1024) return std::to_string(bytes) + " B";

@@ -9,6 +9,8 @@ namespace weir {
 
 /// Numbers as people read them; never for `--json`.
 [[nodiscard]] std::string format_count(std::uint64_t count);  ///< `1,234,567`
+[[nodiscard]] std::string counted(std::uint64_t count,
+                                  std::string_view noun);     ///< `1 checkpoint`, `2 checkpoints`
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes);  ///< `12.3 MB`
 [[nodiscard]] std::string format_duration(
     std::chrono::milliseconds time);  ///< `1.2 s`, `3 min 4 s`

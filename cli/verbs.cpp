@@ -99,7 +99,7 @@ Snapshots snapshots_under_way(JobClient& client, const JobId& job, bool savepoin
 /// The target directory of a savepoint, absolute; empty if none is named.
 Result<std::string> target_of(const Conversation& conversation, const std::string& word) {
   if (word.empty()) return std::string();
-  return parse_directory(word, conversation.working_directory);
+  return parse_path(word, conversation.working_directory);
 }
 
 /// Asks for a savepoint, as `ask`. `named`: the command named its directory, else the job's is used.
@@ -141,11 +141,16 @@ JobClient* process_to_dispose(Conversation& conversation, const std::string& pat
 /// A checkpoint belongs to its job for as long as that runs.
 Status check_not_in_use(const Conversation& conversation, CheckpointStorage& storage,
                         const std::string& path) {
-  WEIR_TRY_ASSIGN(metadata, read_metadata(storage, path));
-  if (metadata.kind != SnapshotKind::checkpoint) return {};
+  auto metadata = read_metadata(storage, path);
+  if (!metadata && metadata.error().code == Errc::not_found)
+    return error(
+        Errc::not_found,
+        path + ": there is no savepoint here; give the directory that holds its _metadata");
+  if (!metadata) return std::unexpected(metadata.error());
+  if (metadata->kind != SnapshotKind::checkpoint) return {};
   for (const ReachedProcess& process : conversation.reached.processes)
     for (const JobOverview& job : process.jobs)
-      if (job.id == metadata.job && !is_terminal(job.state))
+      if (job.id == metadata->job && !is_terminal(job.state))
         return error(Errc::unavailable, path + ": this is a checkpoint of job " +
                                             to_string(job.id) +
                                             ", which is running and deletes it itself");

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "runtime/output_directory.hpp"
 #include "state/key_groups.hpp"
 #include "state/snapshot_io.hpp"
 
@@ -54,12 +55,6 @@ std::string encode_uid(std::string_view uid) {
 
 bool consists_of(std::string_view text, std::string_view characters) {
   return !text.empty() && text.find_first_not_of(characters) == std::string_view::npos;
-}
-
-std::unexpected<Error> unusable(const std::string& directory, const Error& cause) {
-  return error(cause.code,
-               "output directory " + directory +
-                   " cannot be written; give another or change its permissions: " + cause.what);
 }
 
 Status check_size(const std::string& path, std::uint64_t size_bytes, const PreCommittedFile& file) {
@@ -156,25 +151,17 @@ Status FileCommitter::open(OperatorContext& context) {
 
   FileSystem& files = context.files();
   if (auto made = files.create_directories(directory_); !made)
-    return unusable(directory_, made.error());
+    return unusable_output_directory(directory_, made.error());
   WEIR_TRY(commit(state_->get()));
   const auto entries = files.list(directory_);
-  if (!entries) return unusable(directory_, entries.error());
-  WEIR_TRY(context.is_restored() ? refuse_unknown(*entries) : refuse_committed(*entries));
+  if (!entries) return unusable_output_directory(directory_, entries.error());
+  WEIR_TRY(context.is_restored()
+               ? refuse_unknown(*entries)
+               : refuse_committed_output(directory_, *entries, "give an empty one"));
   // What this job will say of itself replaces what it said before.
   std::erase_if(history_, [&](const CommittedUpTo& one) { return one.job == context.job(); });
   WEIR_TRY(remove_leftovers(*entries));
   return try_writing();
-}
-
-Status FileCommitter::refuse_committed(const std::vector<DirectoryEntry>& entries) const {
-  for (const DirectoryEntry& entry : entries) {
-    if (entry.is_directory || entry.name.starts_with('.')) continue;
-    return error(Errc::already_exists,
-                 "output directory " + directory_ + " already holds files, such as " + entry.name +
-                     ": give an empty one, or go on with the job that wrote them (-s latest)");
-  }
-  return {};
 }
 
 Status FileCommitter::refuse_unknown(const std::vector<DirectoryEntry>& entries) const {
@@ -187,7 +174,7 @@ Status FileCommitter::refuse_unknown(const std::vector<DirectoryEntry>& entries)
             "such as " +
             entry.name +
             ", and going on would write their lines a second time: give another directory, "
-            "move those files away, or go on with the job that wrote them (-s latest)");
+            "move those files away, or start from the newest snapshot of the job that wrote them");
   }
   return {};
 }
@@ -208,7 +195,7 @@ Status FileCommitter::try_writing() {
                            pending_file_name(output_file_name(
                                context_->uid(), 0, 0, context_->job(), context_->random().next()));
   const auto file = context_->files().create(path);
-  if (!file) return unusable(directory_, file.error());
+  if (!file) return unusable_output_directory(directory_, file.error());
   return context_->files().remove(path);
 }
 

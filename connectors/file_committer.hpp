@@ -111,7 +111,6 @@ class FileCommitter {
   [[nodiscard]] Status commit(const std::vector<PreCommittedFile>& files);
   [[nodiscard]] Status commit(const PreCommittedFile& file);
   [[nodiscard]] Status remove_leftovers(const std::vector<DirectoryEntry>& entries);
-  [[nodiscard]] Status refuse_committed(const std::vector<DirectoryEntry>& entries) const;
   [[nodiscard]] Status refuse_unknown(const std::vector<DirectoryEntry>& entries) const;
   /// Fails before the first record rather than in mid-stream if no file can be made here.
   [[nodiscard]] Status try_writing();

@@ -41,17 +41,22 @@ struct Alert {
 };
 WEIR_FIELDS(Alert, time_ms, sensor, what)
 
-/// A line of both files; `T` has a time, a sensor and a number, in that order.
+/// Parses a line of both files; `T` has a time, a sensor and a number, in that order.
 template <class T>
-T parse(const std::string& line) {
-  std::istringstream words(line);
-  std::int64_t seconds = 0;
-  std::string sensor;
-  double number = 0;
-  if (!(words >> seconds >> sensor >> number) || !(words >> std::ws).eof())
-    throw std::invalid_argument("'" + line + "' is not TIME SENSOR NUMBER");
-  return {seconds * 1000, sensor, number};
-}
+struct Parse {
+  std::string path;  ///< where the lines come from, for who must mend one
+
+  T operator()(const std::string& line) const {
+    std::istringstream words(line);
+    std::int64_t seconds = 0;
+    std::string sensor;
+    double number = 0;
+    if (!(words >> seconds >> sensor >> number) || !(words >> std::ws).eof())
+      throw std::invalid_argument(path + ": the line '" + line +
+                                  "' is not TIME SENSOR NUMBER; mend it there");
+    return {seconds * 1000, sensor, number};
+  }
+};
 
 /// Readings and rules come in no promised order towards each other. So a reading waits until the watermark,
 /// which is the lesser one of both streams, says that every rule up to its time is there: its timer fires.
@@ -126,14 +131,14 @@ WEIR_JOB(alerts) {
   auto rule_stream =
       env.read_text({rules})
           .uid("rule lines")
-          .map(parse<Rule>)
+          .map(Parse<Rule>{rules})
           .uid("rules")
           .assign_timestamps_and_watermarks({}, [](const Rule& rule) { return rule.time_ms; })
           .uid("rule times");
 
   env.read_text({readings}, rate)
       .uid("reading lines")
-      .map(parse<Reading>)
+      .map(Parse<Reading>{readings})
       .uid("readings")
       .assign_timestamps_and_watermarks({.out_of_orderness = 5s},
                                         [](const Reading& reading) { return reading.time_ms; })

@@ -745,7 +745,8 @@ Result<std::string_view> canonical_key(std::string_view key) {
     for (const std::string_view alias : row.options.aliases)
       if (!alias.empty()) names.push_back(alias);
   return error(Errc::invalid_argument,
-               "'" + std::string(key) + "' is no configuration key" + did_you_mean(key, names));
+               "'" + std::string(key) + "' is no configuration key" +
+                   did_you_mean(key, names, "docs/configuration.md lists the keys"));
 }
 
 bool is_process_key(std::string_view key) {

@@ -93,7 +93,7 @@ struct FailureRateConfig {
 using RestartStrategyConfig =
     std::variant<NoRestartConfig, FixedDelayConfig, ExponentialDelayConfig, FailureRateConfig>;
 
-/// Makes an absolute path of a directory as a user wrote it: `parse_directory` (storage/uri.hpp).
+/// Makes an absolute path of a directory as a user wrote it: `parse_path` (storage/uri.hpp).
 using DirectoryResolver = std::function<Result<std::string>(std::string_view text)>;
 
 /// The settings of a job and of the processes that run it: what `weir.yaml`, the job and `-D` say,
@@ -104,7 +104,7 @@ using DirectoryResolver = std::function<Result<std::string>(std::string_view tex
 ///   configuration.merge(job_settings);                                        // later wins
 ///   WEIR_TRY(configuration.set("state.backend", "rocksdb", "-D"));
 ///   WEIR_TRY(configuration.resolve_directories(
-///       [&](std::string_view text) { return parse_directory(text, working_directory); }));
+///       [&](std::string_view text) { return parse_path(text, working_directory); }));
 ///   WEIR_TRY(configuration.check());
 ///   const CheckpointConfig checkpoints = configuration.checkpoint_config();
 ///

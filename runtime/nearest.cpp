@@ -30,14 +30,15 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 }
 
 bool is_slip(std::string_view word, std::string_view candidate) {
-  return edit_distance(word, candidate) <= std::max<std::size_t>(2, word.size() / 3);
+  return edit_distance(word, candidate) <= std::max<std::size_t>(1, word.size() / 3);
 }
 
-std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates) {
-  if (candidates.empty()) return {};
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates,
+                         std::string_view otherwise) {
   const std::string_view best = nearest(word, candidates);
-  if (is_slip(word, best)) return "; did you mean '" + std::string(best) + "'?";
-  return "; the nearest is '" + std::string(best) + "'";
+  if (!candidates.empty() && is_slip(word, best))
+    return "; did you mean '" + std::string(best) + "'?";
+  return otherwise.empty() ? std::string() : "; " + std::string(otherwise);
 }
 
 }  // namespace weir

@@ -15,12 +15,13 @@ namespace weir {
 [[nodiscard]] std::string_view nearest(std::string_view word,
                                        std::span<const std::string_view> candidates);
 
-/// Whether who wrote `word` may well have meant `candidate`.
+/// Whether who wrote `word` may well have meant `candidate`: at most a third of its letters is wrong, or one.
 [[nodiscard]] bool is_slip(std::string_view word, std::string_view candidate);
 
-/// The end of a sentence about an unknown word: `; did you mean 'cancel'?`, or `; the nearest is
-/// 'cancel'` if it hardly was a slip. Empty without candidates.
+/// The end of a sentence about an unknown word: `; did you mean 'cancel'?` if it may be a slip, else
+/// `otherwise` behind a semicolon, or nothing if that is empty.
 [[nodiscard]] std::string did_you_mean(std::string_view word,
-                                       std::span<const std::string_view> candidates);
+                                       std::span<const std::string_view> candidates,
+                                       std::string_view otherwise = {});
 
 }  // namespace weir

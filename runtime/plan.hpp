@@ -8,6 +8,7 @@
 #include "runtime/exchange.hpp"
 #include "runtime/operator.hpp"
 #include "runtime/plan_description.hpp"
+#include "state/file_system.hpp"
 
 namespace weir {
 
@@ -16,6 +17,9 @@ struct PlanOperator {
   OperatorDescription description;
   std::function<std::unique_ptr<Operator>()>
       make;  ///< one for each subtask; called on the task thread
+  /// Whether what a source reads when it begins is there; null if nothing can be said. Lets whoever submits
+  /// the job find out before anything is made for it. May block.
+  std::function<Status(FileSystem&)> check_input;
 };
 
 /// One edge of a plan with its code.

@@ -29,11 +29,12 @@ struct OperatorDescription {
   bool source = false;
   bool stateful = false;                 ///< may keep state
   bool transactional = false;            ///< commits output on NotifyCheckpointComplete
+  std::string output_directory;          ///< that it writes to, absolute; empty: none
   std::vector<StateDeclaration> states;  ///< those known without running the function
   bool operator==(const OperatorDescription&) const = default;
 };
 WEIR_FIELDS(OperatorDescription, uid, generated_uid, name, parallelism, max_parallelism,
-            max_parallelism_set, source, stateful, transactional, states)
+            max_parallelism_set, source, stateful, transactional, output_directory, states)
 
 /// One edge; operators are indices into `PlanDescription::operators`.
 struct EdgeDescription {

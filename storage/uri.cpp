@@ -29,11 +29,11 @@ std::string scheme_of(std::string_view text) {
 
 }  // namespace
 
-Result<std::string> parse_directory(std::string_view setting, std::string_view working_directory) {
+Result<std::string> parse_path(std::string_view setting, std::string_view working_directory) {
   const auto invalid = [&](const std::string& reason) {
     return error(Errc::invalid_argument, "'" + std::string(setting) + "': " + reason);
   };
-  if (setting.empty()) return invalid("a directory is needed, this is empty");
+  if (setting.empty()) return invalid("a path is needed, this is empty");
   if (setting.find('\0') != std::string_view::npos) return invalid("a path cannot contain NUL");
   const std::string scheme = scheme_of(setting);
   std::string_view path = setting;
@@ -48,7 +48,7 @@ Result<std::string> parse_directory(std::string_view setting, std::string_view w
   } else if (!scheme.empty()) {
     return error(Errc::unsupported,
                  "'" + std::string(setting) + "': " + scheme +
-                     ":// is not supported yet; use a directory of this machine, such as /var/weir "
+                     ":// is not supported yet; use a path of this machine, such as /var/weir "
                      "or file:///var/weir");
   }
   namespace fs = boost::filesystem;

@@ -121,9 +121,8 @@ SCENARIO("a request is refused with Flink's reason", "[actors]") {
     bench.stop(3);
     THEN("it is NOT_ALL_REQUIRED_TASKS_RUNNING") {
       for (RequestId request = 1; request <= 3; ++request)
-        CHECK(mentions(bench.error(request),
-                       "the job is CREATED; try again when it is RUNNING "
-                       "(NOT_ALL_REQUIRED_TASKS_RUNNING)"));
+        CHECK(mentions(bench.error(request), "the job is CREATED; try again when it is RUNNING"));
+      CHECK(has_reason(bench, Reason::not_all_required_tasks_running));
     }
   }
   WHEN("a task is not running") {
@@ -131,7 +130,7 @@ SCENARIO("a request is refused with Flink's reason", "[actors]") {
     bench.set(count_0, TaskState::failed);
     bench.savepoint(1);
     THEN("it is NOT_ALL_REQUIRED_TASKS_RUNNING and the task is named") {
-      CHECK(bench.error(1) == "task 1/0 is FAILED (NOT_ALL_REQUIRED_TASKS_RUNNING)");
+      CHECK(bench.error(1) == "task 1/0 is FAILED");
     }
   }
   WHEN("the job has ended") {
@@ -139,7 +138,8 @@ SCENARIO("a request is refused with Flink's reason", "[actors]") {
     bench.job(JobState::canceled);
     bench.savepoint(1);
     THEN("it is COORDINATOR_SHUTDOWN") {
-      CHECK(bench.error(1) == "the job is CANCELED (COORDINATOR_SHUTDOWN)");
+      CHECK(bench.error(1) == "the job is CANCELED");
+      CHECK(has_reason(bench, Reason::coordinator_shutdown));
     }
   }
   WHEN("a savepoint has no directory") {
@@ -158,7 +158,7 @@ SCENARIO("a request is refused with Flink's reason", "[actors]") {
     bench.savepoint(1);
     bench.created(1, error(Errc::io_error, "/savepoints: permission denied"));
     THEN("it fails with EXCEPTION and the cause, and no task has heard of it") {
-      CHECK(mentions(bench.error(1), "/savepoints: permission denied (EXCEPTION)"));
+      CHECK(mentions(bench.error(1), "/savepoints: permission denied"));
       CHECK(bench.answer<Error>(1)->code == Errc::io_error);
       CHECK(bench.of<TriggerCheckpoint>().empty());
       CHECK(bench.of<NotifyCheckpointAborted>().empty());
@@ -199,7 +199,8 @@ SCENARIO("a checkpoint beyond the bound of concurrent ones is queued", "[actors]
       bench.request_checkpoint(8);
       THEN("it takes the queued one's place; a further one is ALREADY_QUEUED") {
         CHECK(bench.error(7).empty());
-        CHECK(mentions(bench.error(8), "ALREADY_QUEUED"));
+        CHECK(mentions(bench.error(8), "another requested checkpoint waits for its turn"));
+        CHECK(has_reason(bench, Reason::already_queued));
         bench.acknowledge_all(1);
         CHECK(bench.triggered() == Ids{1, 2});
         bench.acknowledge_all(2);
@@ -240,7 +241,7 @@ SCENARIO("a requested checkpoint that waits is started or refused, never lost (A
     WHEN("the one in flight expires") {
       bench.advance(10min);
       THEN("the waiting one begins") {
-        CHECK(mentions(bench.error(1), "EXPIRED"));
+        CHECK(mentions(bench.error(1), "was given up: not acknowledged within"));
         CHECK(bench.triggered() == Ids{1, 2});
       }
     }
@@ -248,14 +249,15 @@ SCENARIO("a requested checkpoint that waits is started or refused, never lost (A
       bench.job(JobState::failing);
       THEN("both hear why") {
         CHECK(mentions(bench.error(1), "the job is FAILING"));
-        CHECK(bench.error(2) == "the job is FAILING (COORDINATOR_SUSPEND)");
+        CHECK(bench.error(2) == "the job is FAILING");
       }
     }
     WHEN("the job is stopped with a savepoint") {
       bench.stop(3);
       THEN("both hear why") {
-        CHECK(mentions(bench.error(1), "JOB_IS_STOPPING"));
-        CHECK(mentions(bench.error(2), "JOB_IS_STOPPING"));
+        CHECK(mentions(bench.error(1), "being stopped with a savepoint"));
+        CHECK(mentions(bench.error(2), "being stopped with a savepoint"));
+        CHECK(has_reason(bench, Reason::job_is_stopping));
       }
     }
   }
@@ -319,7 +321,7 @@ SCENARIO("a savepoint is forced: no bound, pause or queue holds it up", "[actors
         bench.advance(10min);
         CHECK(mentions(bench.error(1),
                        "not acknowledged within 600000 ms by task 0/0, 0/1, 1/0 and "
-                       "1 more (EXPIRED)"));
+                       "1 more"));
         CHECK(bench.answer<Error>(2)->code == Errc::timed_out);
       }
     }
@@ -363,7 +365,7 @@ SCENARIO("the last acknowledgement completes a checkpoint in a fixed order (A1)"
         CHECK(bench.place<WriteMetadata>() == 0);
         CHECK(bench.place<NotifyCheckpointAborted>() < bench.place<NotifyCheckpointComplete>());
         CHECK(bench.of<NotifyCheckpointAborted>().size() == 4);
-        CHECK(mentions(bench.error(2), "checkpoint 3, which is newer, has completed (SUBSUMED)"));
+        CHECK(mentions(bench.error(2), "checkpoint 3, which is newer, has completed"));
         CHECK(deleted(bench) == std::vector<std::string>{job_path + "/chk-2", job_path + "/chk-1"});
         CHECK(std::holds_alternative<AnswerRequest>(bench.effects.back()));
         CHECK(bench.answer<CheckpointCompleted>(3));
@@ -541,8 +543,7 @@ SCENARIO("a decline aborts the checkpoint, and by default never fails the job", 
         CHECK(bench.place<NotifyCheckpointAborted>() < bench.place<DeleteSnapshot>());
         CHECK(bench.reasons() == Reasons{Reason::declined});
         CHECK(bench.of<LogFailure>()[0].sentence ==
-              "checkpoint 1 was given up: task 1/0 declined it (snapshot_failed): disk full "
-              "(DECLINED)");
+              "checkpoint 1 was given up: task 1/0 declined it (snapshot_failed): disk full");
         CHECK(bench.of<FailJob>().empty());
         CHECK(bench.coordinator.counts().failed == 1);
       }
@@ -592,7 +593,7 @@ SCENARIO("a checkpoint expires at its timeout, and the tasks are told (A7)", "[a
   bench.advance(1ms);
   CHECK(bench.of<NotifyCheckpointAborted>().size() == 4);
   CHECK(deleted(bench) == std::vector<std::string>{job_path + "/chk-1"});
-  CHECK(mentions(bench.error(1), "by task 0/1, 1/0, 1/1 (EXPIRED)"));
+  CHECK(mentions(bench.error(1), "by task 0/1, 1/0, 1/1"));
 }
 
 SCENARIO("a directory that is made too late is deleted", "[actors]") {
@@ -654,7 +655,7 @@ SCENARIO("more failures in a row than tolerable fail the job", "[actors]") {
       for (RequestId i = 10; i < 15; ++i) {
         bench.savepoint(i);
         bench.decline(count_0, bench.newest_trigger());
-        CHECK(mentions(bench.error(i), "disk full (DECLINED)"));
+        CHECK(mentions(bench.error(i), "disk full"));
       }
       THEN("they do not count") { CHECK(bench.of<FailJob>().empty()); }
     }
@@ -738,7 +739,7 @@ SCENARIO("nothing aborts a checkpoint while its metadata is being written", "[ac
         THEN("it is aborted and settled") {
           CHECK(bench.coordinator.restore_point() == nullptr);
           CHECK(bench.of<Settled>().size() == 1);
-          CHECK(mentions(bench.error(1), "disk full (FINALIZE_FAILURE)"));
+          CHECK(mentions(bench.error(1), "disk full"));
         }
       }
     }
@@ -768,7 +769,7 @@ SCENARIO("a checkpoint whose metadata cannot be written fails (A14)", "[actors]"
     THEN("the tasks hear that it was aborted, the data goes, the client gets the cause") {
       CHECK(bench.of<NotifyCheckpointAborted>().size() == 4);
       CHECK(deleted(bench) == std::vector<std::string>{"/savepoints/savepoint-1"});
-      CHECK(mentions(bench.error(1), "disk full (FINALIZE_FAILURE)"));
+      CHECK(mentions(bench.error(1), "disk full"));
       CHECK(bench.answer<Error>(1)->code == Errc::io_error);
     }
   }
@@ -783,7 +784,8 @@ SCENARIO("a checkpoint whose metadata cannot be written fails (A14)", "[actors]"
       CHECK(bench.of<RemoveMetadata>().size() == 2);
       CHECK(bench.of<AnswerRequest>().empty());
       bench.written(1, WriteOutcome::failed);
-      CHECK(mentions(bench.error(1), "FINALIZE_FAILURE"));
+      CHECK_FALSE(bench.error(1).empty());
+      CHECK(has_reason(bench, Reason::finalize_failure));
       CHECK(bench.coordinator.settled());
     }
   }
@@ -916,7 +918,7 @@ SCENARIO("leaving RUNNING aborts what is pending, coming back starts anew", "[ac
       bench.job(JobState::failing);
       THEN("both are aborted with COORDINATOR_SUSPEND and the JobManager may go on") {
         CHECK(bench.reasons() == Reasons{Reason::coordinator_suspend, Reason::coordinator_suspend});
-        CHECK(mentions(bench.error(1), "the job is FAILING (COORDINATOR_SUSPEND)"));
+        CHECK(mentions(bench.error(1), "the job is FAILING"));
         CHECK(deleted(bench).size() == 2);
         CHECK(bench.of<NotifyCheckpointAborted>().empty());  // the tasks end anyway
         REQUIRE(bench.of<Settled>().size() == 1);
@@ -1029,7 +1031,8 @@ SCENARIO("a job at the end of its input takes a final checkpoint and ends after 
         bench.request_checkpoint(2);
         bench.stop(3);
         for (RequestId request = 1; request <= 3; ++request)
-          CHECK(mentions(bench.error(request), "finishing (JOB_IS_STOPPING)"));
+          CHECK(mentions(bench.error(request),
+                         "the job has reached the end of its input and is finishing"));
       }
       AND_WHEN("it completes") {
         bench.acknowledge_all(1);
@@ -1067,8 +1070,7 @@ SCENARIO("a job at the end of its input takes a final checkpoint and ends after 
           CHECK(bench.of<FailJob>()[0].recoverable);
           CHECK(
               bench.of<FailJob>()[0].cause.what ==
-              "final checkpoint 1 was given up: task 1/0 declined it (snapshot_failed): disk full "
-              "(DECLINED)");
+              "final checkpoint 1 was given up: task 1/0 declined it (snapshot_failed): disk full");
           bench.set(source_0, TaskState::finishing);
           CHECK(bench.triggered() == Ids{1});
         }
@@ -1076,7 +1078,8 @@ SCENARIO("a job at the end of its input takes a final checkpoint and ends after 
       AND_WHEN("it expires") {
         bench.advance(10min);
         THEN("the job fails with the reason") {
-          CHECK(mentions(bench.of<FailJob>().at(0).cause.what, "EXPIRED"));
+          CHECK(mentions(bench.of<FailJob>().at(0).cause.what,
+                         "was given up: not acknowledged within"));
         }
       }
       AND_WHEN("the job fails meanwhile") {
@@ -1229,7 +1232,7 @@ SCENARIO("stop takes a savepoint, at whose barrier the sources stay, and ends th
         bench.stop(4);
         bench.cancel(5);
         for (RequestId request = 2; request <= 5; ++request)
-          CHECK(mentions(bench.error(request), "JOB_IS_STOPPING"));
+          CHECK(mentions(bench.error(request), "being stopped with a savepoint"));
         CHECK(bench.triggered() == Ids{3});
       }
       AND_WHEN("the savepoint is durable") {
@@ -1306,7 +1309,8 @@ SCENARIO("stop takes a savepoint, at whose barrier the sources stay, and ends th
         bench.forget();
         bench.written(3, WriteOutcome::failed);
         THEN("the job runs on") {
-          CHECK(mentions(bench.error(1), "FINALIZE_FAILURE"));
+          CHECK_FALSE(bench.error(1).empty());
+          CHECK(has_reason(bench, Reason::finalize_failure));
           bench.advance(1s);
           CHECK(bench.triggered() == Ids{4});
         }

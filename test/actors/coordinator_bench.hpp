@@ -216,6 +216,11 @@ using Ids = std::vector<std::uint64_t>;
 using Reason = CheckpointFailureReason;
 using Reasons = std::vector<Reason>;
 
+/// Whether something was logged with `reason`.
+inline bool has_reason(const Bench& bench, CheckpointFailureReason reason) {
+  return std::ranges::count(bench.reasons(), reason) > 0;
+}
+
 inline bool mentions(const std::string& sentence, const std::string& part) {
   return sentence.find(part) != std::string::npos;
 }

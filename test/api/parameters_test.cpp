@@ -69,7 +69,7 @@ TEST_CASE("what is wrong with a job's arguments is said in one sentence", "[api]
   CHECK(sentence({"--inptu", "a"}, [](Parameters& p) {
           (void)p.get("input", "");
         }).find("'--input'") != std::string::npos);
-  CHECK(sentence({"--x", "a"}, nothing) == "the job does not know the option '--x'");
+  CHECK(sentence({"--x", "a"}, nothing) == "the job does not know the option '--x'; it takes none");
 }
 
 TEST_CASE("a misspelt option is named before what is missing because of it", "[api]") {
@@ -82,8 +82,8 @@ TEST_CASE("a misspelt option is named before what is missing because of it", "[a
   CHECK(sentence({"--input", "a", "--ouptut=b"}, read) ==
         "the job does not know the option '--ouptut'; did you mean '--output'?");
   CHECK(sentence({"--frobnicate", "a", "--output", "b"}, read) == "the job needs --input VALUE");
-  CHECK(sentence({"--frobnicate", "a", "--input", "a", "--output", "b"}, read)
-            .starts_with("the job does not know the option '--frobnicate'; the nearest is"));
+  CHECK(sentence({"--frobnicate", "a", "--input", "a", "--output", "b"}, read) ==
+        "the job does not know the option '--frobnicate'; its options are --input, --output");
 }
 
 TEST_CASE("the first error counts, and a job may add its own", "[api]") {

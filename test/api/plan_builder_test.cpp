@@ -204,10 +204,30 @@ TEST_CASE("sources of one subtask have one, and paths are absolute", "[api]") {
   CHECK(plan->operators[0].description.parallelism == 1);
   CHECK(plan->operators[1].description.parallelism == 1);
   CHECK(plan->operators[2].description.parallelism == 2);
-  const PlanBuilder builder("/home/job");
+  PlanBuilder builder("/home/job");
   CHECK(builder.absolute("a/b") == "/home/job/a/b");
   CHECK(builder.absolute("/a/b") == "/a/b");
+  CHECK(builder.absolute("./a//b/") == "/home/job/a/b");
   CHECK(builder.absolute("").empty());
+}
+
+TEST_CASE("paths of a job may be file URIs, and those of other schemes are refused", "[api]") {
+  PlanBuilder builder("/home/job");
+  CHECK(builder.absolute("file:///a/b") == "/a/b");
+  CHECK(builder.absolute("a:b") == "/home/job/a:b");
+  CHECK(builder.check_paths());
+  (void)builder.absolute("s3://bucket/in");
+  (void)builder.absolute("hdfs://host/in");
+  REQUIRE_FALSE(builder.check_paths());
+  CHECK(builder.check_paths().error().code == Errc::unsupported);
+  CHECK(builder.check_paths().error().what.starts_with(
+      "'s3://bucket/in': s3:// is not supported yet; use a path of this machine"));
+  const auto plan = build([](StreamEnvironment& env) {
+    (void)numbers(env).write_files("s3://bucket/out", [](const long&) { return std::string(); });
+  });
+  REQUIRE_FALSE(plan);
+  CHECK(plan.error().code == Errc::unsupported);
+  CHECK(plan.error().what.starts_with("'s3://bucket/out': s3:// is not supported yet"));
 }
 
 TEST_CASE("a job's settings are kept for the configuration", "[api]") {

@@ -170,6 +170,9 @@ TEST_CASE("a wrong word is refused with the nearest right one", "[cli]") {
   CHECK_THAT(refused({"list", "-D", "state.backend=rocks"}), Contains("rocksdb"));
   CHECK_THAT(refused({"completion", "bsh"}), Contains("only for bash, zsh and fish"));
   CHECK_THAT(refused({"--versoin"}), Contains("'--version'"));
+  CHECK(refused({"frobnicate"}) == "unknown verb 'frobnicate'; `weir --help` lists the verbs");
+  CHECK(refused({"list", "--frobnicate"}) ==
+        "list: unknown option '--frobnicate'; --help behind the verb shows its options");
 }
 
 TEST_CASE("a setting of the job is refused by verbs on which it has no effect", "[cli]") {
@@ -192,6 +195,7 @@ TEST_CASE("missing, superfluous and malformed words are refused", "[cli]") {
   CHECK_THAT(refused({"run", "-p", "2"}), Contains("JOB.so"));
   CHECK_THAT(refused({"run", "-p", "two", "j.so"}), Contains("two"));
   CHECK_THAT(refused({"run", "-p", "0", "j.so"}), Contains("-p"));
+  CHECK_THAT(refused({"run", "-p", "-1", "j.so"}), Contains("'-1'") && Contains("1 to 32768"));
   CHECK_THAT(refused({"run", "-s", "a", "-s", "b", "j.so"}), Contains("more than once"));
   CHECK_THAT(refused({"run", "-D", "novalue", "j.so"}), Contains("KEY=VALUE"));
   CHECK_THAT(refused({"info"}), Contains("weir list"));
@@ -334,9 +338,8 @@ TEST_CASE("a directory that no machine can have is a wrong word", "[cli]") {
           Words{"savepoint", id, uri}, Words{"savepoint", "-d", uri},
           Words{"cancel", "-s", uri, id}, Words{"cancel", "--withSavepoint=" + uri, id},
           Words{"stop", "-p", uri, id}})
-      CHECK_THAT(refused(words),
-                 Catch::StartsWith(words[0] + ": '" + uri + "': ") &&
-                     Contains("is not supported yet; use a directory of this machine"));
+      CHECK_THAT(refused(words), Catch::StartsWith(words[0] + ": '" + uri + "': ") &&
+                                     Contains("is not supported yet; use a path of this machine"));
     CHECK_FALSE(parse_program_line("word_count", Words{"-s", uri}));
   }
   CHECK(parsed<SavepointCommand>({"savepoint", id, "file:///s"}).target == "file:///s");

@@ -37,4 +37,14 @@ TEST_CASE("a job that is not there, or not told apart, is refused", "[cli]") {
   CHECK_THAT(several.error().what, Contains("several"));
 }
 
+TEST_CASE("a job that a silent process may run is not said to be gone", "[cli]") {
+  auto processes = reached();
+  processes.late = 1;
+  CHECK(find_job(processes, "fedcba")->overview.name == "three");
+  const auto missing = find_job(processes, "00000000000000000000000000000001");
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().code == Errc::timed_out);
+  CHECK_THAT(missing.error().what, Contains("one did not answer within client.timeout"));
+}
+
 }  // namespace weir

@@ -80,6 +80,8 @@ TEST_CASE("a job without transactional sinks passes over damaged checkpoints and
   REQUIRE(start->warnings.size() == 2);
   CHECK_THAT(start->warnings[0], Contains(World::directory(7)));
   CHECK_THAT(start->warnings[1], Contains(World::directory(6)));
+  for (const std::string& warning : start->warnings)
+    CHECK_THAT(warning, Contains("; " + World::directory(5) + " is taken instead"));
 }
 
 TEST_CASE("a job with a transactional sink stops at a damaged checkpoint and names both", "[cli]") {

@@ -85,7 +85,7 @@ def continued(place):
 def malformed(place):
     readings, rules = place.write("readings.txt", "1 boiler\n"), place.write("rules.txt", "1 boiler 90\n")
     refused(place.weir("run", example_so("alerts"), "--readings", readings, "--rules", rules, "--output", place / "out"),
-            1, "'readings'", "'1 boiler' is not TIME SENSOR NUMBER")
+            1, "'readings'", f"{readings}: the line '1 boiler' is not TIME SENSOR NUMBER")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,12 @@ def library_and_program(place):
 
 @case("a source that is missing or does not compile is refused")
 def errors(place):
-    refused(place.weir("compile", place / "missing.cpp", "-o", place / "job.so"), 1, place / "missing.cpp")
+    refused(place.weir("compile", place / "missing.cpp", "-o", place / "job.so"), 1, place / "missing.cpp",
+            "there is no such file; give the path of a C++ source")
+    for name in ("notes.md", "library.so", "plain"):
+        refused(place.weir("compile", place.write(name, "WEIR_JOB"), "-o", place / "out.so"), 1, name,
+                "this is no C++ source; give a file whose name ends in .cpp")
+    refused(place.weir("compile", place.directory), 1, place.directory, "this is no C++ source")
     refused(place.weir("compile"), 2, "source")
     source = place.write("wrong.cpp", JOB.replace("uint64_t i", "uint64 i"))
     result = place.weir("compile", source, "-o", place / "job.so")

@@ -157,6 +157,8 @@ def dead_and_silent(place):
     equal(result.code, 0)
     equal(one_object(result.out), {"jobs": []})
     check("does not answer" in result.err, result.err)
+    refused(place.weir("savepoint", "-D", "client.timeout=200ms", "0123456789"), 1, "no process that has answered runs job 0123",
+            "one did not answer within client.timeout")
     process.kill()
     equal(place.json("list", "--json"), {"jobs": []})
     equal(os.listdir(place / "run/weir"), [])

@@ -5,9 +5,7 @@
 namespace weir {
 
 TEST_CASE("a directory is a plain path or a file URI", "[storage]") {
-  const auto parsed = [](std::string_view setting) {
-    return parse_directory(setting, "/home/job/dir");
-  };
+  const auto parsed = [](std::string_view setting) { return parse_path(setting, "/home/job/dir"); };
   CHECK(parsed("/var/weir") == "/var/weir");
   CHECK(parsed("/var/weir/") == "/var/weir");
   CHECK(parsed("/var//weir/./x/../y") == "/var/weir/y");
@@ -26,12 +24,12 @@ TEST_CASE("a directory is a plain path or a file URI", "[storage]") {
 
 TEST_CASE("other places are refused by a sentence", "[storage]") {
   for (const std::string scheme : {"hdfs", "s3", "s3a", "gs", "http"}) {
-    const auto refused = parse_directory(scheme + "://bucket/path", "/home/job");
+    const auto refused = parse_path(scheme + "://bucket/path", "/home/job");
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == Errc::unsupported);
     CHECK(refused.error().what ==
           "'" + scheme + "://bucket/path': " + scheme +
-              ":// is not supported yet; use a directory of this machine, such as "
+              ":// is not supported yet; use a path of this machine, such as "
               "/var/weir or file:///var/weir");
   }
 }
@@ -40,7 +38,7 @@ TEST_CASE("what cannot be a directory is invalid", "[storage]") {
   for (const std::string& setting :
        {std::string(), std::string("a\0b", 3), std::string("file://host/path"),
         std::string("file://relative")}) {
-    const auto refused = parse_directory(setting, "/home/job");
+    const auto refused = parse_path(setting, "/home/job");
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == Errc::invalid_argument);
   }
