@@ -13,13 +13,15 @@ namespace weir::test {
 /// What a file system that is not used with care leaves out or does on its own.
 enum class Carelessness : std::uint8_t { no_file_sync, no_directory_sync, retries_file_sync };
 
-/// Passes everything on, but for one thing.
+/// Passes everything on, but for one thing, and that below one directory alone.
 class CarelessFiles final : public FileSystem {
  public:
-  CarelessFiles(FileSystem& files, Carelessness how) : files_(files), how_(how) {}
+  CarelessFiles(FileSystem& files, Carelessness how, std::string directory = "/")
+      : files_(files), how_(how), directory_(std::move(directory)) {}
 
   Result<std::unique_ptr<OutputFile>> create(const std::string& path) override {
     WEIR_TRY_ASSIGN(file, files_.create(path));
+    if (!path.starts_with(directory_)) return file;
     return std::make_unique<Output>(std::move(file), how_);
   }
   Result<std::unique_ptr<InputFile>> open(const std::string& path) override {
@@ -29,7 +31,9 @@ class CarelessFiles final : public FileSystem {
     return files_.rename_no_replace(from, to);
   }
   Status sync_directory(const std::string& directory) override {
-    return how_ == Carelessness::no_directory_sync ? Status() : files_.sync_directory(directory);
+    const bool forgets =
+        how_ == Carelessness::no_directory_sync && directory.starts_with(directory_);
+    return forgets ? Status() : files_.sync_directory(directory);
   }
   Status make_directory(const std::string& path) override { return files_.make_directory(path); }
   Result<std::vector<DirectoryEntry>> list(const std::string& directory) override {
@@ -64,6 +68,7 @@ class CarelessFiles final : public FileSystem {
 
   FileSystem& files_;
   const Carelessness how_;
+  const std::string directory_;
 };
 
 /// Steps that a storage may leave out or do in another order.
@@ -93,7 +98,8 @@ class CarelessStorage final : public CheckpointStorage {
     if (files_.stat(path)) return {};
     const std::string parent = path.substr(0, path.rfind('/'));
     if (!parent.empty()) WEIR_TRY(create_directories(parent));
-    WEIR_TRY(files_.make_directory(path));
+    const Status made = files_.make_directory(path);
+    if (!made && made.error().code != Errc::already_exists) return made;
     return files_.sync_directory(parent.empty() ? "/" : parent);
   }
   Result<std::vector<DirectoryEntry>> list(const std::string& directory) override {
