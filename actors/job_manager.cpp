@@ -338,6 +338,10 @@ void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::si
     answer(Error{Errc::unavailable, missing_slots((*prepared)->graph)});
     return;
   }
+  // TaskManagers remember the fences of a job that has ended, also if it has left no snapshot that names its epoch.
+  LeaderEpoch& newest = self->state.epochs[id];
+  newest = std::max(LeaderEpoch{newest.value + 1}, (*prepared)->coordinator.epoch);
+  (*prepared)->coordinator.epoch = newest;
   ManagedJob& job = self->state.jobs[id];
   job.prepared = *prepared;
   job.started_at_ms = wall_ms(self);

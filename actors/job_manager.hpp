@@ -47,6 +47,7 @@ struct JobManagerState {
   ProcessSettings settings;
   std::shared_ptr<GatewayRegistry> gateways;
   std::map<JobId, ManagedJob> jobs;
+  std::map<JobId, LeaderEpoch> epochs;  ///< the newest that each job has had here
   std::map<TaskManagerId, KnownTaskManager> task_managers;
   std::optional<Children> coordinators;
   RequestBound client_requests{"the gateway of the JobManager's clients"};

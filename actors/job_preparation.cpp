@@ -54,9 +54,29 @@ Result<std::vector<Damaged>> find_own_checkpoints(PreparedJob& job, CheckpointSt
   return damaged;
 }
 
+/// Makes durable that the snapshot in `directory` is there, and the pointer to it if it is a terminal savepoint.
+/// Another job may have written it, whose process was killed before it had seen to that; then sinks would commit
+/// because of it, and the next crash of the machine would take it away.
+Status keep_snapshot(PreparedJob& job, CheckpointStorage& storage, const std::string& directory,
+                     const JobId& written_by) {
+  const auto synced = [&](const std::string& names) -> Status {
+    const Status durable = storage.make_durable(names);
+    if (durable || durable.error().code != Errc::unsupported) return durable;
+    job.warnings.push_back("a crash of the machine may take the snapshot away: " +
+                           durable.error().what);
+    return {};
+  };
+  WEIR_TRY(synced(directory));
+  const std::string& checkpoints = job.coordinator.checkpoint_directory;
+  if (checkpoints.empty()) return {};
+  const Status pointer = synced(job_directory(checkpoints, written_by));
+  return !pointer && pointer.error().code == Errc::not_found ? Status() : pointer;
+}
+
 Status restore(PreparedJob& job, CheckpointStorage& storage, const std::vector<Damaged>& damaged) {
   const std::string& directory = job.submission.restore_directory;
   WEIR_TRY_ASSIGN(metadata, read_metadata(storage, directory));
+  WEIR_TRY(keep_snapshot(job, storage, directory, metadata.job));
   WEIR_TRY_ASSIGN(assignment, assign_state(metadata, directory, job.plan, job.graph,
                                            job.submission.allow_non_restored_state));
   job.plan = assignment.plan;

@@ -14,12 +14,15 @@ constexpr std::size_t recent_lines = 400;
 
 struct SimulatedCluster::SimulatedProcess {
   SimulatedProcess(std::string process_name, std::shared_ptr<SimulatedDisk> disk,
-                   std::uint64_t seed, const Clock& clock,
+                   std::uint64_t seed, const Clock& clock, const Settings& settings,
                    std::function<void(const std::string&)> trace)
       : name(std::move(process_name)),
         files(std::move(disk), name),
+        altered_files(settings.alter_files ? settings.alter_files(files) : nullptr),
         random(seed),
-        storage(std::make_shared<FileCheckpointStorage>(files, random)),
+        storage(settings.make_storage
+                    ? settings.make_storage(seen_files(), random)
+                    : std::make_shared<FileCheckpointStorage>(seen_files(), random)),
         delivery(clock, std::move(trace)) {
     delivery.set_filter([this](const DeliveryRecord&) { return ended; });
   }
@@ -29,12 +32,17 @@ struct SimulatedCluster::SimulatedProcess {
     files.end_process();
   }
 
+  [[nodiscard]] FileSystem& seen_files() {
+    return altered_files ? *altered_files : static_cast<FileSystem&>(files);
+  }
+
   bool ended = false;  ///< its actors hear nothing any more
 
   std::string name;
   SimulatedFileSystem files;
+  const std::unique_ptr<FileSystem> altered_files;
   SeededRandom random;
-  std::shared_ptr<FileCheckpointStorage> storage;
+  std::shared_ptr<CheckpointStorage> storage;
   Queue io;
   Stepper tasks;
   Delivery delivery;
@@ -83,12 +91,12 @@ JobManagerInterface SimulatedCluster::job_manager() const {
 std::unique_ptr<SimulatedCluster::SimulatedProcess> SimulatedCluster::make_process(
     const std::string& name) {
   auto made = std::make_unique<SimulatedProcess>(
-      name, disk_, random_.next(), clock_,
+      name, disk_, random_.next(), clock_, settings_,
       [this, name](const std::string& line) { note(name + " " + line); });
   ProcessSeams seams;
   seams.clock = &clock_;
   seams.random = &made->random;
-  seams.files = &made->files;
+  seams.files = &made->seen_files();
   seams.storage = made->storage;
   seams.io = &made->io;
   seams.executor = &made->tasks;
@@ -123,7 +131,12 @@ TaskManagerId SimulatedCluster::start_task_manager(std::uint32_t slots) {
   const TaskManagerId id{next_task_manager_++};
   auto made = make_process("TaskManager-" + std::to_string(id.value));
   made->process->start_task_manager(id, slots, job_manager_->process->job_manager());
-  job_manager_->process->add_task_manager(id, made->process->task_manager());
+  TaskManagerInterface reached = made->process->task_manager();
+  if (settings_.between) {
+    reached = settings_.between(*system_, reached);
+    clients_.push_back(caf::actor_cast<caf::actor>(reached));
+  }
+  job_manager_->process->add_task_manager(id, reached);
   note("start " + made->name);
   task_managers_[id] = std::move(made);
   return id;
@@ -183,6 +196,11 @@ void SimulatedCluster::note(const std::string& line) {
 
 bool SimulatedCluster::step() {
   bury();
+  if (settings_.pace.count() > 0 && random_.one_in(8)) {
+    const std::chrono::microseconds most = settings_.pace;
+    return move_time(now() + std::chrono::microseconds(
+                                 random_.below(static_cast<std::uint64_t>(most.count()) + 1)));
+  }
   // Whatever can happen has its turn, in an order that the seed draws.
   const std::uint64_t first = random_.below(3);
   for (std::uint64_t i = 0; i < 3; ++i) {
@@ -243,8 +261,8 @@ bool SimulatedCluster::run_task() {
   return true;
 }
 
-bool SimulatedCluster::move_time() {
-  std::optional<MonotonicTime> wake;
+bool SimulatedCluster::move_time(std::optional<MonotonicTime> latest) {
+  std::optional<MonotonicTime> wake = latest;
   for (SimulatedProcess* process : running())
     for (const Stepper::Running& task : process->tasks.tasks)
       if (const auto time = task.task->wake_time(); time && (!wake || *time < *wake)) wake = time;

@@ -21,8 +21,8 @@
 namespace weir {
 
 /// Processes of a cluster in one thread: the production actors, tasks and I/O work, under one scheduler
-/// that a seed drives and a virtual clock that moves on only when nothing else can. All processes see
-/// one disk. What happens next is drawn: which actor takes its next message, which task makes a step,
+/// that a seed drives and a virtual clock that moves on when nothing else can, and a little beside the work.
+/// All processes see one disk. What happens next is drawn: which actor takes its next message, which task makes a step,
 /// which piece of I/O work is done. So the same seed gives the same history, of which `trace_hash` is
 /// the hash.
 ///
@@ -37,6 +37,15 @@ class SimulatedCluster {
     Configuration configuration;        ///< of every process
     JobLibraries* libraries = nullptr;  ///< outlives the cluster
     std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
+    /// Time passes beside the work, in one of eight steps and each time at most so much; 0: only when there is nothing
+    /// left to do. Without it all that happens between two events of the clock happens at one time.
+    std::chrono::milliseconds pace{0};
+    // What follows may be left out. It stands in for production code, to see whether that is noticed.
+    /// What a process sees instead of its files.
+    std::function<std::unique_ptr<FileSystem>(FileSystem&)> alter_files;
+    std::function<std::shared_ptr<CheckpointStorage>(FileSystem&, Random&)> make_storage;
+    /// Makes an actor that passes on what a JobManager says to a TaskManager.
+    std::function<TaskManagerInterface(caf::actor_system&, const TaskManagerInterface&)> between;
   };
   explicit SimulatedCluster(Settings settings);
   ~SimulatedCluster();
@@ -136,7 +145,9 @@ class SimulatedCluster {
   bool run_actor();
   bool run_io();
   bool run_task();
-  bool move_time();
+  /// To the next time for which somebody waits, or to `latest` if that is before it. False if nobody waits, and
+  /// no `latest` is given.
+  bool move_time(std::optional<MonotonicTime> latest = std::nullopt);
   /// Something has happened that any task may have waited for.
   void wake_tasks();
   /// Ends what crashed in the middle of a step.
@@ -152,7 +163,7 @@ class SimulatedCluster {
   std::map<TaskManagerId, std::unique_ptr<SimulatedProcess>> task_managers_;
   std::uint32_t next_task_manager_ = 1;
   std::vector<std::unique_ptr<SimulatedProcess>> dead_;  ///< their actors may not have noticed yet
-  std::vector<caf::actor> clients_;
+  std::vector<caf::actor> clients_;                      ///< and what stands between processes
   std::optional<std::uint64_t> operations_to_crash_;
   std::string crashed_in_step_;  ///< name of the process that ended in the middle of one
   std::uint64_t trace_hash_ = 0;

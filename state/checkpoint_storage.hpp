@@ -42,7 +42,7 @@ class CheckpointStorage {
   [[nodiscard]] virtual Status remove(const std::string& path) = 0;
   /// Returns when a crash can neither take a name from `directory` nor bring a removed one back,
   /// whoever has created or removed it: a process may be killed before it has seen to that. Errors:
-  /// `not_found`, `io_error`.
+  /// `not_found`, `io_error`, `unsupported` (a file system that cannot promise it).
   [[nodiscard]] virtual Status make_durable(const std::string& directory) = 0;
   /// Keeps every other process out of `directory` until the lock is destroyed.
   [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock(

@@ -65,7 +65,8 @@ class FileSystem {
   /// Gives `from` the name `to` unless `to` exists; never replaces. Errors: `already_exists`, `not_found`.
   [[nodiscard]] virtual Status rename_no_replace(const std::string& from,
                                                  const std::string& to) = 0;
-  /// Returns when names created, renamed and removed in `directory` are on stable storage.
+  /// Returns when names created, renamed and removed in `directory` are on stable storage. Errors: `not_found`,
+  /// `io_error`; `unsupported` if this kind of file system cannot promise that.
   [[nodiscard]] virtual Status sync_directory(const std::string& directory) = 0;
   /// Makes the directory `path`, which may be gone after a crash until its parent is synced. Errors:
   /// `already_exists`, `not_found` (no parent), `io_error`.

@@ -90,9 +90,12 @@ Descriptor open_descriptor(const std::string& path, int flags, mode_t mode = 0) 
 Status sync_path(const std::string& directory) {
   const Descriptor descriptor = open_descriptor(directory, O_RDONLY | O_DIRECTORY);
   if (!descriptor.is_open()) return failure(errno, directory, "open the directory");
-  if (retry([&] { return ::fsync(descriptor.number()); }) != 0)
-    return failure(errno, directory, "sync the directory");
-  return {};
+  if (retry([&] { return ::fsync(descriptor.number()); }) == 0) return {};
+  const int number = errno;
+  auto failed = failure(number, directory, "sync the directory");
+  // So say file systems that have no such operation.
+  if (number == EINVAL) failed.error().code = Errc::unsupported;
+  return failed;
 }
 
 class PosixOutputFile final : public OutputFile {

@@ -118,6 +118,20 @@ std::string refusal_of(const std::string& message, const std::string& task, cons
          ", the job is at leader epoch 1, attempt 1";
 }
 
+TEST_CASE("a job that goes on under its id has a newer fence, also if it has left no snapshot",
+          "[actors]") {
+  RestartedJob test;
+  REQUIRE(test.cluster.request<CancellationSuccess>(CancelJob{test.id}));
+  auto again = test.cluster.submission(test.id, "job");
+  REQUIRE(again);
+  again->continues = true;
+  REQUIRE(test.cluster.request<SubmitJobSuccess>(SubmitJob{*again}));
+  CHECK(test.comes_to([](const JobDetails& now) {
+    return now.overview.restarts == 0 && now.overview.state == JobState::running;
+  }));
+  CHECK_FALSE(test.log_says("refuses SubmitTask"));
+}
+
 TEST_CASE("a stale SubmitTask is refused, naming its fence", "[actors]") {
   const Fence fence = GENERATE(older_leader, older_attempt);
   RestartedJob test;

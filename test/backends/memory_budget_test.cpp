@@ -131,4 +131,53 @@ SCENARIO("state over the configured memory fails with that reason", "[backends]"
   }
 }
 
+SCENARIO("what snapshots keep of the past counts against the budget until they are gone",
+         "[backends]") {
+  GIVEN("some state within a budget, written anew as a whole from time to time") {
+    const auto budget = std::make_shared<MemoryBudget>(std::uint64_t{64} << 20);
+    FsStateBackend backend(0, budget);
+    State state(backend);
+    std::uint64_t keys = 0;
+    while (budget->used_bytes() < std::uint64_t{2} << 20) {
+      state.touch(++keys);
+      REQUIRE(state.settle());
+    }
+    const std::uint64_t payload = keys * sizeof(Value);
+    const auto used_after_writing = [&] {
+      for (std::uint64_t key = 1; key <= keys; ++key) state.touch(key);
+      REQUIRE(state.settle());
+      return budget->used_bytes();
+    };
+    const auto used = [&] {
+      REQUIRE(state.settle());
+      return budget->used_bytes();
+    };
+    const std::uint64_t alone = used_after_writing();
+    WHEN("two snapshots are in flight") {
+      NullSink sink;
+      auto first = state.keyed->begin_snapshot({{1}, {}, SnapshotForm::canonical}).value();
+      const std::uint64_t frozen = used();
+      const std::uint64_t with_one = used_after_writing();
+      auto second = state.keyed->begin_snapshot({{2}, {}, SnapshotForm::canonical}).value();
+      const std::uint64_t with_two = used_after_writing();
+      THEN("each counts what it alone still sees, in whatever order they end") {
+        CHECK(frozen < alone + payload / 4);  // nothing has been written behind it yet
+        CHECK(with_one >= alone + payload);
+        CHECK(with_two >= with_one + payload);
+        CHECK(used_after_writing() < with_two + payload / 4);  // nobody sees the last but one
+        auto& ends_first = GENERATE(true, false) ? first : second;
+        auto& ends_last = &ends_first == &first ? second : first;
+        REQUIRE(ends_first->run(sink));
+        ends_first.reset();
+        const std::uint64_t with_other = used();
+        CHECK(with_other <= with_two - payload);
+        CHECK(with_other >= alone + payload);
+        REQUIRE(ends_last->run(sink));
+        ends_last.reset();
+        CHECK(used() < alone + payload / 4);
+      }
+    }
+  }
+}
+
 }  // namespace weir

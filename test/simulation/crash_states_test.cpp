@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <set>
@@ -145,6 +146,30 @@ TEST_CASE("a storage that takes an existing directory for a durable one is caugh
 }
 TEST_CASE("a deletion that begins with the data files is caught", "[simulation]") {
   CHECK(is_caught(deleting_backwards()));
+}
+TEST_CASE("a deletion that takes what later checkpoints share is caught", "[simulation]") {
+  CHECK(is_caught(sharing_nothing()));
+}
+
+TEST_CASE("the scenarios delete files that were shared, and leave others", "[simulation]") {
+  const auto shared_files = [](Host& host) {
+    std::set<std::string> files;
+    for (const auto& [path, content] : host.disk->contents())
+      if (path.contains("/shared/")) files.insert(path);
+    return files;
+  };
+  std::size_t deleting = 0;
+  for (const auto& scenario : storage_scenarios()) {
+    Host host(DiskImage(), {}, {}, 0);
+    REQUIRE(scenario.before(host.job()));
+    const std::set<std::string> before = shared_files(host);
+    REQUIRE(scenario.run(host.job()));
+    const std::set<std::string> after = shared_files(host);
+    const bool deletes = !std::ranges::includes(after, before);
+    if (deletes) CHECK(after.size() > 1);
+    deleting += deletes ? 1 : 0;
+  }
+  CHECK(deleting >= 2);
 }
 
 }  // namespace

@@ -36,9 +36,10 @@ std::vector<std::string> run_while_full(Host& host, int checkpoints) {
 
 TEST_CASE("a full disk costs checkpoints, and nothing else", "[simulation]") {
   // From room for hardly anything beside the first checkpoint to room for almost one more.
-  for (std::uint64_t room = 100; room < 130'000; room = room * 5 / 4) {
-    CAPTURE(room);
+  for (std::uint64_t room = 100, i = 0; room < 130'000; room = room * 5 / 4, ++i) {
     Host host(DiskImage(), {}, {}, 0);
+    host.ledger.incremental = i % 2 == 1;
+    CAPTURE(room, host.ledger.incremental);
     REQUIRE(host.job().start());
     REQUIRE(host.job().write(3));
     REQUIRE(host.job().checkpoint());

@@ -5,17 +5,18 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "backends/fs/fs_state_backend.hpp"
 #include "backends/memory/memory_state_backend.hpp"
+#include "cli/starting_point.hpp"
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_cluster.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
 #include "test/simulation/function_libraries.hpp"
+#include "test/simulation/seeded_job.hpp"
 
 namespace weir {
 
@@ -32,195 +33,12 @@ constexpr milliseconds patience = std::chrono::minutes(2);
 /// With nothing failing any more the job reaches its end within this time.
 constexpr milliseconds time_to_heal = std::chrono::minutes(30);
 
-/// One record: its number and its key.
-struct Numbered {
-  std::uint64_t number = 0;
-  std::uint64_t key = 0;
-};
-WEIR_FIELDS(Numbered, number, key)
-
-/// What is drawn of a job and stays the same through its restarts.
+/// What is drawn and stays the same through the restarts of a job.
 struct Drawn {
-  std::uint64_t records;
-  std::uint64_t keys;
-  double records_per_second;
-  std::uint32_t max_parallelism;
-  bool rebalanced;  // the records pass one more exchange
-  bool mapped;      // and one more chained operator
+  SeededJob job;
   std::string backend;
   std::map<std::string, std::string> configuration;
 };
-
-/// A user function that throws when the seed says so.
-struct Chaos {
-  std::uint64_t calls_to_failure = 0;  ///< 0: none is due
-  void call() {
-    if (calls_to_failure > 0 && --calls_to_failure == 0)
-      throw std::runtime_error("the seed wants it");
-  }
-};
-
-std::uint64_t key_of(std::uint64_t number, std::uint64_t keys) {
-  return number * 0x9e3779b97f4a7c15 % keys;
-}
-
-using Extremes = std::pair<std::uint64_t, std::uint64_t>;
-
-struct LowestAndHighest final : AggregateFunction<std::uint64_t, Extremes, std::string> {
-  Extremes create_accumulator() const override { return {~std::uint64_t{0}, 0}; }
-  void add(const std::uint64_t& number, Extremes& extremes) const override {
-    merge({number, number}, extremes);
-  }
-  std::string get_result(const Extremes& extremes) const override {
-    return std::to_string(extremes.first) + " " + std::to_string(extremes.second);
-  }
-  void merge(const Extremes& other, Extremes& extremes) const override {
-    extremes.first = std::min(extremes.first, other.first);
-    extremes.second = std::max(extremes.second, other.second);
-  }
-};
-
-/// What is told of one key. The order of its records makes no difference.
-struct Kept {
-  std::uint64_t count = 0;
-  std::uint64_t sum = 0;
-  std::string extremes;
-  std::map<std::uint64_t, std::uint64_t> remainders;  ///< of the numbers by 7, and how often
-  std::vector<std::uint64_t> tenths;
-
-  [[nodiscard]] std::string line(std::uint64_t key) const {
-    std::string text = "key " + std::to_string(key) + " " + std::to_string(count) + " " +
-                       std::to_string(sum) + " " + extremes;
-    for (const auto& [remainder, times] : remainders)
-      text += " " + std::to_string(remainder) + "*" + std::to_string(times);
-    for (const std::uint64_t tenth : tenths) text += " " + std::to_string(tenth);
-    return text;
-  }
-};
-
-/// Lets every record through, tells of every fifth when its timer fires, and at the end of the input what it
-/// has kept of each key.
-struct Keep final : KeyedProcessFunction<std::uint64_t, Numbered, std::string> {
-  explicit Keep(std::shared_ptr<Chaos> with) : chaos(std::move(with)) {}
-  void open(RuntimeContext& context) override {
-    count = context.state(ValueStateDescriptor<std::uint64_t>{"count"});
-    sum = context.reducing_state(ReducingStateDescriptor<std::uint64_t>{
-        "sum", [](std::uint64_t a, std::uint64_t b) { return a + b; }});
-    last = context.state(ValueStateDescriptor<std::string>{"last"});
-    every_tenth = context.list_state(ListStateDescriptor<std::uint64_t>{"every tenth"});
-    extremes =
-        context.aggregating_state(AggregatingStateDescriptor<std::uint64_t, Extremes, std::string>{
-            "extremes", std::make_shared<LowestAndHighest>()});
-    // One outlives every run, the other expires within most of them.
-    remainders = context.map_state(MapStateDescriptor<std::uint64_t, std::uint64_t>{
-        "remainders", StateTtlConfig{std::chrono::hours(24 * 1000)}});
-    recent = context.map_state(MapStateDescriptor<std::uint64_t, std::uint64_t>{
-        "recent", StateTtlConfig{milliseconds(100), TtlUpdateType::on_read_and_write}});
-  }
-  void process_element(const Numbered& record, Context& context,
-                       Collector<std::string>& out) override {
-    chaos->call();
-    auto& timers = context.timer_service();
-    const EventTime time = context.timestamp() + 20;
-    if (record.number % 5 < 2) timers.register_event_time_timer(time);
-    if (record.number % 5 == 1) timers.delete_event_time_timer(time);
-    ++count.mutable_value();
-    sum.add(record.number);
-    // Set and cleared, so that entries come and go.
-    if (record.number % 3 == 0)
-      last.clear();
-    else
-      last.update(std::string(record.number % 50, 'x') + std::to_string(record.number));
-    if (record.number % 10 == 0) every_tenth.add(record.number);
-    extremes.add(record.number);
-    ++remainders.mutable_value(record.number % 7);
-    const std::uint64_t* of_same_remainder = recent.get(record.number % 7);
-    if (of_same_remainder != nullptr && *of_same_remainder % 7 != record.number % 7)
-      throw std::logic_error("the state of another map key");
-    recent.put(record.number % 7, record.number);
-    out.collect("record " + std::to_string(record.number));
-  }
-  void on_timer(std::int64_t time, OnTimerContext& context, Collector<std::string>& out) {
-    chaos->call();
-    const auto number = static_cast<std::uint64_t>(time - 20);
-    if (!count.contains() || remainders.get(number % 7) == nullptr)
-      throw std::logic_error("a timer without the state of its key");
-    out.collect("timer " + std::to_string(number) + " of " + std::to_string(context.current_key()));
-  }
-  void on_end_of_input(const std::uint64_t& key, Context&, Collector<std::string>& out) {
-    Kept kept{count.value_or(0),
-              sum.get() != nullptr ? *sum.get() : 0,
-              extremes.get().value_or("none"),
-              {},
-              every_tenth.get()};
-    remainders.for_each(
-        [&](std::uint64_t remainder, std::uint64_t times) { kept.remainders[remainder] = times; });
-    std::ranges::sort(kept.tenths);
-    out.collect(kept.line(key));
-  }
-
-  std::shared_ptr<Chaos> chaos;
-  ValueState<std::uint64_t> count;
-  ReducingState<std::uint64_t> sum;
-  ValueState<std::string> last;
-  ListState<std::uint64_t> every_tenth;
-  AggregatingState<std::uint64_t, Extremes, std::string> extremes;
-  MapState<std::uint64_t, std::uint64_t> remainders;
-  MapState<std::uint64_t, std::uint64_t> recent;
-};
-
-void build_job(StreamEnvironment& env, const Drawn& drawn, const std::string& directory,
-               const std::shared_ptr<Chaos>& chaos) {
-  auto records = env.generate(
-      drawn.records, [keys = drawn.keys](std::uint64_t i) { return Numbered{i, key_of(i, keys)}; },
-      drawn.records_per_second);
-  records.uid("records");
-  if (drawn.rebalanced) records = records.rebalance();
-  if (drawn.mapped) {
-    records = records.map([chaos](const Numbered& record) {
-      chaos->call();
-      return record;
-    });
-    records.uid("look");
-  }
-  records = records.assign_timestamps_and_watermarks(
-      {.out_of_orderness = milliseconds(10), .interval = milliseconds(30)},
-      [](const Numbered& record) { return static_cast<EventTime>(record.number); });
-  records.uid("times");
-  auto kept =
-      records.key_by([](const Numbered& record) { return record.key; }).process(Keep(chaos));
-  kept.uid("keep").set_max_parallelism(drawn.max_parallelism);
-  kept.write_files(directory, [](const std::string& line) { return line; }).uid("files");
-}
-
-/// What a sequential program puts out, sorted.
-std::vector<std::string> model(const Drawn& drawn, bool with_records) {
-  std::map<std::uint64_t, Kept> keys;
-  std::map<std::uint64_t, Extremes> extremes;
-  const LowestAndHighest function;
-  std::vector<std::string> lines;
-  for (std::uint64_t i = 0; i < drawn.records; ++i) {
-    Kept& kept = keys[key_of(i, drawn.keys)];
-    ++kept.count;
-    kept.sum += i;
-    function.add(
-        i,
-        extremes.try_emplace(key_of(i, drawn.keys), function.create_accumulator()).first->second);
-    ++kept.remainders[i % 7];
-    if (i % 10 == 0) kept.tenths.push_back(i);
-    if (!with_records) continue;
-    lines.push_back("record " + std::to_string(i));
-    if (i % 5 == 0)
-      lines.push_back("timer " + std::to_string(i) + " of " +
-                      std::to_string(key_of(i, drawn.keys)));
-  }
-  for (auto& [key, kept] : keys) {
-    kept.extremes = function.get_result(extremes.at(key));
-    lines.push_back(kept.line(key));
-  }
-  std::ranges::sort(lines);
-  return lines;
-}
 
 /// The lines of the committed files in `directory`, sorted.
 std::vector<std::string> committed(SimulatedDisk& disk, const std::string& directory) {
@@ -257,10 +75,11 @@ std::string difference(const std::vector<std::string>& found,
 /// and other parallelisms, and makes things fail.
 class SeededRun {
  public:
-  explicit SeededRun(std::uint64_t seed)
-      : random_(seed), drawn_(draw()), libraries_("/"), cluster_(settings()) {
-    libraries_.add(job_name,
-                   [this](StreamEnvironment& env) { build_job(env, drawn_, output, chaos_); });
+  SeededRun(std::uint64_t seed, const SeededRunCode& code)
+      : code_(code), random_(seed), drawn_(draw()), libraries_("/"), cluster_(settings()) {
+    libraries_.add(job_name, [this](StreamEnvironment& env) {
+      build_job(env, drawn_.job, output, chaos_, code_.sink);
+    });
   }
 
   SeededRunReport run() {
@@ -274,6 +93,7 @@ class SeededRun {
         break;
       }
       look_after();
+      listen();
       if (disturbance_is_due()) disturb_once();
       if (faults_left_ == 0 && cluster_.now() - healed_at_ > time_to_heal)
         violated("nothing fails any more, but the job does not reach its end");
@@ -289,12 +109,7 @@ class SeededRun {
  private:
   Drawn draw() {
     Drawn drawn;
-    drawn.records = random_.between(50, 1200);
-    drawn.keys = random_.between(1, 24);
-    drawn.records_per_second = static_cast<double>(random_.between(100, 2000));
-    drawn.max_parallelism = static_cast<std::uint32_t>(random_.between(4, 16));
-    drawn.rebalanced = random_.one_in(2);
-    drawn.mapped = random_.one_in(2);
+    drawn.job = draw_job(random_);
     drawn.backend = random_.one_in(2) ? "memory" : "fs";
     drawn.configuration = {
         {"state.backend", drawn.backend},
@@ -307,28 +122,47 @@ class SeededRun {
         {"execution.checkpointing.timeout", std::to_string(random_.between(2, 20)) + " s"},
         {"execution.checkpointing.max-concurrent-checkpoints",
          std::to_string(random_.between(1, 3))},
+        {"execution.checkpointing.externalized-checkpoint-retention",
+         random_.one_in(2) ? "RETAIN_ON_CANCELLATION" : "NO_EXTERNALIZED_CHECKPOINTS"},
         {"restart-strategy", "fixed-delay"},
         {"restart-strategy.fixed-delay.delay", std::to_string(random_.between(0, 2000)) + " ms"},
     };
-    report_.story = std::to_string(drawn.records) + " records at " +
-                    std::to_string(static_cast<int>(drawn.records_per_second)) + "/s, " +
-                    std::to_string(drawn.keys) + " keys, backend " + drawn.backend +
-                    (drawn.rebalanced ? ", rebalanced" : "") + (drawn.mapped ? ", mapped" : "");
+    for (const auto& [key, value] : code_.configuration) drawn.configuration[key] = value;
+    switch (drawn.job.shape) {
+      case SeededJob::Shape::one_stream:
+        count("jobs of one stream");
+        break;
+      case SeededJob::Shape::two_streams:
+        count("jobs of two streams");
+        break;
+      case SeededJob::Shape::rules:
+        count("jobs with rules");
+        break;
+    }
+    if (drawn.job.tallied) count("jobs with operator state");
+    report_.story = drawn.job.describe() + ", backend " + drawn.backend;
     for (const auto& [key, value] : drawn.configuration) report_.story += ", " + key + "=" + value;
     return drawn;
   }
   SimulatedCluster::Settings settings() {
     SimulatedCluster::Settings settings;
     settings.seed = random_.next();
+    settings.pace = milliseconds(random_.one_in(3) ? 0 : random_.between(1, 20));
+    report_.story += ", pace " + std::to_string(settings.pace.count()) + " ms";
     auto configuration = Configuration::from_map(drawn_.configuration, "simulation");
     WEIR_ASSERT(configuration);
     settings.configuration = std::move(*configuration);
     settings.libraries = &libraries_;
-    settings.make_backend = [backend = drawn_.backend](
-                                const Configuration& of) -> Result<std::shared_ptr<StateBackend>> {
-      if (backend == "memory") return std::make_shared<MemoryStateBackend>();
-      return std::make_shared<FsStateBackend>(of.state_backend().inline_threshold_bytes);
+    settings.make_backend =
+        [this](const Configuration& of) -> Result<std::shared_ptr<StateBackend>> {
+      std::shared_ptr<StateBackend> made = std::make_shared<MemoryStateBackend>();
+      if (drawn_.backend == "fs")
+        made = std::make_shared<FsStateBackend>(of.state_backend().inline_threshold_bytes);
+      return code_.backend ? code_.backend(made) : made;
     };
+    settings.alter_files = code_.files;
+    settings.make_storage = code_.storage;
+    settings.between = code_.between;
     return settings;
   }
 
@@ -360,8 +194,10 @@ class SeededRun {
     details_.reset();
     savepoint_.reset();
     cancelling_.reset();
+    cancelling_plainly_.reset();
     stopping_.reset();
     last_submission_ = what;
+    faults_met_at_submission_ = cluster_.disk().faults_met();
     submitted_ = cluster_.ask<SubmitJobSuccess>(SubmitJob{std::move(what)}, patience);
   }
   std::uint32_t draw_parallelism() { return static_cast<std::uint32_t>(random_.between(1, 4)); }
@@ -377,8 +213,9 @@ class SeededRun {
     anew.id = draw_job_id();
     submit(std::move(anew));
   }
-  /// As `weir run -s latest`, or as `weir run` if there is no snapshot yet.
-  void submit_latest() {
+  /// As `weir run -s latest` or what comes to the same, or as `weir run` if there is no snapshot yet.
+  void go_on() {
+    cluster_.disk().heal();  // what is looked at here is not what may fail
     const auto files = cluster_.outside();
     SeededRandom names(random_.next());
     FileCheckpointStorage storage(*files, names);
@@ -388,27 +225,61 @@ class SeededRun {
     for (const auto* list : {&found->points, &found->nameless})
       for (const RecoveryPoint& point : *list)
         if (point.damage) return violated("E3: a snapshot is damaged: " + point.damage->what);
+    // A job that has reached its end deletes its checkpoints; then its output is whole.
+    const bool has_output = !committed(cluster_.disk(), output).empty();
+    if (found->finished || (found->points.empty() && has_output)) {
+      count("ended before the client knew");
+      finished_ = true;
+      return;
+    }
     if (found->points.empty()) {
-      // A job that has reached its end deletes its checkpoints; then its output is whole.
-      if (!committed(cluster_.disk(), output).empty()) {
-        count("ended before the client knew");
-        finished_ = true;
-        return;
-      }
       if (completed_)
         return violated("E3: a checkpoint had been reported complete; now there is none");
       count("started anew");
       return submit_anew();
     }
+    // Also the older ones, which count once those before them are damaged.
+    for (const RecoveryPoint& point : found->points)
+      if (const auto verified = verify_snapshot(storage, point.directory); !verified)
+        return violated("E3: " + verified.error().what);
     const RecoveryPoint& newest = found->points.front();
-    if (const auto verified = verify_snapshot(storage, newest.directory); !verified)
-      return violated("E3: " + verified.error().what);
-    JobSubmission latest = submission(job_name, draw_parallelism());
-    latest.id = newest.job;
-    latest.restore_directory = newest.directory;
-    latest.continues = true;
+    JobSubmission next = submission(job_name, draw_parallelism());
+    next.restore_directory = newest.directory;
+    if (random_.one_in(4)) {
+      // As `-s PATH`: a new job leaves the snapshot alone.
+      next.id = draw_job_id();
+      left_alone_.push_back(newest);
+      count("restored under a new id");
+      return submit(std::move(next));
+    }
+    if (random_.one_in(3)) {
+      // As `-s PATH --claimMode CLAIM`.
+      if (!check_claims(storage, found->points)) return;
+      if (!newest.is_savepoint) count("claimed a checkpoint");
+    }
+    next.id = newest.job;
+    next.continues = true;
+    std::erase_if(left_alone_, [&](const RecoveryPoint& one) { return one.job == newest.job; });
     count("continued from the latest snapshot");
-    submit(std::move(latest));
+    submit(std::move(next));
+  }
+  /// Whether the newest of `points` can be claimed if it is a checkpoint, and no other.
+  bool check_claims(CheckpointStorage& storage, const std::vector<RecoveryPoint>& points) {
+    for (const RecoveryPoint& point : points) {
+      const auto claimed = claim_starting_point(storage, point.directory, checkpoints);
+      const bool can_be = &point == &points.front() && !point.is_savepoint;
+      if (can_be && (!claimed || !claimed->continues || claimed->job != point.job))
+        violated("a checkpoint cannot be claimed: " +
+                 (claimed ? point.directory : claimed.error().what));
+      if (!can_be && claimed) violated(point.directory + " was claimed; it must not be");
+    }
+    return report_.violations.empty();
+  }
+
+  /// What functions of the job have found wrong is never forgiven, whatever a restart makes of it.
+  void listen() {
+    for (const std::string& complaint : chaos_->complaints) violated("E1: " + complaint);
+    chaos_->complaints.clear();
   }
 
   // ---- looking after
@@ -419,7 +290,7 @@ class SeededRun {
     if (!cluster_.has_job_manager() || cluster_.task_managers().size() < 2) {
       const bool job_is_lost = !cluster_.has_job_manager();
       start_processes();
-      if (job_is_lost) return submit_latest();
+      if (job_is_lost) return go_on();
     }
     if (submitted_ && submitted_->has_value()) {
       const auto answer = **submitted_;
@@ -427,7 +298,8 @@ class SeededRun {
       if (!answer) {
         // Slots of the attempt before may not be free yet.
         count("submission refused: " + std::string(to_string(answer.error().code)));
-        if (answer.error().code != Errc::unavailable && answer.error().code != Errc::timed_out)
+        if (answer.error().code != Errc::unavailable && answer.error().code != Errc::timed_out &&
+            !(answer.error().code == Errc::io_error && disk_has_failed()))
           return violated("a submission was refused: " + answer.error().what);
         return submit(last_submission_);
       }
@@ -442,6 +314,12 @@ class SeededRun {
       savepoint_.reset();
     }
     if (auto path = ended_with()) return go_on_from(*path);
+    if (cancelling_plainly_ && cancelling_plainly_->has_value()) {
+      const bool cancelled = (*cancelling_plainly_)->has_value();
+      count(cancelled ? "cancelled" : "cancelling failed");
+      cancelling_plainly_.reset();
+      if (cancelled) return go_on();
+    }
     if (submitted_) return;
     if (!details_) {
       if (cluster_.now() < next_look_) return;
@@ -464,13 +342,18 @@ class SeededRun {
           if (answer->failure.ends_with("is complete: resume from it with -s")) {
             if (is_ending()) break;  // its answer is still to come
             count("failed behind its last savepoint");
-            return submit_latest();
+            return go_on();
+          }
+          // What is wrong at the beginning of a job is no reason to try again, other than for its user.
+          if (last_submission_.restore_directory.empty() && disk_has_failed()) {
+            count("failed at its beginning");
+            return go_on();
           }
           violated("the job failed, although it may restart for ever: " + answer->failure);
           break;
         case JobState::canceled:
           // Its end was asked for, but the answer was lost with a process.
-          if (!is_ending()) submit_latest();
+          if (!is_ending()) go_on();
           break;
         default:
           break;
@@ -478,7 +361,9 @@ class SeededRun {
     }
   }
 
-  bool is_ending() const { return cancelling_ || stopping_; }
+  /// Since the last submission.
+  bool disk_has_failed() { return cluster_.disk().faults_met() > faults_met_at_submission_; }
+  bool is_ending() const { return cancelling_ || cancelling_plainly_ || stopping_; }
   /// The answer to `end_with_savepoint`, when it is there and a success.
   std::optional<std::string> ended_with() {
     std::optional<std::string> path;
@@ -495,7 +380,7 @@ class SeededRun {
   void go_on_from(const std::string& savepoint) {
     taken_.push_back(savepoint);
     completed_ = true;
-    submit_latest();
+    go_on();
   }
 
   // ---- disturbing
@@ -503,8 +388,8 @@ class SeededRun {
   /// Draws when something happens next: a time, over which all that is to happen is spread, and from
   /// there a number of steps, so that it meets the protocol anywhere.
   void plan_disturbance() {
-    const auto all_ms = static_cast<std::uint64_t>(1000 * static_cast<double>(drawn_.records) /
-                                                   drawn_.records_per_second);
+    const auto all_ms = static_cast<std::uint64_t>(1000 * static_cast<double>(drawn_.job.records) /
+                                                   drawn_.job.records_per_second);
     disturb_at_ = cluster_.now() + milliseconds(random_.below(2 * all_ms / (faults_left_ + 1) + 1));
     disturb_after_steps_ = random_.below(400);
   }
@@ -521,7 +406,7 @@ class SeededRun {
 
   /// Makes something happen that a job must survive.
   void disturb() {
-    switch (random_.below(9)) {
+    switch (random_.below(11)) {
       case 0: {
         const auto ids = cluster_.task_managers();
         if (ids.empty()) return;
@@ -553,10 +438,32 @@ class SeededRun {
         savepoint_ = cluster_.ask<TriggerSavepointSuccess>(TriggerSavepoint{job_, "", draw_form()},
                                                            patience);
         return;
+      case 8:
+        fail_disk();
+        return;
+      case 9:
+        // Without its checkpoints there would be nothing to go on from.
+        if (!cluster_.has_job_manager() || is_ending() || submitted_ || !retains_checkpoints())
+          return;
+        cancelling_plainly_ = cluster_.ask<CancellationSuccess>(CancelJob{job_}, patience);
+        return;
       default:
         if (!cluster_.has_job_manager() || is_ending() || submitted_) return;
         end_with_savepoint();
     }
+  }
+  bool retains_checkpoints() const {
+    return drawn_.configuration.at("execution.checkpointing.externalized-checkpoint-retention") ==
+           "RETAIN_ON_CANCELLATION";
+  }
+  /// One of the next file operations fails, and perhaps those behind it.
+  void fail_disk() {
+    count("the disk fails");
+    InjectedFault fault;
+    fault.fault = static_cast<Fault>(random_.below(6));
+    fault.at = random_.between(1, 60);
+    fault.times = random_.one_in(2) ? 1 : random_.between(2, 6);
+    cluster_.disk().inject(fault);
   }
   /// As `weir cancel -s` or `weir stop`, after which the job goes on at another parallelism.
   void end_with_savepoint() {
@@ -572,19 +479,21 @@ class SeededRun {
 
   void check_output() {
     const auto found = committed(cluster_.disk(), output);
-    const auto expected = model(drawn_, true);
+    const auto expected = expected_lines(drawn_.job, true);
     if (found != expected) violated("E1 or E2: " + difference(found, expected));
   }
 
-  /// The last savepoint that was reported, on a new cluster: its state and the rest of the input give
-  /// what all of the input gives.
+  /// A savepoint that was reported, or a checkpoint that was left alone, on a new cluster: its state and the rest
+  /// of the input give what all of the input gives.
   void check_savepoints() {
+    cluster_.disk().heal();
     const auto files = cluster_.outside();
     SeededRandom names(random_.next());
     FileCheckpointStorage storage(*files, names);
+    for (const RecoveryPoint& point : left_alone_) taken_.push_back(point.directory);
     for (const std::string& path : taken_)
       if (const auto verified = verify_snapshot(storage, path); !verified)
-        return violated("E4: savepoint " + path + ": " + verified.error().what);
+        return violated("E4: " + path + ": " + verified.error().what);
     // After the end of the input keys have been told already, in the files of the job itself.
     std::erase_if(taken_, [&](const std::string& path) { return is_at_end(storage, path); });
     if (taken_.empty()) return;
@@ -593,10 +502,10 @@ class SeededRun {
     const auto files_again = cluster_.outside();
     FileCheckpointStorage storage_again(*files_again, names);
     if (const auto verified = verify_snapshot(storage_again, path); !verified)
-      return violated("E4: savepoint " + path +
-                      ", after a crash of the host: " + verified.error().what);
-    libraries_.add("fork",
-                   [this](StreamEnvironment& env) { build_job(env, drawn_, "/fork", chaos_); });
+      return violated("E4: " + path + ", after a crash of the host: " + verified.error().what);
+    libraries_.add("fork", [this](StreamEnvironment& env) {
+      build_job(env, drawn_.job, "/fork", chaos_, code_.sink);
+    });
     chaos_->calls_to_failure = 0;
     start_processes();
     JobSubmission fork = submission("fork", draw_parallelism());
@@ -609,10 +518,11 @@ class SeededRun {
       if (!cluster_.step() || cluster_.now() - begin > time_to_heal)
         return violated("E4: a job restored from " + path + " does not reach its end");
       look_after();
+      listen();
     }
     auto found = committed(cluster_.disk(), "/fork");
-    std::erase_if(found, [](const std::string& line) { return !line.starts_with("key "); });
-    const auto expected = model(drawn_, false);
+    std::erase_if(found, [](const std::string& line) { return !line.starts_with(key_prefix); });
+    const auto expected = expected_lines(drawn_.job, false);
     if (found != expected)
       violated("E4: restored from " + path + ": " + difference(found, expected));
   }
@@ -627,6 +537,7 @@ class SeededRun {
     return true;
   }
 
+  const SeededRunCode code_;
   SeededRunReport report_;
   SeededRandom random_;
   Drawn drawn_;
@@ -639,20 +550,26 @@ class SeededRun {
   bool finished_ = false;
   bool completed_ = false;  ///< a checkpoint or terminal savepoint of the job was reported complete
   std::uint64_t faults_left_ = 0;
+  std::size_t faults_met_at_submission_ = 0;
   MonotonicTime healed_at_;
   MonotonicTime disturb_at_;
   std::uint64_t disturb_after_steps_ = 0;
   MonotonicTime next_look_;
   std::vector<std::string> taken_;  ///< savepoints that were reported
+  /// Checkpoints and savepoints that a job with an id of its own was restored from.
+  std::vector<RecoveryPoint> left_alone_;
   SimulatedCluster::Awaited<SubmitJobSuccess> submitted_;
   SimulatedCluster::Awaited<JobDetails> details_;
   SimulatedCluster::Awaited<TriggerSavepointSuccess> savepoint_;
   SimulatedCluster::Awaited<CancellationSuccess> cancelling_;
+  SimulatedCluster::Awaited<CancellationSuccess> cancelling_plainly_;  ///< without a savepoint
   SimulatedCluster::Awaited<StoppingSuccess> stopping_;
 };
 
 }  // namespace
 
-SeededRunReport run_seed(std::uint64_t seed) { return SeededRun(seed).run(); }
+SeededRunReport run_seed(std::uint64_t seed, const SeededRunCode& code) {
+  return SeededRun(seed, code).run();
+}
 
 }  // namespace weir

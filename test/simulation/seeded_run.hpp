@@ -1,11 +1,30 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "messages/interfaces.hpp"
+#include "state/checkpoint_storage.hpp"
+#include "state/keyed_state_backend.hpp"
+#include "test/simulation/seeded_job.hpp"
+
 namespace weir {
+
+/// What a run uses in place of production code, to see whether the promises notice. Nothing: the real code.
+struct SeededRunCode {
+  // As in `SimulatedCluster::Settings`:
+  std::function<std::unique_ptr<FileSystem>(FileSystem&)> files;
+  std::function<std::shared_ptr<CheckpointStorage>(FileSystem&, Random&)> storage;
+  std::function<TaskManagerInterface(caf::actor_system&, const TaskManagerInterface&)> between;
+  /// What a process gets for the drawn backend.
+  std::function<std::shared_ptr<StateBackend>(std::shared_ptr<StateBackend>)> backend;
+  WrapSink sink;
+  std::map<std::string, std::string> configuration;  ///< on top of the drawn one
+};
 
 /// What became of one seed.
 struct SeededRunReport {
@@ -29,6 +48,6 @@ struct SeededRunReport {
 /// - and once nothing fails any more, the job ends.
 ///
 /// The same seed gives the same report.
-[[nodiscard]] SeededRunReport run_seed(std::uint64_t seed);
+[[nodiscard]] SeededRunReport run_seed(std::uint64_t seed, const SeededRunCode& code = {});
 
 }  // namespace weir

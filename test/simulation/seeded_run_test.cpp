@@ -1,11 +1,14 @@
 #include "test/simulation/seeded_run.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
 
 #include <catch2/catch.hpp>
+
+#include "test/simulation/mutants.hpp"
 
 namespace weir::test {
 namespace {
@@ -29,10 +32,12 @@ TEST_CASE("200 seeds keep every promise", "[simulation]") {
     CHECK(report.violations.empty());
   }
   // What the seeds are to try has happened.
-  for (const char* what :
-       {"crash of a TaskManager", "crash of the JobManager", "crash of the host",
-        "crash between two file operations", "user function throws", "savepoint completed",
-        "ended with a savepoint", "continued from the latest snapshot", "restarts"}) {
+  for (const char* what : {"crash of a TaskManager", "crash of the JobManager", "crash of the host",
+                           "crash between two file operations", "user function throws",
+                           "the disk fails", "savepoint completed", "ended with a savepoint",
+                           "continued from the latest snapshot", "restored under a new id",
+                           "claimed a checkpoint", "cancelled", "restarts", "jobs of one stream",
+                           "jobs of two streams", "jobs with rules", "jobs with operator state"}) {
     INFO(what);
     CHECK(counts[what] >= 20);
   }
@@ -45,10 +50,32 @@ TEST_CASE("a seed always gives the same trace", "[simulation]") {
   }
 }
 
+/// For long searches: `WEIR_SEEDS=1000-2000`.
+TEST_CASE("the seeds from the first to the second number in WEIR_SEEDS", "[.][simulation]") {
+  const char* const range = std::getenv("WEIR_SEEDS");
+  REQUIRE(range != nullptr);
+  char* end = nullptr;
+  std::uint64_t seed = std::strtoull(range, &end, 10);
+  REQUIRE(*end == '-');
+  for (const std::uint64_t last = std::strtoull(end + 1, nullptr, 10); seed <= last; ++seed) {
+    const SeededRunReport report = run_seed(seed);
+    if (!report.violations.empty()) std::cout << told(seed, report) << std::endl;
+    CHECK(report.violations.empty());
+  }
+}
+
 TEST_CASE("one seed, named by WEIR_SEED", "[.][simulation]") {
   const char* const seed = std::getenv("WEIR_SEED");
   REQUIRE(seed != nullptr);
-  const SeededRunReport report = run_seed(std::strtoull(seed, nullptr, 10));
+  // With the code of a mutant, if WEIR_MUTANT says what is wrong with it.
+  SeededRunCode code;
+  if (const char* const what = std::getenv("WEIR_MUTANT"); what != nullptr) {
+    const auto all = mutants();
+    const auto found = std::ranges::find(all, what, &Mutant::what);
+    REQUIRE(found != all.end());
+    code = found->code;
+  }
+  const SeededRunReport report = run_seed(std::strtoull(seed, nullptr, 10), code);
   std::cout << told(std::strtoull(seed, nullptr, 10), report) << "\n";
   for (const auto& [what, count] : report.counts) std::cout << count << " x " << what << "\n";
   CHECK(report.violations.empty());

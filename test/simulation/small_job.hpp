@@ -12,6 +12,7 @@
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
 #include "test/connectors/operator_harness.hpp"
+#include "test/simulation/small_keyed_state.hpp"
 #include "test/state/snapshot_samples.hpp"
 
 namespace weir::test {
@@ -24,11 +25,12 @@ struct Ledger {
   std::map<std::uint64_t, int> records;   ///< before the barrier of each possible recovery point
   std::set<std::uint64_t> failed;         ///< reported as failed: must not come back
   std::map<std::string, int> savepoints;  ///< reported complete: records by directory
+  bool incremental = false;               ///< how the job is configured
 };
 
-/// A job with one source and one file sink, as far as its files go: it does with the real storage code
-/// what `prepare_job`, the tasks, the CheckpointCoordinator and its actor do, in their order, on one
-/// thread. Record `i` is the line `i` of the output.
+/// A job with a source, an operator with keyed state and a file sink, as far as its files go: it does with the real
+/// storage code what `prepare_job`, the tasks, the CheckpointCoordinator and its actor do, in their order,
+/// on one thread. Record `i` is the line `i` of the output.
 class SmallJob {
  public:
   inline static const std::string root = "/ckpt";
@@ -42,7 +44,11 @@ class SmallJob {
   /// size of a checkpoint.
   SmallJob(FileSystem& files, CheckpointStorage& storage, Ledger& ledger, std::uint64_t generation,
            std::size_t filler_bytes = 66'000)
-      : storage_(storage), ledger_(ledger), filler_bytes_(filler_bytes), sink_(output) {
+      : files_(files),
+        storage_(storage),
+        ledger_(ledger),
+        filler_bytes_(filler_bytes),
+        sink_(output) {
     for (std::uint64_t i = 0; i < generation * 1000; ++i) (void)around_.random.next();
     context_ = std::make_unique<FakeContext>(files, around_, "sink", 0, 1);
     context_->job_id = id;
@@ -61,6 +67,11 @@ class SmallJob {
   [[nodiscard]] int records() const { return next_record_; }
   /// A task has failed, or the outcome of a checkpoint could not be resolved: only a restart helps.
   [[nodiscard]] bool is_broken() const { return broken_; }
+
+  /// From here on checkpoints build on each other, also in the processes that follow.
+  void take_incremental() { ledger_.incremental = true; }
+  /// What of the keyed state is not that of the records so far, empty if nothing is.
+  [[nodiscard]] std::string compare_state() const { return counts_->compare(next_record_); }
 
   /// Locks, cleans up and restores from the newest recovery point, if there is one.
   Status start() {
@@ -81,26 +92,31 @@ class SmallJob {
       if (newest.damage) return std::unexpected(*newest.damage);
       WEIR_TRY(restore(newest.directory));
       restored_from_ = newest.checkpoint.value;
+    } else {
+      WEIR_TRY_ASSIGN(opened, SmallKeyedState::open(files_, storage_));
+      counts_ = std::move(opened);
     }
     return sink_.open(*context_);
   }
 
   Status write(int count) {
-    for (int i = 0; i < count; ++i, ++next_record_)
+    for (int i = 0; i < count; ++i, ++next_record_) {
+      counts_->add(next_record_);
       WEIR_TRY(of_task(sink_.append_line(std::to_string(next_record_))));
+    }
     return {};
   }
 
   /// A periodic checkpoint: taken, completed, committed, and the oldest retained one deleted.
   Status checkpoint() {
     WEIR_TRY_ASSIGN(taken, take(SnapshotKind::checkpoint));
-    WEIR_TRY(of_task(sink_.complete(taken)));
+    WEIR_TRY(commit(taken));
     return delete_subsumed();
   }
 
   /// An ordinary savepoint; returns its directory.
-  Result<std::string> savepoint() {
-    WEIR_TRY(take(SnapshotKind::savepoint));
+  Result<std::string> savepoint(SnapshotForm form = SnapshotForm::canonical) {
+    WEIR_TRY(take(SnapshotKind::savepoint, form));
     return savepoint_directory_;
   }
 
@@ -110,8 +126,8 @@ class SmallJob {
     return of_task(sink_.complete(taken));
   }
 
-  /// A snapshot up to its report; nothing is committed.
-  Result<CheckpointId> take(SnapshotKind kind) {
+  /// A snapshot up to its report; nothing is committed. `form` is that of a savepoint.
+  Result<CheckpointId> take(SnapshotKind kind, SnapshotForm form = SnapshotForm::canonical) {
     const CheckpointId taken{next_id_++};
     ledger_.begun = taken.value;
     if (kind != SnapshotKind::savepoint) ledger_.records[taken.value] = next_record_;
@@ -129,7 +145,8 @@ class SmallJob {
     }
     sink_.snapshot(taken);
     SnapshotMetadata metadata;
-    if (const Status written = write_tasks(kind, taken, directory, metadata); !written)
+    if (kind == SnapshotKind::checkpoint && ledger_.incremental) form = SnapshotForm::incremental;
+    if (const Status written = write_tasks(kind, taken, form, directory, metadata); !written)
       return fail(taken, directory, written.error());
     WEIR_TRY(write_all(kind, directory, metadata));
     on_complete(directory);
@@ -141,15 +158,21 @@ class SmallJob {
   }
 
   /// Commits what checkpoint `taken` covers.
-  Status commit(CheckpointId taken) { return of_task(sink_.complete(taken)); }
+  Status commit(CheckpointId taken) {
+    counts_->checkpoint_complete(taken);
+    return of_task(sink_.complete(taken));
+  }
 
   /// Deletes what the newest checkpoint has replaced.
   Status delete_subsumed() {
     for (; !pointers_.empty(); pointers_.erase(pointers_.begin()))
       WEIR_TRY(delete_savepoint_pointer(storage_, root, id, pointers_.front()));
-    for (; retained_.size() > retained_count; retained_.erase(retained_.begin()))
+    for (; retained_.size() > retained_count; retained_.erase(retained_.begin())) {
       WEIR_TRY(deletion(storage_, retained_.front().first, retained_.front().second));
-    return {};
+      for (const DataLocation& location : retained_.front().second.locations)
+        if (location.shared) released_.insert(location.file);
+    }
+    return delete_unnamed_files();
   }
 
   /// What a snapshot says of the records before it, after verifying all of it.
@@ -158,6 +181,14 @@ class SmallJob {
     WEIR_TRY_ASSIGN(elements, read_elements(storage, directory, metadata, "source", "position"));
     WEIR_TRY_ASSIGN(position, decode_value<std::int64_t>(elements.at(0), directory));
     return static_cast<int>(position);
+  }
+  /// What of the keyed state in a snapshot is not that of its records, empty if nothing is.
+  static std::string compare_state_in(FileSystem& files, CheckpointStorage& storage,
+                                      const std::string& directory, int records) {
+    const auto metadata = read_metadata(storage, directory);
+    if (!metadata) return metadata.error().what;
+    const auto opened = SmallKeyedState::open(files, storage, directory, &*metadata);
+    return opened ? (*opened)->compare(records) : opened.error().what;
   }
 
  private:
@@ -201,7 +232,25 @@ class SmallJob {
         removed = removed && storage_.remove(directory + "/" + entry.name);
       if (removed) (void)storage_.remove(directory);
     }
+    (void)delete_shared_files_of(storage_, shared_of_job(), taken);
     return fail(taken, cause);
+  }
+
+  static std::string shared_of_job() {
+    return shared_directory(checkpoint_directory(root, id, CheckpointId{1}));
+  }
+  /// Of what deleted checkpoints have shared, what no retained one names.
+  Status delete_unnamed_files() {
+    std::set<std::string> named;
+    for (const auto& [directory, metadata] : retained_)
+      for (const DataLocation& location : metadata.locations)
+        if (location.shared) named.insert(location.file);
+    while (!released_.empty()) {
+      const std::string file = *released_.begin();
+      if (!named.contains(file)) WEIR_TRY(storage_.remove(shared_of_job() + "/" + file));
+      released_.erase(released_.begin());
+    }
+    return {};
   }
 
   Status find_own() {
@@ -227,11 +276,13 @@ class SmallJob {
     }
     context_->restored = true;
     context_->operator_state().restore(std::move(states));
+    WEIR_TRY_ASSIGN(opened, SmallKeyedState::open(files_, storage_, directory, &metadata, true));
+    counts_ = std::move(opened);
     return {};
   }
 
-  Status write_tasks(SnapshotKind kind, CheckpointId taken, const std::string& directory,
-                     SnapshotMetadata& metadata) {
+  Status write_tasks(SnapshotKind kind, CheckpointId taken, SnapshotForm form,
+                     const std::string& directory, SnapshotMetadata& metadata) {
     metadata.kind = kind;
     metadata.job = id;
     metadata.job_name = name;
@@ -242,6 +293,13 @@ class SmallJob {
     WEIR_TRY(write_task(
         {{"position", StateKind::operator_list, std::nullopt, schema_of<std::int64_t>()}},
         {{"position", position, {0}}}, "source", directory, metadata));
+    // Only on the newest recovery point, and on no savepoint.
+    const bool builds_on =
+        form == SnapshotForm::incremental && !retained_.empty() && pointers_.empty();
+    const CheckpointId base = builds_on ? retained_.back().second.checkpoint : CheckpointId();
+    WEIR_TRY(counts_->write(storage_, {taken, base, form}, kind, directory,
+                            data_file_name(epoch_, taken, {2, 0, 0}, around_.random),
+                            around_.random, metadata));
     return write_task(context_->operator_state().declarations(),
                       context_->operator_state().freeze(), "sink", directory, metadata);
   }
@@ -315,12 +373,14 @@ class SmallJob {
     return fail(metadata.checkpoint, directory, written.error());
   }
 
+  FileSystem& files_;
   CheckpointStorage& storage_;
   Ledger& ledger_;
   const std::size_t filler_bytes_;
   Surroundings around_;
   std::unique_ptr<FakeContext> context_;
   FileCommitter sink_;
+  std::unique_ptr<SmallKeyedState> counts_;  ///< none before `start`
   std::unique_ptr<DirectoryLock> lock_;
   std::uint64_t next_id_ = 1;
   LeaderEpoch epoch_{1};
@@ -330,6 +390,7 @@ class SmallJob {
   std::string savepoint_directory_;
   std::vector<std::pair<std::string, SnapshotMetadata>> retained_;  ///< oldest first
   std::vector<CheckpointId> pointers_;
+  std::set<std::string> released_;  ///< shared files of checkpoints that were deleted
 };
 
 /// The committed lines below `SmallJob::output`, sorted as numbers; -1 for one that is no number.

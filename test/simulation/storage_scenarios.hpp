@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,6 +43,25 @@ inline std::vector<StorageScenario> storage_scenarios() {
     WEIR_TRY(start_and_checkpoint(job));
     return stop(job);
   };
+  const auto take_native_savepoint = [](SmallJob& job) -> Status {
+    WEIR_TRY(job.write(2));
+    WEIR_TRY(job.savepoint(SnapshotForm::native));
+    return {};
+  };
+  const auto start_incremental = [=](SmallJob& job) -> Status {
+    job.take_incremental();
+    return start_and_checkpoint(job);
+  };
+  // All groups have changed, so that some are written whole and files of the first checkpoint are not needed
+  // any more.
+  const auto until_files_are_shared = [=](SmallJob& job) -> Status {
+    WEIR_TRY(start_incremental(job));
+    for (int i = 0; i < 6; ++i) {
+      WEIR_TRY(job.write(SmallKeyedState::keys));
+      WEIR_TRY(job.checkpoint());
+    }
+    return {};
+  };
   const auto taken = std::make_shared<CheckpointId>();
   return {
       {"the first checkpoint of a job", nothing, start_and_checkpoint},
@@ -71,6 +91,20 @@ inline std::vector<StorageScenario> storage_scenarios() {
          return {};
        },
        [](SmallJob& job) { return job.delete_subsumed(); }},
+      {"a native savepoint", start_and_checkpoint, take_native_savepoint},
+      {"the first incremental checkpoint", nothing, start_incremental},
+      {"an incremental checkpoint", start_incremental, checkpoint},
+      {"an incremental checkpoint that replaces the oldest", until_files_are_shared, checkpoint},
+      {"the deletion of an incremental checkpoint and of files that it shared",
+       [=](SmallJob& job) -> Status {
+         WEIR_TRY(until_files_are_shared(job));
+         WEIR_TRY(job.write(SmallKeyedState::keys));
+         WEIR_TRY(job.take(SnapshotKind::checkpoint));
+         return {};
+       },
+       [](SmallJob& job) { return job.delete_subsumed(); }},
+      {"a native savepoint beside incremental checkpoints", start_incremental,
+       take_native_savepoint},
   };
 }
 
@@ -104,6 +138,7 @@ class Host {
 
   [[nodiscard]] SmallJob& job() { return *job_; }
   [[nodiscard]] CheckpointStorage& storage() { return *storage_; }
+  [[nodiscard]] FileSystem& files() { return *files_; }
   /// Ends the process and begins another; what the old one had left open is returned.
   std::vector<std::string> begin_process() {
     job_.reset();
@@ -146,6 +181,8 @@ inline std::string what_is_wrong(Host& host) {
   if (id != 0 && ledger.records.at(id) != host.job().records())
     return point + " restores " + std::to_string(host.job().records()) + " records instead of " +
            std::to_string(ledger.records.at(id));
+  if (const std::string wrong = host.job().compare_state(); !wrong.empty())
+    return point + ": " + wrong;
   const auto contents = host.disk->contents();
   if (committed_lines(contents) != numbers_below(host.job().records()))
     return "the output is not that of " + point;
@@ -153,19 +190,27 @@ inline std::string what_is_wrong(Host& host) {
     const auto found = SmallJob::records_in(host.storage(), directory);
     if (!found) return "a reported savepoint does not restore: " + found.error().what;
     if (*found != records) return "a reported savepoint restores other records";
+    const std::string wrong =
+        SmallJob::compare_state_in(host.files(), host.storage(), directory, records);
+    if (!wrong.empty()) return "a reported savepoint: " + wrong;
   }
   const auto found = scan_job(host.storage(), SmallJob::root, SmallJob::id);
   if (!found) return found.error().what;
+  std::set<std::string> named;  // files that checkpoints share
   for (const FoundSnapshot& one : *found) {
     if (one.kind == FoundSnapshot::Kind::incomplete) return one.path + " is left, incomplete";
     if (one.kind != FoundSnapshot::Kind::complete) continue;
     const auto verified = verify_snapshot(host.storage(), one.path);
     if (!verified) return "a checkpoint looks complete and is not: " + verified.error().what;
+    for (const DataLocation& location : verified->locations)
+      if (location.shared) named.insert(shared_directory(one.path) + "/" + location.file);
   }
   for (const auto& [path, content] : contents) {
     const std::string name = path.substr(path.rfind('/') + 1);
     const bool ours = path.starts_with(SmallJob::root) || path.starts_with(SmallJob::output);
     if (ours && name.starts_with('.') && name != ".lock") return path + " is left";
+    const bool is_shared = path.starts_with(SmallJob::root) && path.contains("/shared/");
+    if (is_shared && !named.contains(path)) return path + " is left, and nothing names it";
   }
   return {};
 }

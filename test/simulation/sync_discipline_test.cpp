@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 
 #include <catch2/catch.hpp>
@@ -14,7 +15,8 @@ std::string name_of(const std::string& path) { return path.substr(path.rfind('/'
 /// Follows the operations of a process and notes where one comes before what must precede it:
 ///
 ///   content synced -> name -> directory synced -> `_metadata` synced -> its name -> directory synced
-///   -> reported complete, and `_metadata` durably gone -> data files removed
+///   -> reported complete, and `_metadata` durably gone -> data files removed, shared ones when all that
+///   named them are gone
 class SyncDiscipline {
  public:
   explicit SyncDiscipline(SimulatedDisk& disk) : disk_(disk) {}
@@ -39,6 +41,8 @@ class SyncDiscipline {
         renamed(event.path, event.to);
         break;
       case FileOperation::sync_directory:
+        for (const std::string& path : removed_)
+          if (parent_of(path) == event.path) shares_.erase(path);
         forget_in(new_names_, event.path);
         forget_in(removed_, event.path);
         break;
@@ -46,6 +50,9 @@ class SyncDiscipline {
         if (name_of(event.path).starts_with("data-") &&
             removed_.contains(parent_of(event.path) + "/_metadata"))
           complain(event.path + " is removed before its _metadata is durably gone");
+        for (const auto& [metadata, files] : shares_)
+          if (files.contains(event.path))
+            complain(event.path + " is removed before " + metadata + " is durably gone");
         new_names_.erase(event.path);
         removed_.insert(event.path);
         break;
@@ -78,9 +85,13 @@ class SyncDiscipline {
     const auto contents = disk_.contents();
     const auto metadata = decode_metadata(contents.at(to), to);
     if (!metadata) return complain(metadata.error().what);
-    for (const DataLocation& location : metadata->locations)
-      if (!location.file.empty())
-        check_durable(parent_of(to) + "/" + location.file, "named in a _metadata");
+    for (const DataLocation& location : metadata->locations) {
+      if (location.file.empty()) continue;
+      const std::string file =
+          (location.shared ? shared_directory(parent_of(to)) : parent_of(to)) + "/" + location.file;
+      check_durable(file, "named in a _metadata");
+      if (location.shared) shares_[to].insert(file);
+    }
   }
 
   void check_durable(const std::string& path, const std::string& when) {
@@ -94,11 +105,15 @@ class SyncDiscipline {
   std::set<std::string> unsynced_;   ///< files with unsynced content
   std::set<std::string> new_names_;  ///< that a crash may take
   std::set<std::string> removed_;    ///< names that a crash may bring back
+  std::map<std::string, std::set<std::string>>
+      shares_;  ///< by `_metadata`, unless it is gone for ever
 };
 
 /// 100 checkpoints, with a savepoint after every tenth and a restart after every twenty-fifth.
-SyncDiscipline follow_checkpoints(const Host::Code& code, std::optional<InjectedFault> fault = {}) {
+SyncDiscipline follow_checkpoints(const Host::Code& code, std::optional<InjectedFault> fault = {},
+                                  bool incremental = false) {
   Host host(DiskImage(), {}, code, 0, 1000);
+  host.ledger.incremental = incremental;
   SyncDiscipline discipline(*host.disk);
   host.disk->observe([&](const FileEvent& event) { discipline.follow(event); });
   const auto listen = [&] {
@@ -116,10 +131,11 @@ SyncDiscipline follow_checkpoints(const Host::Code& code, std::optional<Injected
     if (i % 25 == 0 || host.job().is_broken()) {
       host.begin_process();
       listen();
-      REQUIRE(host.job().start());
+      if (!host.job().start()) break;  // then not all of them complete
     }
     REQUIRE(host.job().checkpoint());
-    if (i % 10 == 0) REQUIRE(host.job().savepoint());
+    if (i % 10 == 0)
+      REQUIRE(host.job().savepoint(incremental ? SnapshotForm::native : SnapshotForm::canonical));
   }
   host.disk->observe(nullptr);
   return discipline;
@@ -128,7 +144,9 @@ SyncDiscipline follow_checkpoints(const Host::Code& code, std::optional<Injected
 bool is_caught(const Host::Code& code) { return !follow_checkpoints(code).violations.empty(); }
 
 TEST_CASE("everything is synced before something relies on it", "[simulation]") {
-  const SyncDiscipline discipline = follow_checkpoints({});
+  const bool incremental = GENERATE(false, true);
+  CAPTURE(incremental);
+  const SyncDiscipline discipline = follow_checkpoints({}, {}, incremental);
   CHECK(discipline.violations == std::vector<std::string>{});
   CHECK(discipline.completed == 110);
   CHECK(discipline.metadata_named == 110);
@@ -137,10 +155,11 @@ TEST_CASE("everything is synced before something relies on it", "[simulation]") 
 TEST_CASE("everything is synced also where syncs fail, and no failed sync is tried again",
           "[simulation]") {
   for (const FileOperation operation : {FileOperation::sync, FileOperation::sync_directory}) {
-    for (std::size_t at = 1; at <= 8; ++at) {
-      const auto discipline =
-          follow_checkpoints({}, InjectedFault{Fault::io_error, at, 1, operation});
-      CAPTURE(to_string(operation), at);
+    for (std::size_t at = 1; at <= 16; ++at) {
+      const bool incremental = at > 8;
+      const auto discipline = follow_checkpoints(
+          {}, InjectedFault{Fault::io_error, (at - 1) % 8 + 1, 1, operation}, incremental);
+      CAPTURE(to_string(operation), at, incremental);
       CHECK(discipline.violations == std::vector<std::string>{});
       CHECK(discipline.completed >= 110);
     }
@@ -153,6 +172,9 @@ TEST_CASE("the order of operations shows code that leaves out a sync", "[simulat
 }
 TEST_CASE("the order of operations shows a storage that renames before it syncs", "[simulation]") {
   CHECK(is_caught(careless(Shortcut::renames_before_sync)));
+}
+TEST_CASE("the order of operations shows a deletion that takes what others share", "[simulation]") {
+  CHECK_FALSE(follow_checkpoints(sharing_nothing(), {}, true).violations.empty());
 }
 TEST_CASE("the order of operations shows a sync that is tried again", "[simulation]") {
   const auto discipline =

@@ -132,6 +132,15 @@ TEST_CASE("errors name what was tried, the path and the reason", "[storage]") {
   CHECK(files.create_directories(directory.path() + "/file").error().code == Errc::io_error);
 }
 
+TEST_CASE("a file system that cannot sync directories is told from one that fails", "[storage]") {
+  PosixFileSystem files;
+  const Status synced = files.sync_directory("/proc");
+  REQUIRE_FALSE(synced);
+  CHECK(synced.error().code == Errc::unsupported);
+  CHECK(synced.error().what == "/proc: cannot sync the directory: Invalid argument");
+  CHECK(files.sync_directory("/proc/missing").error().code == Errc::not_found);
+}
+
 TEST_CASE("a full disk is reported with path and offset", "[storage]") {
   TemporaryDirectory directory;
   PosixFileSystem files;
