@@ -97,9 +97,12 @@ class Channel {
     return batch == nullptr ? event_bytes : (*batch)->memory_bytes();
   }
 
+  /// Few: an exchange of a thousand subtasks has a million channels, and a barrier goes through each.
+  static constexpr std::size_t block_slots = 8;
+
   const std::size_t capacity_bytes_;
-  SpscQueue<StreamElement> elements_;
-  SpscQueue<std::unique_ptr<AnyBatch>> spent_;
+  SpscQueue<StreamElement, block_slots> elements_;
+  SpscQueue<std::unique_ptr<AnyBatch>, block_slots> spent_;
   std::atomic<std::size_t> queued_bytes_{0};
   std::atomic<bool> producer_waits_{false};
   std::shared_ptr<Wakeable> consumer_owner_;

@@ -15,15 +15,16 @@ namespace weir {
 /// An unbounded first-in-first-out queue from one thread to one other. Whoever uses it keeps the
 /// bound: a channel counts the bytes that are in it.
 ///
-/// How: blocks of 64 slots in a linked list. The producer publishes one counter, which also
-/// publishes the slots and links behind it; the consumer publishes nothing but a block that it has
-/// emptied, for the producer to use again, so that in the steady state nothing is allocated.
+/// How: blocks of `block_slots` slots in a linked list, the first of which comes with the first value. The
+/// producer publishes one counter, which also publishes the slots and links behind it; the consumer
+/// publishes nothing but a block that it has emptied, for the producer to use again, so that in the steady
+/// state nothing is allocated.
 /// Wait-free. Threads: one producer (`push`), one consumer (`front`, `pop`, `empty`); constructed
 /// before and destroyed after both.
-template <class T>
+template <class T, std::size_t block_slots = 64>
 class SpscQueue {
  public:
-  SpscQueue() : tail_(new Block), head_(tail_) {}
+  SpscQueue() = default;
   SpscQueue(const SpscQueue&) = delete;
   SpscQueue& operator=(const SpscQueue&) = delete;
   /// Destroys what is left.
@@ -37,7 +38,9 @@ class SpscQueue {
   void push(T value) {
     const std::uint64_t pushed = pushed_.load(std::memory_order_relaxed);
     const std::size_t slot = pushed % block_slots;
-    if (slot == 0 && pushed != 0) {
+    if (pushed == 0) {
+      first_ = tail_ = new Block;
+    } else if (slot == 0) {
       Block* block = spare_.exchange(nullptr, std::memory_order_acquire);
       if (block == nullptr) block = new Block;
       block->next = nullptr;
@@ -51,6 +54,7 @@ class SpscQueue {
   /// The oldest value, or null if there is none; valid until `pop`. Consumer only.
   [[nodiscard]] T* front() {
     if (empty()) return nullptr;
+    if (head_ == nullptr) head_ = first_;
     if (head_emptied_) {
       Block* emptied = std::exchange(head_, head_->next);
       head_emptied_ = false;
@@ -78,7 +82,6 @@ class SpscQueue {
   }
 
  private:
-  static constexpr std::size_t block_slots = 64;
   /// x86 fetches lines in pairs, hence 128 and not `hardware_destructive_interference_size`.
   static constexpr std::size_t line_bytes = 128;
 
@@ -91,11 +94,12 @@ class SpscQueue {
 
   // The producer's.
   alignas(line_bytes) std::atomic<std::uint64_t> pushed_{0};
-  Block* tail_;
+  Block* tail_ = nullptr;
+  Block* first_ = nullptr;  ///< published with the first slot
   // The consumer's.
   alignas(line_bytes) std::uint64_t popped_ = 0;
   std::uint64_t pushed_seen_ = 0;  ///< `pushed_` when last looked at
-  Block* head_;                    ///< where the oldest value lies
+  Block* head_ = nullptr;          ///< where the oldest value lies; null before the first
   bool head_emptied_ = false;      ///< it lies in the next block instead
   // Passed back and forth, once per block.
   alignas(line_bytes) std::atomic<Block*> spare_{nullptr};
