@@ -1,6 +1,10 @@
 #include "state/frozen_table.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "state/entry_key.hpp"
@@ -11,6 +15,78 @@ namespace weir {
 
 using table::Group;
 using table::Node;
+
+namespace {
+
+/// An entry whose key is a word.
+struct CompactEntry {
+  std::uint64_t order;  // of its key, as `table::byte_order`
+  const char* value;
+};
+
+/// Sorts by `order`, without comparing much: dealt out by the highest bits in which any two differ, few are
+/// left to be compared with each other (Knuth, TAOCP 3, 5.2.5).
+void sort_by_order(std::vector<CompactEntry>& entries) {
+  constexpr int bits = 12;
+  constexpr std::size_t buckets = std::size_t{1} << bits;
+  if (entries.size() < buckets) {
+    std::ranges::sort(entries, {}, &CompactEntry::order);
+    return;
+  }
+  const auto [least, most] = std::ranges::minmax(entries, {}, &CompactEntry::order);
+  const int shift = std::max(0, static_cast<int>(std::bit_width(least.order ^ most.order)) - bits);
+  const auto bucket_of = [&](const CompactEntry& entry) {
+    return entry.order >> shift & (buckets - 1);
+  };
+  std::array<std::size_t, buckets + 1> begin{};  // of each bucket; then of the one before it
+  for (const CompactEntry& entry : entries) ++begin[bucket_of(entry) + 1];
+  std::partial_sum(begin.begin(), begin.end(), begin.begin());
+  std::vector<CompactEntry> dealt(entries.size());
+  for (const CompactEntry& entry : entries) dealt[begin[bucket_of(entry)]++] = entry;
+  auto first = dealt.begin();
+  for (std::size_t i = 0; i < buckets; ++i) {
+    const auto last = dealt.begin() + static_cast<std::ptrdiff_t>(begin[i]);
+    std::ranges::sort(first, last, {}, &CompactEntry::order);
+    first = last;
+  }
+  entries.swap(dealt);
+}
+
+/// Writes entries all of which have the same size: in a piece of them, only keys and values change.
+Status write_plain(const table::Shape& shape, std::span<const CompactEntry> entries,
+                   ExtentWriter& writer, std::uint32_t number) {
+  constexpr std::size_t piece_bytes = std::size_t{64} << 10;
+  constexpr std::size_t ahead = 8;  // values are fetched so many entries before they are copied
+  const std::string no_key(shape.key_width, '\0');
+  std::string key;
+  append_entry_key({number, no_key, {}, {}}, shape.key_width, key);
+  std::string form;
+  ByteWriter form_writer(form);
+  form_writer.string(key);
+  const std::size_t key_offset =
+      form.size() - shape.key_width - 1;  // an empty namespace follows it
+  form_writer.string(std::string(shape.layout->fixed_width, '\0'));
+  const std::size_t value_offset = form.size() - shape.layout->fixed_width;
+
+  const std::size_t a_piece = std::min(entries.size(), piece_bytes / form.size() + 1);
+  std::string piece;
+  for (std::size_t i = 0; i < a_piece; ++i) piece += form;
+  while (!entries.empty()) {
+    const std::size_t count = std::min(a_piece, entries.size());
+    char* out = piece.data();
+    for (std::size_t i = 0; i < count; ++i, out += form.size()) {
+      if (i + ahead < entries.size()) __builtin_prefetch(entries[i + ahead].value);
+      const std::uint64_t word = table::byte_order(entries[i].order);
+      std::memcpy(out + key_offset, &word, shape.key_width);
+      std::memcpy(out + value_offset, entries[i].value, shape.layout->fixed_width);
+    }
+    WEIR_TRY(writer.add_raw(std::string_view(piece).substr(0, count * form.size()), count));
+    entries = entries.subspan(count);
+  }
+  return {};
+}
+
+}  // namespace
 
 FrozenTable::FrozenTable(std::shared_ptr<const table::Storage> storage,
                          std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
@@ -48,23 +124,21 @@ Result<KeyGroupExtent> FrozenTable::write_group(std::uint32_t group, SnapshotSin
 
 Status FrozenTable::write_compact(const Group& group, ExtentWriter& writer,
                                   std::uint32_t number) const {
-  struct Entry {
-    std::uint64_t order;
-    const char* value;
-  };
   const table::Shape& shape = storage_->shape;
-  std::vector<Entry> entries;
+  std::vector<CompactEntry> entries;
   entries.reserve(group.used + 1);
   if (group.zero != nullptr) entries.push_back({0, table::value_of(shape, group.zero)});
   table::for_each_slot(shape, group, [&](char* slot) {
     entries.push_back({table::byte_order(table::word_of(slot)), table::slot_value(shape, slot)});
   });
-  std::ranges::sort(entries, {}, &Entry::order);
+  sort_by_order(entries);
+  if (shape.layout->is_plain && filter_.keeps_all())
+    return write_plain(shape, entries, writer, number);
 
   std::string key;
   std::string value;
   ByteWriter value_writer(value);
-  for (const Entry& entry : entries) {
+  for (const CompactEntry& entry : entries) {
     const std::uint64_t word = table::byte_order(entry.order);
     key.clear();
     value.clear();

@@ -1,6 +1,7 @@
 #include "state/table.hpp"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -261,6 +262,25 @@ TEST_CASE("entries written by a frozen table are in order and restore", "[state]
   BytesSink again;
   REQUIRE(restored.freeze()->write(again));
   CHECK(again.bytes == sink.bytes);
+}
+
+TEST_CASE("entries are in order however their keys are spread", "[state]") {
+  // `contents` refuses entries that do not ascend. Each group has more than are sorted by comparing alone.
+  const auto spread = GENERATE(as<std::string>(), "dense", "random", "two clusters", "few bytes");
+  CAPTURE(spread);
+  std::mt19937_64 random(7);
+  std::map<std::string, std::string> expected;
+  Table<std::array<std::uint32_t, 3>> table({"s", StateKind::value, {}, {}}, compact_keys);
+  for (std::uint64_t i = 0; i < 40'000; ++i) {
+    std::uint64_t key = i;
+    if (spread == "random") key = random();
+    if (spread == "two clusters" && i % 2 == 1) key = ~i;
+    if (spread == "few bytes") key = (i % 251) << 56 | i / 251;
+    const std::array value{static_cast<std::uint32_t>(i), 1U, ~static_cast<std::uint32_t>(i)};
+    table.find_or_insert(key_of(key)) = value;
+    expected[encode_value(key)] = encode_value(value);
+  }
+  CHECK(contents(*table.freeze(), 8) == expected);
 }
 
 TEST_CASE("restored entries that do not fit are refused", "[state]") {
