@@ -321,8 +321,8 @@ std::span<const Row> table() {
           Section::checkpoints, "execution.checkpointing.incremental", "false",
           "Whether a checkpoint writes only what was changed since the last completed one, and "
           "names "
-          "the files of older ones for the rest; they lie in `shared/`. The backend `filesystem` "
-          "can; others write every checkpoint whole.",
+          "the files of older ones for the rest; they lie in `shared/`. The backends `filesystem` "
+          "and `rocksdb` can; `jobmanager` writes every checkpoint whole.",
           {.aliases = {"state.backend.incremental"}}),
       row<&S::checkpoints, &CheckpointConfig::tolerable_failed>(
           Section::checkpoints, "execution.checkpointing.tolerable-failed-checkpoints", "unlimited",

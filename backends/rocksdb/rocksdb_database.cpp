@@ -18,6 +18,9 @@ constexpr int background_jobs = 2;
 /// some key groups, so that a key lies in only a few of them.
 constexpr int ingested_files = 24;
 
+/// Begins the names of files beside the database.
+constexpr std::string_view new_file_prefix = "beside-";
+
 /// The memtable stays empty, so it need not have room.
 constexpr std::size_t memtable_bytes = std::size_t{64} << 10;
 
@@ -79,6 +82,10 @@ Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
   if (files.stat(database->path_))
     WEIR_TRY(to_error(rocksdb::DestroyDB(database->path_, database->options_),
                       database->path_ + ": cannot remove the database of an earlier process"));
+  WEIR_TRY_ASSIGN(left, files.list(directory));
+  for (const DirectoryEntry& entry : left)
+    if (entry.name.starts_with(new_file_prefix))
+      WEIR_TRY(files.remove(directory + "/" + entry.name));
   rocksdb::DB* db = nullptr;
   WEIR_TRY(to_error(rocksdb::DB::Open(database->options_, database->path_, &db),
                     database->path_ + ": cannot create the database"));
@@ -104,6 +111,34 @@ Result<rocksdb::ColumnFamilyHandle*> RocksDBDatabase::create_column_family(
                     path_ + ": cannot create the column family '" + name + "'"));
   families_.push_back(family);
   return family;
+}
+
+Result<rocksdb::ColumnFamilyHandle*> RocksDBDatabase::import_column_family(
+    const std::string& name, std::vector<rocksdb::LiveFileMetaData> files) {
+  rocksdb::ExportImportFilesMetaData metadata;
+  metadata.db_comparator_name = options_.comparator->Name();
+  metadata.files = std::move(files);
+  rocksdb::ColumnFamilyOptions options = options_;
+  options.disable_auto_compactions = true;
+  rocksdb::ImportColumnFamilyOptions import;
+  import.move_files = true;
+  rocksdb::ColumnFamilyHandle* family = nullptr;
+  WEIR_TRY(to_error(db_->CreateColumnFamilyWithImport(options, name, import, metadata, &family),
+                    path_ + ": cannot take the files of the column family '" + name + "' in"));
+  families_.push_back(family);
+  return family;
+}
+
+Status RocksDBDatabase::allow_compactions(rocksdb::ColumnFamilyHandle* family) {
+  return to_error(db_->EnableAutoCompaction({family}), path_ + ": cannot begin to compact");
+}
+
+Status RocksDBDatabase::drop_column_family(rocksdb::ColumnFamilyHandle* family) {
+  const std::string what = path_ + ": cannot drop the column family '" + family->GetName() + "'";
+  std::erase(families_, family);
+  const rocksdb::Status dropped = db_->DropColumnFamily(family);
+  const rocksdb::Status released = db_->DestroyColumnFamilyHandle(family);
+  return to_error(dropped.ok() ? released : dropped, what);
 }
 
 Result<bool> RocksDBDatabase::get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
@@ -135,7 +170,8 @@ Status RocksDBDatabase::get_all(
 }
 
 std::string RocksDBDatabase::new_file() {
-  return directory_ + "/sorted-" + std::to_string(new_files_.fetch_add(1)) + ".sst";
+  return directory_ + "/" + std::string(new_file_prefix) + std::to_string(new_files_.fetch_add(1)) +
+         ".sst";
 }
 
 void RocksDBDatabase::remove_file(const std::string& path) {

@@ -33,7 +33,8 @@ namespace weir {
 /// the last of them lets go, and its directory is removed then if `remove_when_closed` was called. It
 /// writes no log and syncs nothing: what is not in a checkpoint is lost with the task anyway. Entries come
 /// in as sorted files alone (`SortedFiles`).
-/// Threads: any, but for `create_column_family` and `remove_when_closed`, which the task calls alone.
+/// Threads: any, but for what makes and drops column families and `remove_when_closed`, which the task calls
+/// alone.
 class RocksDBDatabase {
  public:
   /// Creates an empty database in `directory`, which is made; what a killed process has left of one
@@ -47,6 +48,15 @@ class RocksDBDatabase {
 
   /// The handle belongs to the database. Errors: `io_error`.
   [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> create_column_family(const std::string& name);
+  /// A column family that consists of `files`, which are taken away from where they are, as they are: at
+  /// their levels and with their sequence numbers. They get ascending numbers in the order of the list.
+  /// Nothing is compacted until `allow_compactions`. Requires that there are files. Errors: `io_error`,
+  /// `corruption`.
+  [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> import_column_family(
+      const std::string& name, std::vector<rocksdb::LiveFileMetaData> files);
+  [[nodiscard]] Status allow_compactions(rocksdb::ColumnFamilyHandle* family);
+  /// Removes a column family with all that is in it. Errors: `io_error`; it then goes with the database.
+  [[nodiscard]] Status drop_column_family(rocksdb::ColumnFamilyHandle* family);
   /// False if there is no such entry.
   [[nodiscard]] Result<bool> get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
                                  std::string& value);
@@ -64,6 +74,7 @@ class RocksDBDatabase {
   /// The options with which files to be ingested are written.
   [[nodiscard]] const rocksdb::Options& options() const { return options_; }
   [[nodiscard]] rocksdb::DB& db() { return *db_; }
+  [[nodiscard]] FileSystem& files() { return files_; }
   /// Of the database, for error sentences.
   [[nodiscard]] const std::string& path() const { return path_; }
 

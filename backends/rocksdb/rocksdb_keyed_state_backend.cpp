@@ -18,6 +18,9 @@ constexpr std::size_t scan_readahead_bytes = std::size_t{2} << 20;
 constexpr std::size_t piece_bytes = std::size_t{8} << 20;
 constexpr std::size_t least_piece_bytes = std::size_t{64} << 10;
 
+/// The prefix keeps a state called "default" apart from the family that every database has.
+std::string family_name(const TableBase& table) { return "state " + table.declaration().name; }
+
 /// What all entries of `group` begin with.
 std::string group_prefix(std::uint32_t group) {
   std::string prefix;
@@ -110,9 +113,13 @@ RocksDBKeyedStateBackend::RocksDBKeyedStateBackend(const KeyedStateBackendContex
                                                    std::shared_ptr<RocksDBDatabase> database)
     : context_(context),
       memory_(std::move(memory)),
-      restored_(context.operator_label),
+      restored_(context,
+                [this](FileSystem&, const std::string&) -> Result<std::unique_ptr<NativeStates>> {
+                  return std::make_unique<DatabaseStates>(database_);
+                }),
       database_(std::move(database)),
-      queue_(std::make_shared<FlushQueue>(database_)) {}
+      queue_(std::make_shared<FlushQueue>(database_)),
+      restored_checkpoint_(context.restored_checkpoint) {}
 
 Status RocksDBKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
   WEIR_ASSERT(states_.empty());
@@ -127,33 +134,81 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
       return error(Errc::already_exists, context_.operator_label + " has two states named '" +
                                              name + "'; names are unique within an operator");
   WEIR_TRY_ASSIGN(entries, restored_.claim(*table));
-  // The prefix keeps a state called "default" apart from the family that every database has.
-  WEIR_TRY_ASSIGN(family, database_->create_column_family("state " + name));
   auto state = std::make_unique<State>();
   state->database = database_.get();
-  state->family = family;
   state->table = std::move(table);
   state->table->set_backing(state.get(), entries.done());
-  if (!entries.done())
-    loading_.push_back(
-        {state.get(), std::move(entries), std::make_unique<SortedFiles>(*database_)});
+  if (entries.done()) {
+    WEIR_TRY(create_family(*state));
+  } else {
+    const KeyGroupRange groups = state->table->groups();
+    std::unique_ptr<FileImport> import;
+    if (entries.is_native() && !entries.changes_type())
+      import = std::make_unique<FileImport>(*database_, family_name(*state->table),
+                                            entries.native_parts(), groups);
+    loading_.push_back({state.get(), std::move(entries), std::move(import), nullptr});
+  }
   states_.push_back(std::move(state));
   return {};
 }
 
+Status RocksDBKeyedStateBackend::create_family(State& state) {
+  WEIR_TRY_ASSIGN(family, database_->create_column_family(family_name(*state.table)));
+  state.family = family;
+  return {};
+}
+
 Result<bool> RocksDBKeyedStateBackend::load_restored() {
-  if (loading_.empty()) return true;
-  Loading& loading = loading_.back();
+  if (!loading_.empty()) {
+    Loading& loading = loading_.back();
+    WEIR_TRY(loading.import ? import_piece(loading) : load_piece(loading));
+  }
+  if (!loading_.empty()) return false;
+  if (restored_checkpoint_.value != 0)
+    remembered_->remember(std::exchange(restored_checkpoint_, {}), std::move(restored_files_));
+  restored_locations_.clear();
+  return true;
+}
+
+Status RocksDBKeyedStateBackend::import_piece(Loading& loading) {
+  WEIR_TRY_ASSIGN(outcome, loading.import->next());
+  if (outcome == FileImport::Outcome::unfit) loading.import.reset();
+  if (outcome != FileImport::Outcome::imported) return {};
+  loading.state->family = loading.import->family();
+  note_restored(loading.import->known());
+  loading_.pop_back();
+  return {};
+}
+
+Status RocksDBKeyedStateBackend::load_piece(Loading& loading) {
+  if (loading.files == nullptr) {
+    WEIR_TRY(create_family(*loading.state));
+    loading.files = std::make_unique<SortedFiles>(*database_);
+  }
   WEIR_TRY(loading.entries.next([&](std::span<const EntryView> piece) -> Status {
     for (const EntryView& entry : piece)
       WEIR_TRY(loading.files->put(loading.state->family, entry.key, entry.value));
     return {};
   }));
-  if (loading.entries.done()) {
-    WEIR_TRY(loading.files->ingest());
-    loading_.pop_back();
+  if (!loading.entries.done()) return {};
+  WEIR_TRY(loading.files->ingest());
+  loading_.pop_back();
+  return {};
+}
+
+/// Files of several states lie in one location, which is to be known as one.
+void RocksDBKeyedStateBackend::note_restored(const KnownFiles& files) {
+  if (restored_checkpoint_.value == 0) return;
+  for (const auto& [number, file] : files) {
+    KnownFile& known = restored_files_.emplace(number, file).first->second;
+    const auto same = std::ranges::find_if(restored_locations_, [&](const auto& location) {
+      return location == known.location || *location == *known.location;
+    });
+    if (same == restored_locations_.end())
+      restored_locations_.push_back(known.location);
+    else
+      known.location = *same;
   }
-  return loading_.empty();
 }
 
 std::vector<std::string> RocksDBKeyedStateBackend::unclaimed_states() const {
@@ -255,7 +310,8 @@ Status RocksDBKeyedStateBackend::flush_group(State& state, std::uint32_t group,
 }
 
 Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
-    const SnapshotRequest&) {
+    const SnapshotRequest& request) {
+  confirm();
   std::vector<Flush::Part> parts;
   std::vector<RocksDBSnapshotTask::Source> sources;
   Frozen frozen;
@@ -266,10 +322,39 @@ Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
     frozen.epochs.push_back(table->epoch());
     parts.push_back({state->family, std::move(table)});
   }
-  auto flush = queue_->append(std::move(parts));
+  const bool native = request.form != SnapshotForm::canonical;
+  std::shared_ptr<NativeSnapshotTask::Cut> cut;
+  std::function<Status()> take_cut;
+  if (native) {
+    cut = std::make_shared<NativeSnapshotTask::Cut>();
+    take_cut = make_cut(request, cut);
+  }
+  auto flush = queue_->append(std::move(parts), std::move(take_cut));
   frozen.flush = flush->number;
   frozen_.push_back(std::move(frozen));
-  return std::make_unique<RocksDBSnapshotTask>(queue_, std::move(flush), std::move(sources));
+  if (!native)
+    return std::make_unique<RocksDBSnapshotTask>(queue_, std::move(flush), std::move(sources));
+  NativeSnapshotTask::Options options{request.id, context_.groups, {}, nullptr};
+  for (const auto& source : sources) options.states.push_back(source.name);
+  if (request.form == SnapshotForm::incremental) options.remembered = remembered_;
+  return std::make_unique<NativeSnapshotTask>(queue_, std::move(flush), std::move(cut),
+                                              std::move(options));
+}
+
+/// What is done behind the flush of a native snapshot: its files are held on to.
+std::function<Status()> RocksDBKeyedStateBackend::make_cut(
+    const SnapshotRequest& request, std::shared_ptr<NativeSnapshotTask::Cut> cut) const {
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  for (const auto& state : states_) families.push_back(state->family);
+  std::shared_ptr<const KnownFiles> base;
+  if (request.form == SnapshotForm::incremental && request.base.value != 0)
+    base = remembered_->find(request.base);
+  return [database = database_, families = std::move(families), base = std::move(base),
+          cut = std::move(cut)]() -> Status {
+    WEIR_TRY_ASSIGN(files, DatabaseFiles::take(database, families, base));
+    cut->files = std::move(files);
+    return {};
+  };
 }
 
 Result<std::vector<std::string>> RocksDBKeyedStateBackend::keys_of_group(std::uint32_t group) {
@@ -312,7 +397,8 @@ std::uint64_t RocksDBKeyedStateBackend::size_bytes() const {
   for (const auto& state : states_) {
     bytes += state->table->memory_bytes();
     std::uint64_t files = 0;
-    if (database_->db().GetIntProperty(state->family, "rocksdb.total-sst-files-size", &files))
+    if (state->family != nullptr &&
+        database_->db().GetIntProperty(state->family, "rocksdb.total-sst-files-size", &files))
       bytes += files;
   }
   return bytes;
