@@ -20,9 +20,11 @@ FlushQueue::FlushQueue(std::shared_ptr<RocksDBDatabase> database)
     : database_(std::move(database)) {}
 
 std::shared_ptr<Flush> FlushQueue::append(std::vector<Flush::Part> parts,
+                                          std::unique_ptr<const ExpiryHorizon::Hold> unexpired,
                                           std::function<Status()> cut) {
   auto flush = std::make_shared<Flush>();
   flush->parts = std::move(parts);
+  flush->unexpired = std::move(unexpired);
   flush->cut = std::move(cut);
   const std::scoped_lock lock(mutex_);
   flush->number = ++appended_;

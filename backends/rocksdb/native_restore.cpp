@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::uint64_t copied_piece_bytes = std::uint64_t{1} << 20;
 constexpr std::size_t entries_piece_bytes = std::size_t{256} << 10;
-constexpr std::size_t readahead_bytes = std::size_t{2} << 20;
 /// Blocks of a database that is read once, from its beginning to its end.
 constexpr std::size_t cache_bytes = std::size_t{8} << 20;
 /// A list with the sequence numbers of an older database must not use up those of the one that takes it in.
@@ -83,7 +82,6 @@ class DatabaseEntries final : public NativeEntries {
     rocksdb::ReadOptions options;
     options.iterate_upper_bound = &end_slice_;
     options.fill_cache = false;
-    options.readahead_size = readahead_bytes;
     entries_.reset(database_.db().NewIterator(options, family_));
     entries_->Seek(slice_of(begin_));
     return {};
@@ -230,7 +228,7 @@ Result<FileImport::Outcome> FileImport::import() {
     WEIR_TRY_ASSIGN(joined, join(files));
     if (!joined) return Outcome::unfit;
   }
-  WEIR_TRY_ASSIGN(family, database_.import_column_family(name_, std::move(files)));
+  WEIR_TRY_ASSIGN(family, database_.import_column_family(name_, std::move(files), expiry_));
   family_ = family;
   note_known();
   WEIR_TRY(database_.allow_compactions(family));

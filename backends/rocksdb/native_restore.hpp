@@ -69,13 +69,15 @@ class FileImport {
     imported,  ///< the column family is there
     unfit      ///< nothing is there: the entries have to be written anew
   };
-  /// The column family of `database`, which outlives this, will be called `name`.
+  /// The column family of `database`, which outlives this, will be called `name`; `expiry` is that of a state
+  /// with a time to live.
   FileImport(RocksDBDatabase& database, std::string name, std::vector<NativePart> parts,
-             KeyGroupRange groups)
+             KeyGroupRange groups, std::shared_ptr<ExpiryFilterFactory> expiry = nullptr)
       : database_(database),
         name_(std::move(name)),
         parts_(std::move(parts)),
         groups_(groups),
+        expiry_(std::move(expiry)),
         copies_(database) {}
 
   /// Does the next bounded piece of work. Errors: `corruption`, `io_error`.
@@ -94,6 +96,7 @@ class FileImport {
   const std::string name_;
   const std::vector<NativePart> parts_;
   const KeyGroupRange groups_;
+  const std::shared_ptr<ExpiryFilterFactory> expiry_;
   std::size_t next_part_ = 0;
   FileCopies copies_;
   rocksdb::ColumnFamilyHandle* family_ = nullptr;

@@ -13,7 +13,6 @@ namespace weir {
 
 namespace {
 
-constexpr std::size_t scan_readahead_bytes = std::size_t{2} << 20;
 /// Memory is made in pieces of about this much, so that no slice waits long for it.
 constexpr std::size_t piece_bytes = std::size_t{8} << 20;
 constexpr std::size_t least_piece_bytes = std::size_t{64} << 10;
@@ -61,7 +60,6 @@ class RocksDBSnapshotTask final : public SnapshotTask {
     rocksdb::ReadOptions options;
     options.snapshot = snapshot_->get();
     options.fill_cache = false;
-    options.readahead_size = scan_readahead_bytes;
     const std::unique_ptr<rocksdb::Iterator> entries(
         queue_->database().db().NewIterator(options, state.family));
     std::optional<ExtentWriter> extent;
@@ -99,12 +97,12 @@ class RocksDBSnapshotTask final : public SnapshotTask {
 
 }  // namespace
 
-Result<std::unique_ptr<KeyedStateBackend>> RocksDBKeyedStateBackend::create(
+Result<std::unique_ptr<RocksDBKeyedStateBackend>> RocksDBKeyedStateBackend::create(
     const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
     std::shared_ptr<rocksdb::Cache> block_cache) {
   WEIR_TRY_ASSIGN(database, RocksDBDatabase::create(*context.files, context.local_directory,
                                                     std::move(block_cache)));
-  return std::unique_ptr<KeyedStateBackend>(
+  return std::unique_ptr<RocksDBKeyedStateBackend>(
       new RocksDBKeyedStateBackend(context, std::move(memory), std::move(database)));
 }
 
@@ -119,6 +117,7 @@ RocksDBKeyedStateBackend::RocksDBKeyedStateBackend(const KeyedStateBackendContex
                 }),
       database_(std::move(database)),
       queue_(std::make_shared<FlushQueue>(database_)),
+      horizon_(std::make_shared<ExpiryHorizon>()),
       restored_checkpoint_(context.restored_checkpoint) {}
 
 Status RocksDBKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
@@ -137,6 +136,8 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
   auto state = std::make_unique<State>();
   state->database = database_.get();
   state->table = std::move(table);
+  state->memory = &memory_;
+  state->label = context_.operator_label + ", state '" + name + "'";
   state->table->set_backing(state.get(), entries.done());
   if (entries.done()) {
     WEIR_TRY(create_family(*state));
@@ -144,8 +145,9 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
     const KeyGroupRange groups = state->table->groups();
     std::unique_ptr<FileImport> import;
     if (entries.is_native() && !entries.changes_type())
-      import = std::make_unique<FileImport>(*database_, family_name(*state->table),
-                                            entries.native_parts(), groups);
+      import =
+          std::make_unique<FileImport>(*database_, family_name(*state->table),
+                                       entries.native_parts(), groups, expiry_of(*state->table));
     loading_.push_back({state.get(), std::move(entries), std::move(import), nullptr});
   }
   states_.push_back(std::move(state));
@@ -153,9 +155,18 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
 }
 
 Status RocksDBKeyedStateBackend::create_family(State& state) {
-  WEIR_TRY_ASSIGN(family, database_->create_column_family(family_name(*state.table)));
+  WEIR_TRY_ASSIGN(
+      family, database_->create_column_family(family_name(*state.table), expiry_of(*state.table)));
   state.family = family;
   return {};
+}
+
+/// Null if nothing expires.
+std::shared_ptr<ExpiryFilterFactory> RocksDBKeyedStateBackend::expiry_of(
+    const TableBase& table) const {
+  if (!table.has_ttl()) return nullptr;
+  horizon_->advance(table.ttl().now_ms());
+  return std::make_shared<ExpiryFilterFactory>(table.expiry_rule(), horizon_);
 }
 
 Result<bool> RocksDBKeyedStateBackend::load_restored() {
@@ -190,9 +201,13 @@ Status RocksDBKeyedStateBackend::load_piece(Loading& loading) {
       WEIR_TRY(loading.files->put(loading.state->family, entry.key, entry.value));
     return {};
   }));
-  if (!loading.entries.done()) return {};
-  WEIR_TRY(loading.files->ingest());
-  loading_.pop_back();
+  // File by file: the layout of the next one depends on what those before it need in memory.
+  const bool done = loading.entries.done();
+  if (done || loading.files->bytes() > database_->options().target_file_size_base) {
+    WEIR_TRY(loading.files->ingest());
+    loading.files = std::make_unique<SortedFiles>(*database_);
+  }
+  if (done) loading_.pop_back();
   return {};
 }
 
@@ -222,12 +237,39 @@ std::vector<StateDeclaration> RocksDBKeyedStateBackend::declarations() const {
   return declarations;
 }
 
+Result<bool> RocksDBKeyedStateBackend::State::load(std::string_view entry_key, std::string& value) {
+  WEIR_TRY_ASSIGN(found, database->get(family, entry_key, value));
+  if (found) WEIR_TRY(check_size(value.size()));
+  return found;
+}
+
+Status RocksDBKeyedStateBackend::State::load_all(
+    std::span<const std::string_view> entry_keys,
+    const std::function<Status(std::size_t index, std::string_view value)>& visit) {
+  return database->get_all(family, entry_keys,
+                           [&](std::size_t index, std::string_view value) -> Status {
+                             WEIR_TRY(check_size(value.size()));
+                             return visit(index, value);
+                           });
+}
+
+Status RocksDBKeyedStateBackend::State::check_size(std::size_t bytes) const {
+  // A value of a few bytes is let through however many subtasks share the memory.
+  const std::size_t most = std::max(memory->bytes(), least_piece_bytes);
+  if (bytes <= most) return {};
+  return error(Errc::limit_exceeded,
+               label + ": an entry takes " + std::to_string(bytes >> 10) + " KiB, more than the " +
+                   std::to_string(most >> 10) +
+                   " KiB of memory that the tables of a subtask have; raise "
+                   "state.backend.rocksdb.memory.fixed-per-tm, or divide the entry: each map key "
+                   "of a MapState has one of its own");
+}
+
 Status RocksDBKeyedStateBackend::State::scan(
-    std::string_view prefix, std::string_view from,
-    const std::function<bool(std::string_view, std::string_view)>& visit) {
+    std::string_view prefix, const std::function<bool(std::string_view, std::string_view)>& visit) {
   const std::unique_ptr<rocksdb::Iterator> entries(
       database->db().NewIterator(rocksdb::ReadOptions(), family));
-  for (entries->Seek(slice_of(from)); entries->Valid(); entries->Next()) {
+  for (entries->Seek(slice_of(prefix)); entries->Valid(); entries->Next()) {
     const std::string_view key = view_of(entries->key());
     if (!key.starts_with(prefix) || !visit(key, view_of(entries->value()))) break;
   }
@@ -235,7 +277,10 @@ Status RocksDBKeyedStateBackend::State::scan(
 }
 
 Status RocksDBKeyedStateBackend::store_changes() {
-  for (const auto& state : states_) WEIR_TRY(state->table->clean_up());
+  for (const auto& state : states_) {
+    if (state->table->has_ttl()) horizon_->advance(state->table->ttl().now_ms());
+    state->table->clean_up();
+  }
   confirm();
   for (const auto& state : states_) state->table->reclaim();
   return table_bytes() > memory_.bytes() ? make_room() : Status();
@@ -304,7 +349,8 @@ Result<bool> RocksDBKeyedStateBackend::flush_some() {
 
 Status RocksDBKeyedStateBackend::flush_group(State& state, std::uint32_t group,
                                              SortedFiles& files) {
-  return state.table->flush_group(group, [&](auto key, auto value) {
+  return state.table->flush_group(group, [&](auto key, auto value) -> Status {
+    if (value) WEIR_TRY(state.check_size(value->size()));
     return value ? files.put(state.family, key, *value) : files.remove(state.family, key);
   });
 }
@@ -329,7 +375,8 @@ Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
     cut = std::make_shared<NativeSnapshotTask::Cut>();
     take_cut = make_cut(request, cut);
   }
-  auto flush = queue_->append(std::move(parts), std::move(take_cut));
+  auto flush = queue_->append(std::move(parts), std::make_unique<ExpiryHorizon::Hold>(horizon_),
+                              std::move(take_cut));
   frozen.flush = flush->number;
   frozen_.push_back(std::move(frozen));
   if (!native)

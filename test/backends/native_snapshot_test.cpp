@@ -169,7 +169,7 @@ struct Database {
   std::unique_ptr<NativeSnapshotTask> begin(std::uint64_t id = 1, std::uint64_t base = 0) {
     const auto cut = std::make_shared<NativeSnapshotTask::Cut>();
     const auto known = base == 0 ? nullptr : remembered->find({base});
-    flush = queue->append({}, [this, cut, known]() -> Status {
+    flush = queue->append({}, nullptr, [this, cut, known]() -> Status {
       WEIR_TRY_ASSIGN(taken, DatabaseFiles::take(database, {family}, known));
       cut->files = std::move(taken);
       return {};

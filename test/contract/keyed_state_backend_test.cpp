@@ -18,6 +18,7 @@
 
 #include "backends/fs/fs_state_backend.hpp"
 #include "backends/memory/memory_state_backend.hpp"
+#include "backends/rocksdb/rocksdb_keyed_state_backend.hpp"
 #include "backends/rocksdb/rocksdb_state_backend.hpp"
 #include "state/entry_key.hpp"
 #include "state/extents.hpp"
@@ -1752,6 +1753,14 @@ class TimedSubtask {
     for (const TableBase* table : tables_) sum += table->entries();
     return sum;
   }
+  /// Lets a database merge all its files.
+  void compact() {
+    auto* rocksdb = dynamic_cast<RocksDBKeyedStateBackend*>(keyed.get());
+    if (rocksdb == nullptr) return;
+    RocksDBDatabase& database = rocksdb->database();
+    for (rocksdb::ColumnFamilyHandle* family : database.families())
+      REQUIRE(database.db().CompactRange({}, family, nullptr, nullptr).ok());
+  }
   Snapshot snapshot(std::uint64_t id = 1, std::uint64_t base = 0) {
     auto task = keyed->begin_snapshot({{id}, {base}, form_});
     REQUIRE(task);
@@ -1842,6 +1851,7 @@ TEMPLATE_TEST_CASE("state with a time to live agrees with a simple model, across
       }
       if (random() % 16 == 0) subtask.pass(std::chrono::milliseconds(random() % 60));
       if (random() % 32 == 0) REQUIRE(subtask.keyed->store_changes());
+      if (random() % 300 == 0) subtask.compact();
       if (random() % 1000 == 0) take();
     }
     from = {take()};
@@ -1947,8 +1957,9 @@ TEMPLATE_TEST_CASE("what an incremental snapshot no longer holds does not come b
   CHECK(keys_in(snapshot, all_backends().front()) == 200);
   for (int slice = 0; slice < 500; ++slice) REQUIRE(subtask->keyed->store_changes());
   CHECK(subtask->all_keys().size() == 40);
+  subtask->compact();  // what only a database has goes when it merges its files
   snapshot = subtask->snapshot(3, 2);
-  REQUIRE(snapshot.locations.size() >= 2);
+  if (incremental.name == "fs incremental") REQUIRE(snapshot.locations.size() >= 2);
   for (const BackendUnderTest& backend : all_backends()) {
     INFO(backend.name);
     CHECK(keys_in(snapshot, backend) == 40);
