@@ -137,9 +137,16 @@ void deal_keyed_state(const OperatorSnapshot& old, std::uint32_t max_parallelism
   const auto parallelism = static_cast<std::uint32_t>(shares.size());
   for (const auto& subtask : old.subtasks) {
     if (!is_keyed_state_alive(subtask, shares)) continue;
+    const auto owned = key_group_range(subtask.subtask, old.parallelism, max_parallelism);
     for (const auto& handle : subtask.keyed) {
       for (std::uint32_t i = 0; i < parallelism; ++i) {
         const auto range = key_group_range(i, parallelism, max_parallelism);
+        if (handle.format == StateFormat::files) {
+          // Entries of all key groups lie in the same files, which only their reader can tell apart.
+          const bool meets = owned.first < range.end && range.first < owned.end;
+          if (meets && !handle.groups.empty()) shares[i].keyed.push_back(handle);
+          continue;
+        }
         KeyedStateHandle cut{handle.state, handle.location, {}, handle.format, handle.sequence};
         std::ranges::copy_if(handle.groups, std::back_inserter(cut.groups),
                              [&](const auto& extent) { return range.contains(extent.group); });

@@ -19,7 +19,8 @@ struct StateAssignment {
 };
 
 /// Deals a snapshot out to the subtasks of a job, whose parallelism may differ from the snapshot's.
-/// Operators are found by uid. Keyed state goes where its key group goes. Elements of operator list
+/// Operators are found by uid. Keyed state goes where its key group goes; files of a database go whole to
+/// every subtask that gets a key group of the one that wrote them. Elements of operator list
 /// state stay with their subtask if the parallelism is the same and are else dealt out round-robin;
 /// union state goes to all.
 ///

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "state/entry_key.hpp"
 #include "state/frozen_table.hpp"
 #include "state/incompatible_state.hpp"
 
@@ -44,6 +45,31 @@ class MemorySource final : public SnapshotSource {
   const std::string name_;
 };
 
+/// Sorts the files of `handles`, of one state, by the subtask that wrote them: of each, the list comes first.
+Result<std::vector<NativePart>> native_parts_of(
+    const std::vector<RestoredKeyedState::Part>& handles, const std::string& what) {
+  std::vector<NativePart> parts;
+  for (const RestoredKeyedState::Part& handle : handles) {
+    const auto location = std::make_shared<const DataLocation>(handle.location);
+    for (const KeyGroupExtent& file : handle.groups) {
+      if (handle.format == StateFormat::files && file.group == 0) parts.emplace_back();
+      if (handle.format != StateFormat::files || parts.empty())
+        return error(Errc::corruption,
+                     handle.source->name() + ": " + what +
+                         ": it comes in two forms, or files of it without a list");
+      parts.back().push_back({handle.source, file, handle.format, handle.sequence, location});
+    }
+  }
+  for (NativePart& part : parts) {
+    std::ranges::sort(part, {}, [](const RestoredExtent& file) { return file.group.group; });
+    for (std::size_t i = 0; i < part.size(); ++i)
+      if (part[i].group.group != i)
+        return error(Errc::corruption, part[0].source->name() + ": " + what + ": file " +
+                                           std::to_string(i) + " is missing, or there twice");
+  }
+  return parts;
+}
+
 bool has_many_values(StateKind kind) {
   return kind == StateKind::list || kind == StateKind::reducing || kind == StateKind::aggregating;
 }
@@ -61,6 +87,7 @@ RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
                                  std::vector<Extent> extents,
                                  std::optional<SchemaMigration> migration)
     : what_(std::move(what)),
+      table_(&table),
       key_width_(table.key_width()),
       has_many_(has_many_values(table.declaration().kind)),
       extents_(std::move(extents)),
@@ -70,11 +97,23 @@ RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
   if (has_images) form_ = table.make_empty({});
 }
 
+RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
+                                 std::vector<NativePart> parts,
+                                 std::shared_ptr<NativeStates> states,
+                                 std::optional<SchemaMigration> migration)
+    : what_(std::move(what)),
+      table_(&table),
+      key_width_(table.key_width()),
+      has_many_(has_many_values(table.declaration().kind)),
+      migration_(std::move(migration)),
+      native_parts_(std::move(parts)),
+      native_states_(std::move(states)) {}
+
 Status RestoredEntries::say_where(const Extent& extent, const Status& failed) const {
   if (failed) return {};
-  return error(failed.error().code, extent.source->name() + ": " + what_ + ", key group " +
-                                        std::to_string(extent.group.group) + ": " +
-                                        failed.error().what);
+  const std::string group = is_native() ? "" : ", key group " + std::to_string(extent.group.group);
+  return error(failed.error().code,
+               extent.source->name() + ": " + what_ + group + ": " + failed.error().what);
 }
 
 Status RestoredEntries::next_image(const std::function<Status(std::string_view bytes)>& take) {
@@ -115,7 +154,41 @@ Status RestoredEntries::begin_group() {
   return {};
 }
 
+Status RestoredEntries::next_of_files(
+    const std::function<Status(std::span<const EntryView>)>& take) {
+  const NativePart& part = native_parts_[next_part_];
+  if (!native_entries_) native_entries_ = native_states_->open(part, table_->groups());
+  WEIR_TRY_ASSIGN(read, native_entries_->next());
+  const auto pass_on = [&]() -> Status {
+    WEIR_TRY_ASSIGN(converted,
+                    migration_ ? migrated(read) : Result<std::span<const EntryView>>(read));
+    WEIR_TRY_ASSIGN(kept, live(converted));
+    return take(kept);
+  };
+  WEIR_TRY(say_where(part.front(), pass_on()));
+  if (native_entries_->done()) {
+    native_entries_.reset();
+    ++next_part_;
+  }
+  return {};
+}
+
+Result<std::span<const EntryView>> RestoredEntries::live(std::span<const EntryView> entries) {
+  const LiveFilter filter = table_->snapshot_filter();
+  live_bytes_.clear();
+  live_.clear();
+  for (EntryView entry : entries) {
+    EntryKey key;
+    if (!read_entry_key(entry.key, key_width_, key) || !table_->groups().contains(key.group))
+      return error(Errc::corruption, "an entry's key is malformed");
+    if (!filter.keeps_all() && !filter.keep(entry.value, live_bytes_.emplace_back())) continue;
+    live_.push_back(entry);
+  }
+  return live_;
+}
+
 Status RestoredEntries::next(const std::function<Status(std::span<const EntryView>)>& take) {
+  if (is_native()) return next_of_files(take);
   if (!reader_) WEIR_TRY(begin_group());
   WEIR_TRY_ASSIGN(read, reader_->next());
   std::span<const EntryView> entries = read;
@@ -161,6 +234,19 @@ Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
   });
   if (found == states_.end()) return RestoredEntries(what, table, {});
   WEIR_TRY_ASSIGN(migration, check(found->declaration, table));
+  const auto is_native = [](const auto& part) { return part.format == StateFormat::files; };
+  if (std::ranges::any_of(found->parts, is_native)) {
+    WEIR_TRY_ASSIGN(parts, native_parts_of(found->parts, what));
+    std::shared_ptr<NativeStates> reader;
+    if (!parts.empty()) {
+      WEIR_TRY_ASSIGN(opened, native_states());
+      reader = std::move(opened);
+    }
+    states_.erase(found);
+    std::optional<SchemaMigration> conversion;
+    if (!migration.changes_nothing()) conversion = std::move(migration);
+    return RestoredEntries(what, table, std::move(parts), std::move(reader), std::move(conversion));
+  }
 
   for (const RestoredKeyedState::Part& part : found->parts) {
     const auto location = std::make_shared<const DataLocation>(part.location);
@@ -190,6 +276,22 @@ Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
             ": its type has changed, and the snapshot holds it in a native form, which only "
             "the old type reads; restore a canonical savepoint or a full checkpoint");
   return RestoredEntries(what, table, std::move(extents), std::move(migration));
+}
+
+Result<std::shared_ptr<NativeStates>> RestoredStates::native_states() {
+  std::shared_ptr<NativeStates> states = native_states_.lock();
+  if (states == nullptr) {
+    if (!native_)
+      return error(
+          Errc::unsupported,
+          operator_label_ +
+              ": the snapshot holds the files of a RocksDB database, which this state "
+              "backend cannot read; restore a canonical savepoint, or use the rocksdb backend");
+    WEIR_TRY_ASSIGN(made, native_(*files_, local_directory_));
+    states = std::move(made);
+    native_states_ = states;
+  }
+  return states;
 }
 
 Result<SchemaMigration> RestoredStates::check(const StateDeclaration& restored,

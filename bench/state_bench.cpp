@@ -1,12 +1,15 @@
-// State that is larger than its memory: 8 bytes of 100-byte values are read, changed and written, at
-// random among many keys. Weir's RocksDB backend as a keyed operator uses it, beside a hand-written loop
-// of Get and Put on RocksDB with the same memory. Each in a process of its own, in turn.
+// State that is larger than its memory: 8 bytes of 100-byte values are read, changed and written, among
+// many keys, evenly spread and by Zipf's law. Weir's RocksDB backend as a keyed operator uses it, beside
+// two hand-written loops on RocksDB with the same memory: Get and Put of one record after the other, and
+// MultiGet and WriteBatch of 256 together. Each in a process of its own, in turn.
 // Prints records a second of time and of processors, and the largest resident memory.
-// Usage: state_bench [MILLION KEYS] [MILLION RECORDS] [MIB] [weir|hand DIRECTORY]
+// Usage: state_bench [MILLION KEYS] [MILLION RECORDS] [MIB] [weir|hand|batched DIRECTORY]
 // MIB is the memory of the block cache, and again that of tables or memtables: 128 by default. With a
 // name it runs that one alone, in this process.
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -24,6 +27,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
 
 #include "backends/rocksdb/rocksdb_state_backend.hpp"
 #include "bench/keyed_count.hpp"
@@ -71,7 +75,32 @@ double processor_seconds() {
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
-void measure(const char* name, const Workload& workload, const AddAll& add_all) {
+/// Ranks from 1 to `n`, of which the first are the most frequent. Source: Gray, Sundaresan, Englert,
+/// Baclawski, Weinberger, "Quickly Generating Billion-Record Synthetic Databases", 1994.
+class Zipf {
+ public:
+  explicit Zipf(std::uint64_t n) : n_(static_cast<double>(n)) {
+    for (std::uint64_t i = 1; i <= n; ++i) zeta_ += std::pow(static_cast<double>(i), -theta);
+    eta_ = (1 - std::pow(2 / n_, 1 - theta)) / (1 - (1 + std::pow(0.5, theta)) / zeta_);
+  }
+  [[nodiscard]] std::uint64_t rank(std::uint64_t random) const {
+    const double u = static_cast<double>(random >> 11) * 0x1p-53;
+    const double uz = u * zeta_;
+    if (uz < 1) return 1;
+    if (uz < 1 + std::pow(0.5, theta)) return 2;
+    return 1 + static_cast<std::uint64_t>(n_ * std::pow(eta_ * u - eta_ + 1, 1 / (1 - theta)));
+  }
+
+ private:
+  static constexpr double theta = 0.99;
+  const double n_;
+  double zeta_ = 0;
+  double eta_ = 0;
+};
+
+/// `uniform` is how the rows of evenly spread keys are called.
+void measure(const char* name, const char* uniform, const Workload& workload,
+             const AddAll& add_all) {
   std::array<std::uint64_t, slice> batch{};
   const auto run = [&](const char* what, std::uint64_t count, auto&& key_at) {
     const auto begin = std::chrono::steady_clock::now();
@@ -89,12 +118,18 @@ void measure(const char* name, const Workload& workload, const AddAll& add_all) 
   run("insert", workload.keys, [&](std::uint64_t i) { return 1 + i % workload.keys; });
   std::uint64_t next = 0;
   for (int part = 0; part < 5; ++part)
-    run("read, change, write", workload.records / 5,
+    run(uniform, workload.records / 5,
         [&](std::uint64_t) { return bench::record(next++, workload.keys).key; });
+  const Zipf zipf(workload.keys);
+  for (int part = 0; part < 5; ++part)
+    run("the same, by Zipf", workload.records / 5, [&](std::uint64_t) {
+      const std::uint64_t random = hash_key(next++);
+      return 1 + zipf.rank(random) * 2'654'435'761 % workload.keys;
+    });
   std::printf("%-8s at most %lu MiB resident\n", name, status_kib("VmHWM") >> 10);
 }
 
-int by_hand(const std::string& directory, const Workload& workload) {
+std::unique_ptr<rocksdb::DB> open_database(const std::string& directory, const Workload& workload) {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(workload.memory_bytes);
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
@@ -106,11 +141,16 @@ int by_hand(const std::string& directory, const Workload& workload) {
   options.max_background_jobs = 2;
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   rocksdb::DB* db = nullptr;
-  if (!rocksdb::DB::Open(options, directory, &db).ok()) return 1;
+  if (!rocksdb::DB::Open(options, directory, &db).ok()) std::abort();
+  return std::unique_ptr<rocksdb::DB>(db);
+}
+
+int by_hand(const std::string& directory, const Workload& workload) {
+  const auto db = open_database(directory, workload);
   rocksdb::WriteOptions write;
   write.disableWAL = true;
   std::string bytes;
-  measure("by hand", workload, [&](const std::uint64_t* batch) {
+  measure("by hand", "read, change, write", workload, [&](const std::uint64_t* batch) {
     for (std::uint64_t i = 0; i < slice; ++i) {
       const rocksdb::Slice key(reinterpret_cast<const char*>(batch + i), 8);
       Value value;
@@ -122,6 +162,49 @@ int by_hand(const std::string& directory, const Workload& workload) {
       if (!db->Put(write, key, {reinterpret_cast<const char*>(&value), sizeof(value)}).ok())
         std::abort();
     }
+  });
+  return 0;
+}
+
+int batched(const std::string& directory, const Workload& workload) {
+  const auto db = open_database(directory, workload);
+  rocksdb::WriteOptions write;
+  write.disableWAL = true;
+  std::array<std::pair<std::uint64_t, Value>, slice> entries;  // by key: a batch may have one twice
+  std::array<rocksdb::Slice, slice> keys;
+  std::array<rocksdb::PinnableSlice, slice> bytes;
+  std::array<rocksdb::Status, slice> statuses;
+  rocksdb::WriteBatch writes;
+  measure("batched", "MultiGet, WriteBatch", workload, [&](const std::uint64_t* batch) {
+    std::array<std::uint64_t, slice> sorted;
+    std::copy_n(batch, slice, sorted.begin());
+    std::ranges::sort(sorted, {}, [](std::uint64_t key) { return __builtin_bswap64(key); });
+    std::size_t different = 0;
+    for (std::uint64_t i = 0; i < slice; ++i)
+      if (i == 0 || sorted[i] != sorted[i - 1]) entries[different++] = {sorted[i], {}};
+    for (std::size_t i = 0; i < different; ++i)
+      keys[i] = {reinterpret_cast<const char*>(&entries[i].first), 8};
+    db->MultiGet(rocksdb::ReadOptions(), db->DefaultColumnFamily(), different, keys.data(),
+                 bytes.data(), statuses.data(), true);
+    for (std::size_t i = 0; i < different; ++i) {
+      auto& [key, value] = entries[i];
+      if (statuses[i].ok())
+        std::memcpy(&value, bytes[i].data(), sizeof(value));
+      else
+        value = new_value(key);
+      bytes[i].Reset();
+    }
+    std::size_t at = 0;
+    for (std::uint64_t i = 0; i < slice; ++i) {
+      if (sorted[i] != entries[at].first) ++at;
+      ++entries[at].second[0];
+    }
+    writes.Clear();
+    for (std::size_t i = 0; i < different; ++i) {
+      const auto* value = reinterpret_cast<const char*>(&entries[i].second);
+      if (!writes.Put(keys[i], {value, sizeof(Value)}).ok()) std::abort();
+    }
+    if (!db->Write(write, &writes).ok()) std::abort();
   });
   return 0;
 }
@@ -147,7 +230,7 @@ int weir_backend(const std::string& directory, const Workload& workload) {
     const KeyHash hash = hash_key(word);
     return {hash, key_group_of(hash, 128), word, {}};
   };
-  measure("weir", workload, [&](const std::uint64_t* batch) {
+  measure("weir", "read, change, write", workload, [&](const std::uint64_t* batch) {
     if (table.wants_keys(slice)) {
       for (std::uint64_t i = 0; i < slice; ++i) table.look_ahead(key_of(batch[i]));
       table.load_ahead();
@@ -177,15 +260,18 @@ int main(int argc, char** argv) {
   if (argc > 1) workload.keys = std::strtoull(argv[1], nullptr, 10) * 1'000'000;
   if (argc > 2) workload.records = std::strtoull(argv[2], nullptr, 10) * 1'000'000;
   if (argc > 3) workload.memory_bytes = std::strtoull(argv[3], nullptr, 10) << 20;
-  if (argc > 5) return (argv[4] == std::string("weir") ? weir_backend : by_hand)(argv[5], workload);
+  constexpr std::array systems{std::pair{"hand", &by_hand}, std::pair{"batched", &batched},
+                               std::pair{"weir", &weir_backend}};
+  if (argc > 5)
+    for (const auto& [name, run] : systems)
+      if (argv[4] == std::string(name)) return run(argv[5], workload);
   std::string directory = "/tmp/weir-bench-XXXXXX";
   if (::mkdtemp(directory.data()) == nullptr) return 1;
   int failures = 0;
   for (int round = 0; round < 2; ++round) {
-    for (const auto& [name, run] :
-         {std::pair{"/hand", &by_hand}, std::pair{"/weir", &weir_backend}}) {
+    for (const auto& [name, run] : systems) {
       if (const pid_t child = ::fork(); child == 0) {
-        const int result = run(directory + name + std::to_string(round), workload);
+        const int result = run(directory + "/" + name + std::to_string(round), workload);
         std::fflush(stdout);
         ::_exit(result);
       } else {

@@ -17,9 +17,10 @@ std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
     case StateBackendKind::jobmanager:
       return std::make_shared<MemoryStateBackend>(MemoryStateBackend::default_max_state_bytes,
                                                   MemoryStateBackend::default_max_payload_bytes,
-                                                  budget);
+                                                  budget, RocksDBStateBackend::file_reader());
     case StateBackendKind::filesystem:
-      return std::make_shared<FsStateBackend>(config.inline_threshold_bytes, budget);
+      return std::make_shared<FsStateBackend>(config.inline_threshold_bytes, budget,
+                                              RocksDBStateBackend::file_reader());
     case StateBackendKind::rocksdb: {
       RocksDBStateBackend::Options options;
       options.memory_bytes = config.rocksdb_memory_bytes;

@@ -287,7 +287,8 @@ std::span<const Row> table() {
       row<&S::state, &StateBackendConfig::rocksdb_memory_bytes>(
           Section::rocksdb, "state.backend.rocksdb.memory.fixed-per-tm", "512 mb",
           "Memory of all databases of a process together: of the tables that hold what was changed "
-          "and read lately, and of the block cache.",
+          "and read lately, and of the block cache. A job needs 1 mb of it for each subtask with "
+          "keyed state.",
           {.aliases = {"taskmanager.memory.managed.size"}, .least = 1 << 20}),
       row<&S::state, &StateBackendConfig::rocksdb_table_ratio>(
           Section::rocksdb, "state.backend.rocksdb.memory.write-buffer-ratio", "0.5",
@@ -321,8 +322,8 @@ std::span<const Row> table() {
           Section::checkpoints, "execution.checkpointing.incremental", "false",
           "Whether a checkpoint writes only what was changed since the last completed one, and "
           "names "
-          "the files of older ones for the rest; they lie in `shared/`. The backend `filesystem` "
-          "can; others write every checkpoint whole.",
+          "the files of older ones for the rest; they lie in `shared/`. The backends `filesystem` "
+          "and `rocksdb` can; `jobmanager` writes every checkpoint whole.",
           {.aliases = {"state.backend.incremental"}}),
       row<&S::checkpoints, &CheckpointConfig::tolerable_failed>(
           Section::checkpoints, "execution.checkpointing.tolerable-failed-checkpoints", "unlimited",

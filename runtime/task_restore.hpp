@@ -23,7 +23,9 @@ struct OperatorRestore {
   std::string uid;
   bool finished = false;  ///< the operator had finished and does not run again
   std::vector<StateDeclaration> states;
-  std::vector<KeyedStateHandle> keyed;  ///< cut down to the subtask's key groups
+  /// Cut down to the subtask's key groups where they can be told apart. Files of a database come whole, those of
+  /// one subtask behind each other.
+  std::vector<KeyedStateHandle> keyed;
   std::vector<OperatorStateRestore> operator_states;
 };
 WEIR_FIELDS(OperatorRestore, uid, finished, states, keyed, operator_states)

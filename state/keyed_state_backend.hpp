@@ -58,7 +58,8 @@ struct KeyedSnapshot {
 };
 
 /// A frozen view of one operator's keyed state and the work of writing it out.
-/// Threads: made on the task thread, runs once, on any thread; released on any thread.
+/// Threads: made on the task thread, runs once, on any thread; released on any thread, which removes local files
+/// that only it knows of.
 class SnapshotTask {
  public:
   virtual ~SnapshotTask() = default;

@@ -80,7 +80,8 @@ std::vector<std::vector<CheckedExtent>> extents_by_location(const SnapshotMetada
         for (const auto& group : handle.groups)
           result[handle.location].push_back({group.offset, group.length, group.checksum,
                                              "state '" + handle.state + "' of operator '" +
-                                                 one.uid + "', key group " +
+                                                 one.uid + "', " +
+                                                 std::string(noun_of_extents(handle.format)) + " " +
                                                  std::to_string(group.group)});
       for (const auto& handle : subtask.operator_states)
         result[handle.location].push_back(

@@ -118,30 +118,42 @@ class ConsistencyCheck {
         return damaged("state '" + std::string(name) + "' comes twice");
       return {};
     };
+    std::map<std::string_view, StateFormat> formats;
     std::map<std::string_view, Pieces> pieces;
+    std::map<std::string_view, std::vector<std::uint32_t>> files;
     for (const auto& handle : subtask.keyed) {
       WEIR_TRY(check_declared(handle.state, true));
-      if (handle.format == StateFormat::canonical) {
-        WEIR_TRY(check_new(handle.state));
-        if (handle.sequence != 0)
-          return damaged("state '" + handle.state + "' has a sequence, but is no image");
-      } else {
-        if (seen.contains(handle.state)) return damaged("state '" + handle.state + "' comes twice");
-        if (handle.sequence == 0 || handle.sequence > metadata_.checkpoint.value)
-          return damaged("state '" + handle.state + "' was written by checkpoint " +
-                         std::to_string(handle.sequence) + ", which is none before this one");
-        for (const auto& extent : handle.groups)
-          pieces[handle.state].emplace_back(extent.group, handle.sequence);
+      const auto [known, is_new] = formats.emplace(handle.state, handle.format);
+      const bool may_repeat = handle.format != StateFormat::canonical;
+      if (!is_new && !(may_repeat && known->second == handle.format))
+        return damaged("state '" + handle.state + "' comes twice");
+      const bool is_image = handle.format == StateFormat::segments;
+      if (!is_image && handle.sequence != 0)
+        return damaged("state '" + handle.state + "' has a sequence, but is no image");
+      if (is_image && (handle.sequence == 0 || handle.sequence > metadata_.checkpoint.value))
+        return damaged("state '" + handle.state + "' was written by checkpoint " +
+                       std::to_string(handle.sequence) + ", which is none before this one");
+      for (const auto& extent : handle.groups) {
+        if (is_image) pieces[handle.state].emplace_back(extent.group, handle.sequence);
+        if (handle.format == StateFormat::files) files[handle.state].push_back(extent.group);
       }
       WEIR_TRY(check_groups(
           handle, key_group_range(subtask.subtask, one.parallelism, one.max_parallelism)));
     }
+    for (const auto& [state, format] : formats) WEIR_TRY(check_new(state));
     for (auto& [state, of_state] : pieces) {
-      WEIR_TRY(check_new(state));
       std::ranges::sort(of_state);
       if (std::ranges::adjacent_find(of_state) != of_state.end())
         return damaged("state '" + std::string(state) +
                        "' has two images of a key group from one checkpoint");
+    }
+    for (auto& [state, numbers] : files) {
+      const bool list_first = numbers.front() == 0;
+      std::ranges::sort(numbers);
+      const bool repeated = std::ranges::adjacent_find(numbers) != numbers.end();
+      if (!list_first || repeated || numbers.back() + 1 != numbers.size())
+        return damaged("state '" + std::string(state) +
+                       "' lacks one of its files or their list, or has one twice");
     }
     for (const auto& handle : subtask.operator_states) {
       WEIR_TRY(check_declared(handle.state, false));
@@ -162,11 +174,13 @@ class ConsistencyCheck {
   }
 
   Status check_groups(const KeyedStateHandle& handle, KeyGroupRange range) {
-    std::uint64_t next = range.first;
+    const bool are_groups = handle.format != StateFormat::files;
+    std::uint64_t next = are_groups ? range.first : 0;
     for (const auto& extent : handle.groups) {
-      const std::string what =
-          "state '" + handle.state + "', key group " + std::to_string(extent.group);
-      if (extent.group < next || !range.contains(extent.group))
+      const std::string what = "state '" + handle.state + "', " +
+                               std::string(noun_of_extents(handle.format)) + " " +
+                               std::to_string(extent.group);
+      if (extent.group < next || (are_groups && !range.contains(extent.group)))
         return damaged(what + " is out of order or belongs to another subtask");
       next = std::uint64_t{extent.group} + 1;
       WEIR_TRY(check_extent(what, handle.location, extent.offset, extent.length));
@@ -209,6 +223,10 @@ class ConsistencyCheck {
 };
 
 }  // namespace
+
+std::string_view noun_of_extents(StateFormat format) {
+  return format == StateFormat::files ? "file" : "key group";
+}
 
 std::uint64_t TaskSnapshot::size_bytes() const { return summed_size(locations); }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "state/codec.hpp"
@@ -28,13 +29,15 @@ enum class SnapshotForm : std::uint8_t {
 };
 WEIR_ENUM(SnapshotForm, canonical, native, incremental)
 
-/// What the bytes of a keyed state handle are. The numbers are part of the snapshot format; 2 is kept for
-/// RocksDB's files.
+/// What the bytes of a keyed state handle are. The numbers are part of the snapshot format.
 enum class StateFormat : std::uint8_t {
   canonical = 0,  ///< entries, ascending by key
-  segments = 1    ///< segment images (docs/formats/snapshot.md), laid one over the other
+  segments = 1,   ///< segment images (docs/formats/snapshot.md), laid one over the other
+  files = 2       ///< the files of a RocksDB database, and the list of them
 };
-WEIR_ENUM(StateFormat, canonical, segments)
+WEIR_ENUM(StateFormat, canonical, segments, files)
+/// What error sentences call the extents of a keyed state handle, before their number.
+[[nodiscard]] std::string_view noun_of_extents(StateFormat format);
 
 /// The kinds of state. The numbers are part of the snapshot format.
 enum class StateKind : std::uint8_t {
@@ -80,9 +83,9 @@ struct DataLocation {
 };
 WEIR_FIELDS(DataLocation, file, file_id, size_bytes, inline_bytes, shared)
 
-/// The entries of one key group within a `DataLocation`.
+/// The entries of one key group within a `DataLocation`, or one file of a database.
 struct KeyGroupExtent {
-  std::uint32_t group = 0;
+  std::uint32_t group = 0;   ///< of files: 0 for their list, then from 1 in the order of the list
   std::uint64_t offset = 0;  ///< into the payload
   std::uint64_t length = 0;  ///< bytes
   std::uint64_t entries = 0;
@@ -94,13 +97,15 @@ WEIR_FIELDS(KeyGroupExtent, group, offset, length, entries, checksum)
 /// One keyed state of one subtask, or a part of it. Canonical, it is whole, and its entries are
 /// `u32 key length | key | u32 value length | value`, in ascending order of the key bytes; the key is the
 /// entry layout of `state/entry_key.hpp`. As segment images, a state has a handle for each location and
-/// sequence: of the extents of one key group those of lower sequence are laid first.
+/// sequence: of the extents of one key group those of lower sequence are laid first. As files, it has a handle
+/// for each location, the first of which begins with the list; they belong together and to all key groups of
+/// the subtask.
 struct KeyedStateHandle {
   std::string state;
   std::uint32_t location = 0;          ///< index into the snapshot's locations
   std::vector<KeyGroupExtent> groups;  ///< ascending; groups without entries are left out
   StateFormat format = StateFormat::canonical;
-  std::uint64_t sequence = 0;  ///< number of the checkpoint that wrote it; 0 if canonical
+  std::uint64_t sequence = 0;  ///< of images: number of the checkpoint that wrote them; else 0
   bool operator==(const KeyedStateHandle&) const = default;
 };
 WEIR_FIELDS(KeyedStateHandle, state, location, groups, format, sequence)

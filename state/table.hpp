@@ -78,10 +78,10 @@ class StateBacking {
   [[nodiscard]] virtual Status load_all(
       std::span<const std::string_view> entry_keys,
       const std::function<Status(std::size_t index, std::string_view value)>& visit) = 0;
-  /// Calls `visit(entry key, value)` for the entries whose keys begin with `prefix`, ascending, from the
-  /// first that is not below `from`, until it returns false. May block. Errors: `io_error`.
+  /// Calls `visit(entry key, value)` for the entries whose keys begin with `prefix`, ascending, until it
+  /// returns false. May block. Errors: `io_error`.
   [[nodiscard]] virtual Status scan(
-      std::string_view prefix, std::string_view from,
+      std::string_view prefix,
       const std::function<bool(std::string_view entry_key, std::string_view value)>& visit) = 0;
 };
 
@@ -398,12 +398,19 @@ class TableBase {
 
   /// Of a state that has one. Requires `declaration()` to say so.
   [[nodiscard]] const TimeToLive& ttl() const { return *ttl_; }
+  [[nodiscard]] bool has_ttl() const { return ttl_ != nullptr; }
+  /// Of a state that has a time to live.
+  [[nodiscard]] ExpiryRule expiry_rule() const {
+    return {shape_.layout->timed, ttl_->config.time_to_live};
+  }
   /// What handles would return of an encoded value, and what a snapshot taken now keeps of it.
   [[nodiscard]] LiveFilter live_filter() const;
   [[nodiscard]] LiveFilter snapshot_filter() const;
-  /// Looks for expired entries behind those that it looked at before, in memory and now and then in
-  /// the database, and removes them: a bounded piece of work. Errors: those of `StateBacking::scan`.
-  [[nodiscard]] Status clean_up() { return ttl_ == nullptr ? Status() : remove_expired(); }
+  /// Looks for expired entries in memory behind those that it looked at before, and removes them: a
+  /// bounded piece of work.
+  void clean_up() {
+    if (ttl_ != nullptr) remove_expired();
+  }
 
   /// Makes the table a cache in front of `backing`, which outlives it; before the first access.
   /// `backing_is_empty` saves the look-ups of keys that were never there.
@@ -511,9 +518,7 @@ class TableBase {
   /// stopped, 2^32 at the end.
   std::uint64_t evict_from(table::Group& group, std::uint64_t home, std::size_t target_bytes);
   void evict_segment(table::Group& group, std::uint64_t home);
-  [[nodiscard]] Status remove_expired();
-  void remove_expired_in_memory();
-  [[nodiscard]] Status remove_expired_stored();
+  void remove_expired();
 
   std::shared_ptr<const StateDeclaration> declaration_;
   std::shared_ptr<table::Storage> storage_;
@@ -528,9 +533,7 @@ class TableBase {
     std::uint32_t group = 0;  // from `range_.first`
     std::uint32_t segment = 0;
     std::uint32_t slot = 0;
-    std::uint32_t calls = 0;
-    std::string stored;  // entry key
-  } cleaned_;            // where `remove_expired` goes on
+  } cleaned_;  // where `remove_expired` goes on
   // Of a cache only. Its epoch before the current one is never that of a snapshot: a loaded node is
   // given it, so that its first change is noticed and copies nothing.
   std::vector<std::shared_ptr<table::Removals>> removals_;  // ascending by epoch, the open one last

@@ -4,8 +4,8 @@
 #include "state/table.hpp"
 #include "state/table_storage.hpp"
 
-// What tables do with several entries at once: the entries of one key that a database has, and those that
-// have expired.
+// What tables do with several entries at once: the entries of one key that a database has, and those in
+// memory that have expired.
 namespace weir {
 
 using table::Group;
@@ -16,9 +16,6 @@ namespace {
 
 /// Slots in memory that one `clean_up` looks at.
 constexpr std::uint32_t slots_at_once = 64;
-/// The database is looked at in larger pieces and seldom, because each piece begins with a search.
-constexpr std::uint32_t stored_entries_at_once = 1024;
-constexpr std::uint32_t calls_between_scans = 16;
 
 }  // namespace
 
@@ -31,7 +28,7 @@ void TableBase::scan_stored(
   ByteWriter(begin).big_endian(static_cast<std::uint16_t>(group));
   begin += prefix;
   const Status scanned =
-      backing_->scan(begin, begin, [&](std::string_view entry_key, std::string_view value) {
+      backing_->scan(begin, [&](std::string_view entry_key, std::string_view value) {
         KeyContext key;
         key.group = group;
         key.bytes = entry_key.substr(sizeof(std::uint16_t));
@@ -75,21 +72,15 @@ void TableBase::erase_all(std::uint32_t group, std::string_view key, std::string
 
 LiveFilter TableBase::live_filter() const {
   if (ttl_ == nullptr) return {};
-  return {shape_.layout->timed, ttl_->newest_expired_ms()};
+  return expiry_rule().at(ttl_->now_ms());
 }
 
 LiveFilter TableBase::snapshot_filter() const {
   if (ttl_ == nullptr) return {};
-  return {shape_.layout->timed, ttl_->time->read_ms() - ttl_->config.time_to_live.count()};
+  return expiry_rule().at(ttl_->time->read_ms());
 }
 
-Status TableBase::remove_expired() {
-  remove_expired_in_memory();
-  if (backing_ == nullptr || ++cleaned_.calls % calls_between_scans != 0) return {};
-  return remove_expired_stored();
-}
-
-void TableBase::remove_expired_in_memory() {
+void TableBase::remove_expired() {
   const table::TimedLayout& timed = *shape_.layout->timed;
   const std::int64_t newest_expired_ms = ttl_->newest_expired_ms();
   struct Found {
@@ -149,28 +140,6 @@ void TableBase::remove_expired_in_memory() {
     Node* node = thaw_node(group, one.key.hash >> 32, slot);  // lists are never inline
     timed.drop_expired(table::value_of(shape_, node), newest_expired_ms);
   }
-}
-
-Status TableBase::remove_expired_stored() {
-  if (std::ranges::find(complete_, false) == complete_.end()) return {};
-  const LiveFilter filter = live_filter();
-  std::vector<std::string> expired;
-  std::string buffer;
-  std::uint32_t left = stored_entries_at_once;
-  const std::string from = std::exchange(cleaned_.stored, {});
-  WEIR_TRY(backing_->scan({}, from, [&](std::string_view entry_key, std::string_view value) {
-    if (left-- == 0) {
-      cleaned_.stored = entry_key;
-      return false;
-    }
-    if (!filter.keep(value, buffer)) expired.emplace_back(entry_key);
-    return true;
-  }));
-  for (const std::string& entry_key : expired) {
-    WEIR_TRY_ASSIGN(key, context_of(entry_key));
-    if (!is_overridden(key, entry_key)) note_removal(key);
-  }
-  return {};
 }
 
 }  // namespace weir

@@ -32,7 +32,8 @@ enum class TtlUpdateType : std::uint8_t {
 ///
 /// An expired entry is never returned, as with Flink's `NeverReturnExpired`, which is the only
 /// visibility there is. It is removed when it is found, left out of canonical snapshots, and removed in
-/// the background while records flow: a bounded number of entries is looked at after each slice.
+/// the background while records flow: a bounded number of entries in memory is looked at after each slice,
+/// and a database drops it when it merges its files.
 /// Segment images (native savepoints, incremental checkpoints) are the memory as it lies, so it is in
 /// them until it has been removed; whoever reads entries from images does not get it.
 ///
@@ -303,6 +304,18 @@ class LiveFilter {
  private:
   const table::TimedLayout* timed_ = nullptr;
   std::int64_t newest_expired_ms_ = 0;
+};
+
+/// How the values of a state with a time to live expire, for those who have no table.
+/// Threads: any; also when the table is gone.
+struct ExpiryRule {
+  const table::TimedLayout* timed = nullptr;
+  std::chrono::milliseconds time_to_live{0};
+
+  /// What has not expired at `now_ms`.
+  [[nodiscard]] LiveFilter at(std::int64_t now_ms) const {
+    return {timed, now_ms - time_to_live.count()};
+  }
 };
 
 }  // namespace weir

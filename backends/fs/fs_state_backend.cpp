@@ -6,7 +6,7 @@ namespace weir {
 
 Result<std::unique_ptr<KeyedStateBackend>> FsStateBackend::create_keyed_state_backend(
     const KeyedStateBackendContext& context) {
-  return std::make_unique<HeapKeyedStateBackend>(context, true, budget_);
+  return std::make_unique<HeapKeyedStateBackend>(context, true, budget_, native_);
 }
 
 SnapshotPlacement FsStateBackend::placement(SnapshotKind) const {

@@ -76,11 +76,12 @@ class HeapSnapshotTask final : public SnapshotTask {
 
 HeapKeyedStateBackend::HeapKeyedStateBackend(const KeyedStateBackendContext& context,
                                              bool writes_images,
-                                             std::shared_ptr<MemoryBudget> budget)
+                                             std::shared_ptr<MemoryBudget> budget,
+                                             NativeStatesFactory native)
     : operator_label_(context.operator_label),
       writes_images_(writes_images),
       restored_checkpoint_(writes_images ? context.restored_checkpoint : CheckpointId()),
-      restored_(context.operator_label),
+      restored_(context, std::move(native)),
       chains_(std::make_shared<ImageChains>()),
       memory_(std::move(budget)) {}
 
@@ -106,6 +107,7 @@ Status HeapKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
 /// What of the restored checkpoint the next one can leave where it is. Of a table that was restored from
 /// something else, nothing.
 void HeapKeyedStateBackend::note_images(const TableBase& table, const RestoredEntries& entries) {
+  if (entries.is_native()) return;
   TableImages images;
   images.groups.resize(table.groups().size());
   for (const RestoredEntries::Extent& extent : entries.extents()) {
@@ -149,8 +151,10 @@ Status HeapKeyedStateBackend::load_piece() {
     return {};
   }
   // What the snapshot says is checked later, so it is not taken at its word for more than its bytes.
-  if (const KeyGroupExtent& group = entries.group(); entries.at_group_begin())
+  if (!entries.is_native() && entries.at_group_begin()) {
+    const KeyGroupExtent& group = entries.group();
     table->reserve(group.group, std::min(group.entries, group.length / 8));
+  }
   WEIR_TRY(entries.next([&](std::span<const EntryView> piece) -> Status {
     for (const EntryView& entry : piece) WEIR_TRY(table->insert(entry.key, entry.value));
     return {};
@@ -172,7 +176,7 @@ std::vector<StateDeclaration> HeapKeyedStateBackend::declarations() const {
 
 Status HeapKeyedStateBackend::store_changes() {
   for (const auto& table : tables_) {
-    WEIR_TRY(table->clean_up());
+    table->clean_up();
     table->reclaim();
   }
   if (!memory_.budget().is_limited() || ++slices_ % slices_between_looks != 0) return {};

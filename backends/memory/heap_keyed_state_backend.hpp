@@ -21,9 +21,9 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
  public:
   /// `writes_images`: a snapshot that need not be canonical consists of segment images. The tables, and
   /// what snapshots hold of their past, count against `budget`: over it, snapshots under way are given up,
-  /// and without any `store_changes` fails.
+  /// and without any `store_changes` fails. `native` reads the files of databases that are restored.
   HeapKeyedStateBackend(const KeyedStateBackendContext& context, bool writes_images,
-                        std::shared_ptr<MemoryBudget> budget);
+                        std::shared_ptr<MemoryBudget> budget, NativeStatesFactory native);
 
   [[nodiscard]] Status restore(std::vector<RestoredKeyedState> states) override;
   [[nodiscard]] Status add_table(std::unique_ptr<TableBase> table) override;
@@ -36,7 +36,7 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
   void checkpoint_complete(CheckpointId id) override;
   [[nodiscard]] Result<std::vector<std::string>> keys_of_group(std::uint32_t group) override;
   [[nodiscard]] std::uint64_t size_bytes() const override;
-  void dispose() override {}
+  void dispose() override { loading_.clear(); }  // it may have local files
 
  private:
   [[nodiscard]] Status check_budget();

@@ -7,9 +7,6 @@ namespace weir {
 
 namespace {
 
-/// Snapshots remembered beside the base; more are in flight, or were given up since, only if nothing
-/// completes. Forgetting one costs a whole snapshot at most.
-constexpr std::size_t most_remembered = 16;
 /// Pieces of a group beyond which it is written whole again, however small they are: each is a line in
 /// every later `_metadata`, and keeps a file alive.
 constexpr std::size_t most_pieces = 64;
@@ -17,20 +14,6 @@ constexpr std::uint64_t always_at_times = 3;
 constexpr std::size_t groups_for_each_compacted = 16;
 
 }  // namespace
-
-void ImageChains::remember(CheckpointId checkpoint, BackendImages images) {
-  const std::scoped_lock lock(mutex_);
-  checkpoints_[checkpoint] = std::make_shared<const BackendImages>(std::move(images));
-  // The oldest is the base that the next snapshot will probably build on.
-  if (checkpoints_.size() > most_remembered) checkpoints_.erase(std::next(checkpoints_.begin()));
-}
-
-std::shared_ptr<const BackendImages> ImageChains::find(CheckpointId base) {
-  const std::scoped_lock lock(mutex_);
-  checkpoints_.erase(checkpoints_.begin(), checkpoints_.lower_bound(base));
-  const auto found = checkpoints_.find(base);
-  return found == checkpoints_.end() ? nullptr : found->second;
-}
 
 std::vector<bool> choose_compacted(const std::vector<ImageChain>& groups) {
   struct Due {

@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "backends/remembered_snapshots.hpp"
 #include "state/ids.hpp"
 #include "state/snapshot_metadata.hpp"
 
@@ -30,20 +30,7 @@ struct TableImages {
 /// The same of all tables of one backend, by the name of the state.
 using BackendImages = std::map<std::string, TableImages, std::less<>>;
 
-/// Remembers of what the snapshots consist that a later one may be told to build on.
-/// Threads: any. The task thread asks, the I/O pool remembers what it has written.
-class ImageChains {
- public:
-  /// Every piece has its location.
-  void remember(CheckpointId checkpoint, BackendImages images);
-  /// What `base` consists of, null if that is not known. Whatever is older is forgotten: the coordinator
-  /// never goes back to it.
-  [[nodiscard]] std::shared_ptr<const BackendImages> find(CheckpointId base);
-
- private:
-  std::mutex mutex_;  // guards `checkpoints_`
-  std::map<CheckpointId, std::shared_ptr<const BackendImages>> checkpoints_;
-};
+using ImageChains = RememberedSnapshots<BackendImages>;
 
 /// Which groups, by their index, are to be written whole again, so that a restore reads no more than a few
 /// times what there is: those whose later pieces have outgrown the whole one, or are too many. The worst

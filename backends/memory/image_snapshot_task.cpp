@@ -41,24 +41,19 @@ class HandleBuilder {
     std::map<std::pair<std::uint64_t, std::uint32_t>, std::vector<KeyGroupExtent>> parts;
     for (const ImageChain& chain : images.groups)
       for (const ImagePiece& piece : chain)
-        parts[{piece.sequence, number_of(piece.location)}].push_back(piece.extent);
+        parts[{piece.sequence, locations_.number_of(piece.location)}].push_back(piece.extent);
     for (auto& [place, groups] : parts)
       snapshot_.handles.push_back(
           {state, place.second, std::move(groups), StateFormat::segments, place.first});
   }
-  [[nodiscard]] KeyedSnapshot finish() && { return std::move(snapshot_); }
-
- private:
-  std::uint32_t number_of(const std::shared_ptr<const DataLocation>& location) {
-    if (location == nullptr) return 0;
-    const auto [number, is_new] =
-        numbers_.emplace(location.get(), static_cast<std::uint32_t>(snapshot_.reused.size() + 1));
-    if (is_new) snapshot_.reused.push_back(*location);
-    return number->second;
+  [[nodiscard]] KeyedSnapshot finish() && {
+    snapshot_.reused = std::move(locations_).reused();
+    return std::move(snapshot_);
   }
 
+ private:
   KeyedSnapshot snapshot_;
-  std::map<const DataLocation*, std::uint32_t> numbers_;  // looked up, never walked
+  LocationNumbers locations_;
 };
 
 }  // namespace

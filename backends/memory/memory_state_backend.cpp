@@ -6,7 +6,7 @@ namespace weir {
 
 Result<std::unique_ptr<KeyedStateBackend>> MemoryStateBackend::create_keyed_state_backend(
     const KeyedStateBackendContext& context) {
-  return std::make_unique<HeapKeyedStateBackend>(context, false, budget_);
+  return std::make_unique<HeapKeyedStateBackend>(context, false, budget_, native_);
 }
 
 SnapshotPlacement MemoryStateBackend::placement(SnapshotKind kind) const {

@@ -19,9 +19,13 @@ constexpr std::uint64_t step_bytes = std::uint64_t{8} << 20;
 FlushQueue::FlushQueue(std::shared_ptr<RocksDBDatabase> database)
     : database_(std::move(database)) {}
 
-std::shared_ptr<Flush> FlushQueue::append(std::vector<Flush::Part> parts) {
+std::shared_ptr<Flush> FlushQueue::append(std::vector<Flush::Part> parts,
+                                          std::unique_ptr<const ExpiryHorizon::Hold> unexpired,
+                                          std::function<Status()> cut) {
   auto flush = std::make_shared<Flush>();
   flush->parts = std::move(parts);
+  flush->unexpired = std::move(unexpired);
+  flush->cut = std::move(cut);
   const std::scoped_lock lock(mutex_);
   flush->number = ++appended_;
   pending_.push_back(flush);
@@ -73,8 +77,11 @@ void FlushQueue::step(Flush& flush) {
   flush.ended = true;
   flush.parts.clear();
   if (flush.outcome) {
-    flush.snapshot = std::make_unique<DatabaseSnapshot>(database_);
     newest_completed_.store(flush.number, std::memory_order_release);
+    if (flush.cut)
+      flush.outcome = std::exchange(flush.cut, {})();
+    else
+      flush.snapshot = std::make_unique<DatabaseSnapshot>(database_);
   }
   discard(flush);  // it is no longer pending
 }

@@ -3,11 +3,13 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
+#include "backends/rocksdb/expiry_filter.hpp"
 #include "backends/rocksdb/rocksdb_database.hpp"
 #include "state/frozen_table.hpp"
 
@@ -20,8 +22,11 @@ struct Flush {
     std::unique_ptr<FrozenTable> table;
   };
   std::uint64_t number = 0;  ///< from 1, in the order of the freezes
+  /// What had not expired at the freeze stays in the database while somebody has the flush.
+  std::unique_ptr<const ExpiryHorizon::Hold> unexpired;
   // Of the queue alone:
   std::vector<Part> parts;  // what is yet to be brought in, the next one first
+  std::function<Status()> cut;
   std::size_t next_part = 0;
   std::uint32_t next_group = 0;  // of the next part, counted from its first
   bool ended = false;
@@ -38,11 +43,15 @@ class FlushQueue {
  public:
   explicit FlushQueue(std::shared_ptr<RocksDBDatabase> database);
 
-  /// Adds a flush behind the others. Does not wait. The task's.
-  [[nodiscard]] std::shared_ptr<Flush> append(std::vector<Flush::Part> parts);
-  /// Brings in all flushes up to `flush` and returns the snapshot behind it. Once for a flush. Errors:
-  /// `io_error`, `user_function_failed` of its own; what fails of others is theirs. What has failed is
-  /// still a change, and part of the next flush.
+  /// Adds a flush behind the others; `unexpired` is null if nothing expires. `cut` is called instead of taking a
+  /// snapshot, on any thread, once the database holds the flush and nothing that is newer. Does not wait. The task's.
+  [[nodiscard]] std::shared_ptr<Flush> append(
+      std::vector<Flush::Part> parts,
+      std::unique_ptr<const ExpiryHorizon::Hold> unexpired = nullptr,
+      std::function<Status()> cut = {});
+  /// Brings in all flushes up to `flush` and returns the snapshot behind it, null if it has a `cut`. Once for
+  /// a flush. Errors: `io_error`, `user_function_failed` of its own, those of `cut`; what fails of others is
+  /// theirs. What could not be brought in is still a change, and part of the next flush.
   [[nodiscard]] Result<std::unique_ptr<DatabaseSnapshot>> complete(Flush& flush);
   /// Leaves a flush out whose snapshot nobody wants any more.
   void discard(const Flush& flush);

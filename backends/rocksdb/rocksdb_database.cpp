@@ -2,9 +2,7 @@
 
 #include <utility>
 
-#include <rocksdb/filter_policy.h>
-#include <rocksdb/table.h>
-
+#include "backends/rocksdb/expiry_filter.hpp"
 #include "backends/rocksdb/unsynced_file_system.hpp"
 #include "state/remove_tree.hpp"
 
@@ -12,32 +10,24 @@ namespace weir {
 
 namespace {
 
-constexpr double bloom_bits_per_key = 10;
 constexpr int background_jobs = 2;
 /// Files that have just been ingested are merged with those below when there are so many: each spans
 /// some key groups, so that a key lies in only a few of them.
 constexpr int ingested_files = 24;
 
+/// Begins the names of files beside the database.
+constexpr std::string_view new_file_prefix = "beside-";
+
 /// The memtable stays empty, so it need not have room.
 constexpr std::size_t memtable_bytes = std::size_t{64} << 10;
 
-rocksdb::Options make_options(rocksdb::Env* env, std::shared_ptr<rocksdb::Cache> cache) {
-  rocksdb::BlockBasedTableOptions table;
-  table.block_cache = std::move(cache);
-  table.cache_index_and_filter_blocks = true;  // or they would escape the memory budget
-  // In small blocks: a file's whole filter is a megabyte, and would be read anew for a single key whenever
-  // the cache is too small to keep it.
-  table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
-  table.partition_filters = true;
-  table.pin_top_level_index_and_filter = true;
-  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(bloom_bits_per_key));
-
+rocksdb::Options make_options(rocksdb::Env* env, const TableFiles& files) {
   rocksdb::Options options;
   options.env = env;
   options.create_if_missing = true;
   options.error_if_exists = true;
   options.write_buffer_size = memtable_bytes;
-  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  files.apply_to(options);
   options.compression = rocksdb::kLZ4Compression;
   options.max_background_jobs = background_jobs;
   options.level0_file_num_compaction_trigger = ingested_files;
@@ -68,7 +58,8 @@ RocksDBDatabase::RocksDBDatabase(FileSystem& files, std::string directory,
       path_(directory_ + "/db"),
       env_(rocksdb::NewCompositeEnv(
           std::make_shared<UnsyncedFileSystem>(rocksdb::FileSystem::Default()))),
-      options_(make_options(env_.get(), std::move(cache))) {}
+      table_files_(std::move(cache)),
+      options_(make_options(env_.get(), table_files_)) {}
 
 Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
     FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache) {
@@ -79,10 +70,19 @@ Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
   if (files.stat(database->path_))
     WEIR_TRY(to_error(rocksdb::DestroyDB(database->path_, database->options_),
                       database->path_ + ": cannot remove the database of an earlier process"));
+  WEIR_TRY_ASSIGN(left, files.list(directory));
+  for (const DirectoryEntry& entry : left)
+    if (entry.name.starts_with(new_file_prefix))
+      WEIR_TRY(files.remove(directory + "/" + entry.name));
   rocksdb::DB* db = nullptr;
   WEIR_TRY(to_error(rocksdb::DB::Open(database->options_, database->path_, &db),
                     database->path_ + ": cannot create the database"));
   database->db_.reset(db);
+  // A snapshot of sequence number 0 would make a compaction drop all that has this number, as files have
+  // that were ingested beside others. So no snapshot has it: this counts up.
+  rocksdb::WriteOptions unlogged;
+  unlogged.disableWAL = true;
+  WEIR_TRY(to_error(db->Delete(unlogged, "none"), database->path_ + ": cannot write"));
   return database;
 }
 
@@ -97,18 +97,58 @@ RocksDBDatabase::~RocksDBDatabase() {
   if (remove_when_closed_) remove_tree(files_, directory_);
 }
 
+rocksdb::ColumnFamilyOptions RocksDBDatabase::family_options(
+    std::shared_ptr<ExpiryFilterFactory> expiry) const {
+  rocksdb::ColumnFamilyOptions options = options_;
+  if (expiry == nullptr) return options;
+  expire_by(std::move(expiry), options);
+  options.table_factory = table_files_.in_partitions();
+  return options;
+}
+
 Result<rocksdb::ColumnFamilyHandle*> RocksDBDatabase::create_column_family(
-    const std::string& name) {
+    const std::string& name, std::shared_ptr<ExpiryFilterFactory> expiry) {
   rocksdb::ColumnFamilyHandle* family = nullptr;
-  WEIR_TRY(to_error(db_->CreateColumnFamily(options_, name, &family),
+  WEIR_TRY(to_error(db_->CreateColumnFamily(family_options(std::move(expiry)), name, &family),
                     path_ + ": cannot create the column family '" + name + "'"));
   families_.push_back(family);
   return family;
 }
 
+Result<rocksdb::ColumnFamilyHandle*> RocksDBDatabase::import_column_family(
+    const std::string& name, std::vector<rocksdb::LiveFileMetaData> files,
+    std::shared_ptr<ExpiryFilterFactory> expiry) {
+  rocksdb::ExportImportFilesMetaData metadata;
+  metadata.db_comparator_name = options_.comparator->Name();
+  metadata.files = std::move(files);
+  rocksdb::ColumnFamilyOptions options = family_options(std::move(expiry));
+  options.disable_auto_compactions = true;
+  rocksdb::ImportColumnFamilyOptions import;
+  import.move_files = true;
+  rocksdb::ColumnFamilyHandle* family = nullptr;
+  WEIR_TRY(to_error(db_->CreateColumnFamilyWithImport(options, name, import, metadata, &family),
+                    path_ + ": cannot take the files of the column family '" + name + "' in"));
+  families_.push_back(family);
+  return family;
+}
+
+Status RocksDBDatabase::allow_compactions(rocksdb::ColumnFamilyHandle* family) {
+  return to_error(db_->EnableAutoCompaction({family}), path_ + ": cannot begin to compact");
+}
+
+Status RocksDBDatabase::drop_column_family(rocksdb::ColumnFamilyHandle* family) {
+  const std::string what = path_ + ": cannot drop the column family '" + family->GetName() + "'";
+  std::erase(families_, family);
+  const rocksdb::Status dropped = db_->DropColumnFamily(family);
+  const rocksdb::Status released = db_->DestroyColumnFamilyHandle(family);
+  return to_error(dropped.ok() ? released : dropped, what);
+}
+
 Result<bool> RocksDBDatabase::get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
                                   std::string& value) {
-  const auto status = db_->Get(rocksdb::ReadOptions(), family, slice_of(key), &value);
+  rocksdb::ReadOptions options;
+  options.fill_cache = !table_files_.leave_no_blocks();
+  const auto status = db_->Get(options, family, slice_of(key), &value);
   if (status.IsNotFound()) return false;
   WEIR_TRY(to_error(status, path_ + ": cannot read an entry of '" + family->GetName() + "'"));
   return true;
@@ -123,8 +163,10 @@ Status RocksDBDatabase::get_all(
   std::vector<rocksdb::PinnableSlice> values(keys.size());
   std::vector<rocksdb::Status> statuses(keys.size());
   constexpr bool sorted = true;
-  db_->MultiGet(rocksdb::ReadOptions(), family, keys.size(), slices.data(), values.data(),
-                statuses.data(), sorted);
+  rocksdb::ReadOptions options;
+  options.fill_cache = !table_files_.leave_no_blocks();
+  db_->MultiGet(options, family, keys.size(), slices.data(), values.data(), statuses.data(),
+                sorted);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (statuses[i].IsNotFound()) continue;
     WEIR_TRY(
@@ -135,7 +177,8 @@ Status RocksDBDatabase::get_all(
 }
 
 std::string RocksDBDatabase::new_file() {
-  return directory_ + "/sorted-" + std::to_string(new_files_.fetch_add(1)) + ".sst";
+  return directory_ + "/" + std::string(new_file_prefix) + std::to_string(new_files_.fetch_add(1)) +
+         ".sst";
 }
 
 void RocksDBDatabase::remove_file(const std::string& path) {

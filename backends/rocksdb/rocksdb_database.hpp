@@ -14,10 +14,13 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 
+#include "backends/rocksdb/table_files.hpp"
 #include "state/file_system.hpp"
 #include "state/result.hpp"
 
 namespace weir {
+
+class ExpiryFilterFactory;
 
 /// RocksDB's answer as ours. `what` names the path and what was being done with it.
 [[nodiscard]] Status to_error(const rocksdb::Status& status, const std::string& what);
@@ -33,7 +36,8 @@ namespace weir {
 /// the last of them lets go, and its directory is removed then if `remove_when_closed` was called. It
 /// writes no log and syncs nothing: what is not in a checkpoint is lost with the task anyway. Entries come
 /// in as sorted files alone (`SortedFiles`).
-/// Threads: any, but for `create_column_family` and `remove_when_closed`, which the task calls alone.
+/// Threads: any, but for what makes and drops column families and `remove_when_closed`, which the task calls
+/// alone.
 class RocksDBDatabase {
  public:
   /// Creates an empty database in `directory`, which is made; what a killed process has left of one
@@ -45,8 +49,20 @@ class RocksDBDatabase {
   RocksDBDatabase(const RocksDBDatabase&) = delete;
   RocksDBDatabase& operator=(const RocksDBDatabase&) = delete;
 
-  /// The handle belongs to the database. Errors: `io_error`.
-  [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> create_column_family(const std::string& name);
+  /// The handle belongs to the database. `expiry` is that of a state with a time to live: compaction drops
+  /// what has expired. Errors: `io_error`.
+  [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> create_column_family(
+      const std::string& name, std::shared_ptr<ExpiryFilterFactory> expiry = nullptr);
+  /// A column family that consists of `files`, which are taken away from where they are, as they are: at
+  /// their levels and with their sequence numbers. They get ascending numbers in the order of the list.
+  /// Nothing is compacted until `allow_compactions`. Requires that there are files. Errors: `io_error`,
+  /// `corruption`.
+  [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> import_column_family(
+      const std::string& name, std::vector<rocksdb::LiveFileMetaData> files,
+      std::shared_ptr<ExpiryFilterFactory> expiry = nullptr);
+  [[nodiscard]] Status allow_compactions(rocksdb::ColumnFamilyHandle* family);
+  /// Removes a column family with all that is in it. Errors: `io_error`; it then goes with the database.
+  [[nodiscard]] Status drop_column_family(rocksdb::ColumnFamilyHandle* family);
   /// False if there is no such entry.
   [[nodiscard]] Result<bool> get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
                                  std::string& value);
@@ -64,16 +80,22 @@ class RocksDBDatabase {
   /// The options with which files to be ingested are written.
   [[nodiscard]] const rocksdb::Options& options() const { return options_; }
   [[nodiscard]] rocksdb::DB& db() { return *db_; }
+  [[nodiscard]] FileSystem& files() { return files_; }
+  /// In the order in which they were made.
+  [[nodiscard]] std::span<rocksdb::ColumnFamilyHandle* const> families() const { return families_; }
   /// Of the database, for error sentences.
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
   RocksDBDatabase(FileSystem& files, std::string directory, std::shared_ptr<rocksdb::Cache> cache);
+  [[nodiscard]] rocksdb::ColumnFamilyOptions family_options(
+      std::shared_ptr<ExpiryFilterFactory> expiry) const;
 
   FileSystem& files_;
   const std::string directory_;
   const std::string path_;
   const std::unique_ptr<rocksdb::Env> env_;
+  const TableFiles table_files_;
   const rocksdb::Options options_;
   bool remove_when_closed_ = false;
   std::atomic<std::uint64_t> new_files_ = 0;

@@ -13,10 +13,12 @@ namespace weir {
 
 namespace {
 
-constexpr std::size_t scan_readahead_bytes = std::size_t{2} << 20;
 /// Memory is made in pieces of about this much, so that no slice waits long for it.
 constexpr std::size_t piece_bytes = std::size_t{8} << 20;
 constexpr std::size_t least_piece_bytes = std::size_t{64} << 10;
+
+/// The prefix keeps a state called "default" apart from the family that every database has.
+std::string family_name(const TableBase& table) { return "state " + table.declaration().name; }
 
 /// What all entries of `group` begin with.
 std::string group_prefix(std::uint32_t group) {
@@ -58,7 +60,6 @@ class RocksDBSnapshotTask final : public SnapshotTask {
     rocksdb::ReadOptions options;
     options.snapshot = snapshot_->get();
     options.fill_cache = false;
-    options.readahead_size = scan_readahead_bytes;
     const std::unique_ptr<rocksdb::Iterator> entries(
         queue_->database().db().NewIterator(options, state.family));
     std::optional<ExtentWriter> extent;
@@ -96,12 +97,12 @@ class RocksDBSnapshotTask final : public SnapshotTask {
 
 }  // namespace
 
-Result<std::unique_ptr<KeyedStateBackend>> RocksDBKeyedStateBackend::create(
+Result<std::unique_ptr<RocksDBKeyedStateBackend>> RocksDBKeyedStateBackend::create(
     const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
     std::shared_ptr<rocksdb::Cache> block_cache) {
   WEIR_TRY_ASSIGN(database, RocksDBDatabase::create(*context.files, context.local_directory,
                                                     std::move(block_cache)));
-  return std::unique_ptr<KeyedStateBackend>(
+  return std::unique_ptr<RocksDBKeyedStateBackend>(
       new RocksDBKeyedStateBackend(context, std::move(memory), std::move(database)));
 }
 
@@ -110,9 +111,14 @@ RocksDBKeyedStateBackend::RocksDBKeyedStateBackend(const KeyedStateBackendContex
                                                    std::shared_ptr<RocksDBDatabase> database)
     : context_(context),
       memory_(std::move(memory)),
-      restored_(context.operator_label),
+      restored_(context,
+                [this](FileSystem&, const std::string&) -> Result<std::unique_ptr<NativeStates>> {
+                  return std::make_unique<DatabaseStates>(database_);
+                }),
       database_(std::move(database)),
-      queue_(std::make_shared<FlushQueue>(database_)) {}
+      queue_(std::make_shared<FlushQueue>(database_)),
+      horizon_(std::make_shared<ExpiryHorizon>()),
+      restored_checkpoint_(context.restored_checkpoint) {}
 
 Status RocksDBKeyedStateBackend::restore(std::vector<RestoredKeyedState> states) {
   WEIR_ASSERT(states_.empty());
@@ -127,33 +133,97 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
       return error(Errc::already_exists, context_.operator_label + " has two states named '" +
                                              name + "'; names are unique within an operator");
   WEIR_TRY_ASSIGN(entries, restored_.claim(*table));
-  // The prefix keeps a state called "default" apart from the family that every database has.
-  WEIR_TRY_ASSIGN(family, database_->create_column_family("state " + name));
   auto state = std::make_unique<State>();
   state->database = database_.get();
-  state->family = family;
   state->table = std::move(table);
+  state->memory = &memory_;
+  state->label = context_.operator_label + ", state '" + name + "'";
   state->table->set_backing(state.get(), entries.done());
-  if (!entries.done())
-    loading_.push_back(
-        {state.get(), std::move(entries), std::make_unique<SortedFiles>(*database_)});
+  if (entries.done()) {
+    WEIR_TRY(create_family(*state));
+  } else {
+    const KeyGroupRange groups = state->table->groups();
+    std::unique_ptr<FileImport> import;
+    if (entries.is_native() && !entries.changes_type())
+      import =
+          std::make_unique<FileImport>(*database_, family_name(*state->table),
+                                       entries.native_parts(), groups, expiry_of(*state->table));
+    loading_.push_back({state.get(), std::move(entries), std::move(import), nullptr});
+  }
   states_.push_back(std::move(state));
   return {};
 }
 
+Status RocksDBKeyedStateBackend::create_family(State& state) {
+  WEIR_TRY_ASSIGN(
+      family, database_->create_column_family(family_name(*state.table), expiry_of(*state.table)));
+  state.family = family;
+  return {};
+}
+
+/// Null if nothing expires.
+std::shared_ptr<ExpiryFilterFactory> RocksDBKeyedStateBackend::expiry_of(
+    const TableBase& table) const {
+  if (!table.has_ttl()) return nullptr;
+  horizon_->advance(table.ttl().now_ms());
+  return std::make_shared<ExpiryFilterFactory>(table.expiry_rule(), horizon_);
+}
+
 Result<bool> RocksDBKeyedStateBackend::load_restored() {
-  if (loading_.empty()) return true;
-  Loading& loading = loading_.back();
+  if (!loading_.empty()) {
+    Loading& loading = loading_.back();
+    WEIR_TRY(loading.import ? import_piece(loading) : load_piece(loading));
+  }
+  if (!loading_.empty()) return false;
+  if (restored_checkpoint_.value != 0)
+    remembered_->remember(std::exchange(restored_checkpoint_, {}), std::move(restored_files_));
+  restored_locations_.clear();
+  return true;
+}
+
+Status RocksDBKeyedStateBackend::import_piece(Loading& loading) {
+  WEIR_TRY_ASSIGN(outcome, loading.import->next());
+  if (outcome == FileImport::Outcome::unfit) loading.import.reset();
+  if (outcome != FileImport::Outcome::imported) return {};
+  loading.state->family = loading.import->family();
+  note_restored(loading.import->known());
+  loading_.pop_back();
+  return {};
+}
+
+Status RocksDBKeyedStateBackend::load_piece(Loading& loading) {
+  if (loading.files == nullptr) {
+    WEIR_TRY(create_family(*loading.state));
+    loading.files = std::make_unique<SortedFiles>(*database_);
+  }
   WEIR_TRY(loading.entries.next([&](std::span<const EntryView> piece) -> Status {
     for (const EntryView& entry : piece)
       WEIR_TRY(loading.files->put(loading.state->family, entry.key, entry.value));
     return {};
   }));
-  if (loading.entries.done()) {
+  // File by file: the layout of the next one depends on what those before it need in memory.
+  const bool done = loading.entries.done();
+  if (done || loading.files->bytes() > database_->options().target_file_size_base) {
     WEIR_TRY(loading.files->ingest());
-    loading_.pop_back();
+    loading.files = std::make_unique<SortedFiles>(*database_);
   }
-  return loading_.empty();
+  if (done) loading_.pop_back();
+  return {};
+}
+
+/// Files of several states lie in one location, which is to be known as one.
+void RocksDBKeyedStateBackend::note_restored(const KnownFiles& files) {
+  if (restored_checkpoint_.value == 0) return;
+  for (const auto& [number, file] : files) {
+    KnownFile& known = restored_files_.emplace(number, file).first->second;
+    const auto same = std::ranges::find_if(restored_locations_, [&](const auto& location) {
+      return location == known.location || *location == *known.location;
+    });
+    if (same == restored_locations_.end())
+      restored_locations_.push_back(known.location);
+    else
+      known.location = *same;
+  }
 }
 
 std::vector<std::string> RocksDBKeyedStateBackend::unclaimed_states() const {
@@ -167,12 +237,39 @@ std::vector<StateDeclaration> RocksDBKeyedStateBackend::declarations() const {
   return declarations;
 }
 
+Result<bool> RocksDBKeyedStateBackend::State::load(std::string_view entry_key, std::string& value) {
+  WEIR_TRY_ASSIGN(found, database->get(family, entry_key, value));
+  if (found) WEIR_TRY(check_size(value.size()));
+  return found;
+}
+
+Status RocksDBKeyedStateBackend::State::load_all(
+    std::span<const std::string_view> entry_keys,
+    const std::function<Status(std::size_t index, std::string_view value)>& visit) {
+  return database->get_all(family, entry_keys,
+                           [&](std::size_t index, std::string_view value) -> Status {
+                             WEIR_TRY(check_size(value.size()));
+                             return visit(index, value);
+                           });
+}
+
+Status RocksDBKeyedStateBackend::State::check_size(std::size_t bytes) const {
+  // A value of a few bytes is let through however many subtasks share the memory.
+  const std::size_t most = std::max(memory->bytes(), least_piece_bytes);
+  if (bytes <= most) return {};
+  return error(Errc::limit_exceeded,
+               label + ": an entry takes " + std::to_string(bytes >> 10) + " KiB, more than the " +
+                   std::to_string(most >> 10) +
+                   " KiB of memory that the tables of a subtask have; raise "
+                   "state.backend.rocksdb.memory.fixed-per-tm, or divide the entry: each map key "
+                   "of a MapState has one of its own");
+}
+
 Status RocksDBKeyedStateBackend::State::scan(
-    std::string_view prefix, std::string_view from,
-    const std::function<bool(std::string_view, std::string_view)>& visit) {
+    std::string_view prefix, const std::function<bool(std::string_view, std::string_view)>& visit) {
   const std::unique_ptr<rocksdb::Iterator> entries(
       database->db().NewIterator(rocksdb::ReadOptions(), family));
-  for (entries->Seek(slice_of(from)); entries->Valid(); entries->Next()) {
+  for (entries->Seek(slice_of(prefix)); entries->Valid(); entries->Next()) {
     const std::string_view key = view_of(entries->key());
     if (!key.starts_with(prefix) || !visit(key, view_of(entries->value()))) break;
   }
@@ -180,7 +277,10 @@ Status RocksDBKeyedStateBackend::State::scan(
 }
 
 Status RocksDBKeyedStateBackend::store_changes() {
-  for (const auto& state : states_) WEIR_TRY(state->table->clean_up());
+  for (const auto& state : states_) {
+    if (state->table->has_ttl()) horizon_->advance(state->table->ttl().now_ms());
+    state->table->clean_up();
+  }
   confirm();
   for (const auto& state : states_) state->table->reclaim();
   return table_bytes() > memory_.bytes() ? make_room() : Status();
@@ -249,13 +349,15 @@ Result<bool> RocksDBKeyedStateBackend::flush_some() {
 
 Status RocksDBKeyedStateBackend::flush_group(State& state, std::uint32_t group,
                                              SortedFiles& files) {
-  return state.table->flush_group(group, [&](auto key, auto value) {
+  return state.table->flush_group(group, [&](auto key, auto value) -> Status {
+    if (value) WEIR_TRY(state.check_size(value->size()));
     return value ? files.put(state.family, key, *value) : files.remove(state.family, key);
   });
 }
 
 Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
-    const SnapshotRequest&) {
+    const SnapshotRequest& request) {
+  confirm();
   std::vector<Flush::Part> parts;
   std::vector<RocksDBSnapshotTask::Source> sources;
   Frozen frozen;
@@ -266,10 +368,40 @@ Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
     frozen.epochs.push_back(table->epoch());
     parts.push_back({state->family, std::move(table)});
   }
-  auto flush = queue_->append(std::move(parts));
+  const bool native = request.form != SnapshotForm::canonical;
+  std::shared_ptr<NativeSnapshotTask::Cut> cut;
+  std::function<Status()> take_cut;
+  if (native) {
+    cut = std::make_shared<NativeSnapshotTask::Cut>();
+    take_cut = make_cut(request, cut);
+  }
+  auto flush = queue_->append(std::move(parts), std::make_unique<ExpiryHorizon::Hold>(horizon_),
+                              std::move(take_cut));
   frozen.flush = flush->number;
   frozen_.push_back(std::move(frozen));
-  return std::make_unique<RocksDBSnapshotTask>(queue_, std::move(flush), std::move(sources));
+  if (!native)
+    return std::make_unique<RocksDBSnapshotTask>(queue_, std::move(flush), std::move(sources));
+  NativeSnapshotTask::Options options{request.id, context_.groups, {}, nullptr};
+  for (const auto& source : sources) options.states.push_back(source.name);
+  if (request.form == SnapshotForm::incremental) options.remembered = remembered_;
+  return std::make_unique<NativeSnapshotTask>(queue_, std::move(flush), std::move(cut),
+                                              std::move(options));
+}
+
+/// What is done behind the flush of a native snapshot: its files are held on to.
+std::function<Status()> RocksDBKeyedStateBackend::make_cut(
+    const SnapshotRequest& request, std::shared_ptr<NativeSnapshotTask::Cut> cut) const {
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  for (const auto& state : states_) families.push_back(state->family);
+  std::shared_ptr<const KnownFiles> base;
+  if (request.form == SnapshotForm::incremental && request.base.value != 0)
+    base = remembered_->find(request.base);
+  return [database = database_, families = std::move(families), base = std::move(base),
+          cut = std::move(cut)]() -> Status {
+    WEIR_TRY_ASSIGN(files, DatabaseFiles::take(database, families, base));
+    cut->files = std::move(files);
+    return {};
+  };
 }
 
 Result<std::vector<std::string>> RocksDBKeyedStateBackend::keys_of_group(std::uint32_t group) {
@@ -312,7 +444,8 @@ std::uint64_t RocksDBKeyedStateBackend::size_bytes() const {
   for (const auto& state : states_) {
     bytes += state->table->memory_bytes();
     std::uint64_t files = 0;
-    if (database_->db().GetIntProperty(state->family, "rocksdb.total-sst-files-size", &files))
+    if (state->family != nullptr &&
+        database_->db().GetIntProperty(state->family, "rocksdb.total-sst-files-size", &files))
       bytes += files;
   }
   return bytes;

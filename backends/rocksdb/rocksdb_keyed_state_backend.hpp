@@ -1,12 +1,17 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "backends/restored_states.hpp"
+#include "backends/rocksdb/database_files.hpp"
+#include "backends/rocksdb/expiry_filter.hpp"
 #include "backends/rocksdb/flush_queue.hpp"
+#include "backends/rocksdb/native_restore.hpp"
+#include "backends/rocksdb/native_snapshot_task.hpp"
 #include "backends/rocksdb/rocksdb_database.hpp"
 #include "backends/rocksdb/sorted_files.hpp"
 #include "backends/rocksdb/table_memory.hpp"
@@ -17,16 +22,17 @@ namespace weir {
 
 /// Keyed state in a database of the subtask's own, one column family per state, keyed by the entry
 /// layout (state/entry_key.hpp). The tables in front are its memtable and its cache: what they hold
-/// reaches the database in sorted files, in the asynchronous part of a snapshot or when memory is short,
-/// and a snapshot's task then iterates the column families, which are in the order of the canonical
-/// format (docs/design/010-the-table-is-the-memtable.md).
+/// reaches the database in sorted files, in the asynchronous part of a snapshot or when memory is short.
+/// A snapshot's task then iterates the column families, which are in the order of the canonical format
+/// (docs/design/010-the-table-is-the-memtable.md), or takes the files of the database as they are
+/// (docs/design/011-snapshots-of-a-database-are-its-files.md).
 /// Threads: the task's; snapshot tasks anywhere, also after `dispose`: the last of them to end, or to be
 /// given up, closes the database and removes the local directory.
 class RocksDBKeyedStateBackend final : public KeyedStateBackend {
  public:
   /// The database lies in `context.local_directory`, which is made. The tables use a share of `memory`.
   /// Errors: `io_error`.
-  [[nodiscard]] static Result<std::unique_ptr<KeyedStateBackend>> create(
+  [[nodiscard]] static Result<std::unique_ptr<RocksDBKeyedStateBackend>> create(
       const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
       std::shared_ptr<rocksdb::Cache> block_cache);
 
@@ -42,27 +48,31 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
   [[nodiscard]] std::uint64_t size_bytes() const override;
   void dispose() override;
 
+  /// What the tables lie in front of. Not after `dispose`.
+  [[nodiscard]] RocksDBDatabase& database() { return *database_; }
+
  private:
   /// One state: its table, where it lies in the database, and how the table finds it there.
   struct State final : StateBacking {
     RocksDBDatabase* database = nullptr;
-    rocksdb::ColumnFamilyHandle* family = nullptr;
+    rocksdb::ColumnFamilyHandle* family = nullptr;  // null until it is known of what it is made
     std::unique_ptr<TableBase> table;
-    Result<bool> load(std::string_view entry_key, std::string& value) override {
-      return database->get(family, entry_key, value);
-    }
+    const TableMemory::Share* memory = nullptr;
+    std::string label;  // of operator and state, for error sentences
+    Result<bool> load(std::string_view entry_key, std::string& value) override;
     Status load_all(
         std::span<const std::string_view> entry_keys,
-        const std::function<Status(std::size_t index, std::string_view value)>& visit) override {
-      return database->get_all(family, entry_keys, visit);
-    }
-    Status scan(std::string_view prefix, std::string_view from,
+        const std::function<Status(std::size_t index, std::string_view value)>& visit) override;
+    /// Whether tables have room for a value of this encoded size. Errors: `limit_exceeded`.
+    [[nodiscard]] Status check_size(std::size_t bytes) const;
+    Status scan(std::string_view prefix,
                 const std::function<bool(std::string_view, std::string_view)>& visit) override;
   };
   /// A state whose restored entries are on their way into the database.
   struct Loading {
     State* state = nullptr;
     RestoredEntries entries;
+    std::unique_ptr<FileImport> import;  // as long as it may be that its files fit; null otherwise
     std::unique_ptr<SortedFiles> files;
   };
   /// What was frozen together and is not known to be in the database.
@@ -74,6 +84,14 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
   RocksDBKeyedStateBackend(const KeyedStateBackendContext& context,
                            std::shared_ptr<TableMemory> memory,
                            std::shared_ptr<RocksDBDatabase> database);
+  [[nodiscard]] Status create_family(State& state);
+  [[nodiscard]] std::shared_ptr<ExpiryFilterFactory> expiry_of(const TableBase& table) const;
+  /// Both work off a piece of `loading`, which is the last of `loading_`, and remove it when it is done.
+  [[nodiscard]] Status import_piece(Loading& loading);
+  [[nodiscard]] Status load_piece(Loading& loading);
+  void note_restored(const KnownFiles& files);
+  [[nodiscard]] std::function<Status()> make_cut(
+      const SnapshotRequest& request, std::shared_ptr<NativeSnapshotTask::Cut> cut) const;
   /// Tells the tables what is in the database.
   void confirm();
   /// What the tables use, frozen ones included.
@@ -89,11 +107,16 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
   RestoredStates restored_;
   std::shared_ptr<RocksDBDatabase> database_;
   std::shared_ptr<FlushQueue> queue_;
-  std::vector<std::unique_ptr<State>> states_;  // in the order they were added
-  std::vector<Loading> loading_;                // the next one last
-  std::deque<Frozen> frozen_;                   // ascending
-  std::size_t next_state_ = 0;                  // with which `flush_some` goes on
-  std::uint32_t next_group_ = 0;                // of it, counted from the first
+  const std::shared_ptr<ExpiryHorizon> horizon_;  // of the states with a time to live
+  std::vector<std::unique_ptr<State>> states_;    // in the order they were added
+  std::vector<Loading> loading_;                  // the next one last
+  CheckpointId restored_checkpoint_;  // 0 if nobody builds on it, and once `remembered_` has it
+  KnownFiles restored_files_;         // of it, and in the database
+  std::vector<std::shared_ptr<const DataLocation>> restored_locations_;  // of these, each once
+  const std::shared_ptr<RememberedFiles> remembered_ = std::make_shared<RememberedFiles>();
+  std::deque<Frozen> frozen_;     // ascending
+  std::size_t next_state_ = 0;    // with which `flush_some` goes on
+  std::uint32_t next_group_ = 0;  // of it, counted from the first
 };
 
 }  // namespace weir

@@ -2,6 +2,7 @@
 
 #include <rocksdb/cache.h>
 
+#include "backends/rocksdb/native_restore.hpp"
 #include "backends/rocksdb/rocksdb_keyed_state_backend.hpp"
 
 namespace weir {
@@ -18,6 +19,8 @@ RocksDBStateBackend::RocksDBStateBackend(const Options& options)
     : options_(options),
       block_cache_(rocksdb::NewLRUCache(options.memory_bytes - table_bytes(options))),
       table_memory_(std::make_shared<TableMemory>(table_bytes(options))) {}
+
+NativeStatesFactory RocksDBStateBackend::file_reader() { return DatabaseStates::create; }
 
 Result<std::unique_ptr<KeyedStateBackend>> RocksDBStateBackend::create_keyed_state_backend(
     const KeyedStateBackendContext& context) {

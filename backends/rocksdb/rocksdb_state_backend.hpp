@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "backends/native_states.hpp"
 #include "state/keyed_state_backend.hpp"
 
 namespace rocksdb {
@@ -14,7 +15,8 @@ namespace weir {
 class TableMemory;
 
 /// Keeps state in RocksDB, in a local directory per subtask, and snapshots in files:
-/// `state.backend: rocksdb`. For state that is larger than memory.
+/// `state.backend: rocksdb`. For state that is larger than memory. A snapshot that need not be canonical consists
+/// of the database's files.
 /// Threads: any.
 class RocksDBStateBackend final : public StateBackend {
  public:
@@ -29,6 +31,9 @@ class RocksDBStateBackend final : public StateBackend {
 
   explicit RocksDBStateBackend(const Options& options);
   RocksDBStateBackend() : RocksDBStateBackend(Options{}) {}
+
+  /// For backends that restore what this one has written in its own form.
+  [[nodiscard]] static NativeStatesFactory file_reader();
 
   [[nodiscard]] std::string_view name() const override { return "rocksdb"; }
   [[nodiscard]] Result<std::unique_ptr<KeyedStateBackend>> create_keyed_state_backend(

@@ -4,13 +4,6 @@
 
 namespace weir {
 
-namespace {
-
-/// A file is closed and the next one begun when it has become larger than this.
-constexpr std::uint64_t largest_file_bytes = std::uint64_t{64} << 20;
-
-}  // namespace
-
 Status SortedFiles::put(rocksdb::ColumnFamilyHandle* family, std::string_view key,
                         std::string_view value) {
   WEIR_TRY(open_for(family));
@@ -30,7 +23,8 @@ Status SortedFiles::remove(rocksdb::ColumnFamilyHandle* family, std::string_view
 
 Status SortedFiles::open_for(rocksdb::ColumnFamilyHandle* family) {
   const bool is_new = families_.empty() || families_.back().column_family != family;
-  if (writer_ && (is_new || file_bytes_ > largest_file_bytes)) WEIR_TRY(finish_file());
+  const bool is_full = file_bytes_ > database_.options().target_file_size_base;
+  if (writer_ && (is_new || is_full)) WEIR_TRY(finish_file());
   if (is_new) {
     families_.emplace_back().column_family = family;
     families_.back().options.move_files = true;

@@ -168,6 +168,48 @@ SCENARIO("a snapshot at any parallelism is dealt out to any other", "[actors]") 
   }
 }
 
+SCENARIO("files of a database go whole to every subtask that takes a key group over", "[actors]") {
+  for (std::uint32_t p = 1; p <= 8; ++p) {
+    for (std::uint32_t q = 1; q <= 8; ++q) {
+      CAPTURE(p, q);
+      auto snapshot = snapshot_at(p);
+      for (auto& subtask : snapshot.operators[1].subtasks) {
+        KeyedStateHandle& list = subtask.keyed[0];
+        list.format = StateFormat::files;
+        list.groups.assign(2, {0, 0, 10, 1, 0});
+        list.groups[1] = {2, 10, 10, 0, 0};
+        KeyedStateHandle older = list;
+        older.location -= 1;  // of another payload
+        older.groups.assign(1, {1, 600, 10, 0, 0});
+        subtask.keyed.push_back(older);
+      }
+      const auto assignment = assign(snapshot, plan_at(q));
+      REQUIRE(assignment);
+      for (std::uint32_t i = 0; i < q; ++i) {
+        // The handles of one subtask stay together, the list first.
+        std::vector<std::string> expected;
+        for (std::uint32_t from = 0; from < p; ++from) {
+          std::set<std::uint32_t> owners;
+          const auto range = key_group_range(from, p, groups);
+          for (auto group = range.first; group < range.end; ++group)
+            owners.insert(subtask_of(group, q, groups));
+          if (!owners.contains(i)) continue;
+          expected.push_back("count-" + std::to_string(from) + ": 0 2");
+          expected.push_back("source-" + std::to_string(from) + ": 1");
+        }
+        std::vector<std::string> dealt;
+        const TaskRestore& task = assignment->tasks[1][i];
+        for (const auto& handle : task.operators.at(0).keyed) {
+          dealt.push_back(task.locations.at(handle.location).file + ":");
+          for (const auto& extent : handle.groups)
+            dealt.back() += " " + std::to_string(extent.group);
+        }
+        CHECK(dealt == expected);
+      }
+    }
+  }
+}
+
 SCENARIO("of broadcast state each subtask takes one copy", "[actors]") {
   for (std::uint32_t p = 1; p <= 5; ++p) {
     for (std::uint32_t q = 1; q <= 5; ++q) {

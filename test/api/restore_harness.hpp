@@ -99,8 +99,11 @@ class Attempt {
     }
     settle_all();
   }
-  [[nodiscard]] SnapshotMetadata checkpoint(std::uint64_t id) {
-    broadcast(barrier_of(id));
+  [[nodiscard]] SnapshotMetadata checkpoint(std::uint64_t id,
+                                            SnapshotForm form = SnapshotForm::canonical) {
+    CheckpointBarrier barrier = barrier_of(id);
+    barrier.options.form = form;
+    broadcast(barrier);
     settle_all();
     world_.io.run_all();
     SnapshotMetadata metadata;
@@ -177,8 +180,11 @@ inline std::vector<Entry> test_records() {
 
 using MakeBackend = std::function<std::shared_ptr<StateBackend>()>;
 inline std::vector<std::pair<std::string, MakeBackend>> all_backends() {
-  return {{"memory", [] { return std::make_shared<MemoryStateBackend>(); }},
-          {"fs", [] { return std::make_shared<FsStateBackend>(0); }},
+  const auto budget = std::make_shared<MemoryBudget>();
+  const NativeStatesFactory native = RocksDBStateBackend::file_reader();
+  return {{"memory",
+           [=] { return std::make_shared<MemoryStateBackend>(5 << 20, 16 << 20, budget, native); }},
+          {"fs", [=] { return std::make_shared<FsStateBackend>(0, budget, native); }},
           {"rocksdb", [] { return std::make_shared<RocksDBStateBackend>(); }}};
 }
 

@@ -18,6 +18,7 @@
 
 #include "backends/fs/fs_state_backend.hpp"
 #include "backends/memory/memory_state_backend.hpp"
+#include "backends/rocksdb/rocksdb_keyed_state_backend.hpp"
 #include "backends/rocksdb/rocksdb_state_backend.hpp"
 #include "state/entry_key.hpp"
 #include "state/extents.hpp"
@@ -34,14 +35,28 @@ struct BackendUnderTest {
   SnapshotForm form = SnapshotForm::canonical;  ///< of the snapshots that it is asked for
 };
 
+std::unique_ptr<StateBackend> make_memory() {
+  return std::make_unique<MemoryStateBackend>(
+      MemoryStateBackend::default_max_state_bytes, MemoryStateBackend::default_max_payload_bytes,
+      std::make_shared<MemoryBudget>(), RocksDBStateBackend::file_reader());
+}
+std::unique_ptr<StateBackend> make_fs() {
+  return std::make_unique<FsStateBackend>(FsStateBackend::default_memory_threshold_bytes,
+                                          std::make_shared<MemoryBudget>(),
+                                          RocksDBStateBackend::file_reader());
+}
+
 const std::vector<BackendUnderTest>& all_backends() {
   static const std::vector<BackendUnderTest> backends{
-      {"memory", [] { return std::make_unique<MemoryStateBackend>(); }},
-      {"fs", [] { return std::make_unique<FsStateBackend>(); }},
-      {"fs native", [] { return std::make_unique<FsStateBackend>(); }, SnapshotForm::native},
-      {"fs incremental", [] { return std::make_unique<FsStateBackend>(); },
-       SnapshotForm::incremental},
+      {"memory", make_memory},
+      {"fs", make_fs},
+      {"fs native", make_fs, SnapshotForm::native},
+      {"fs incremental", make_fs, SnapshotForm::incremental},
       {"rocksdb", [] { return std::make_unique<RocksDBStateBackend>(); }},
+      {"rocksdb native", [] { return std::make_unique<RocksDBStateBackend>(); },
+       SnapshotForm::native},
+      {"rocksdb incremental", [] { return std::make_unique<RocksDBStateBackend>(); },
+       SnapshotForm::incremental},
       // Everything is flushed and evicted all the time, or much of it.
       {"rocksdb without memory",
        [] {
@@ -55,6 +70,10 @@ const std::vector<BackendUnderTest>& all_backends() {
        }},
   };
   return backends;
+}
+
+const BackendUnderTest& backend_named(const std::string& name) {
+  return *std::ranges::find(all_backends(), name, &BackendUnderTest::name);
 }
 
 /// A key that is neither compact nor of varying width.
@@ -140,6 +159,8 @@ class BytesSource final : public SnapshotSource {
   std::string name() const override { return "/snapshot/data"; }
 };
 
+constexpr std::uint32_t max_parallelism = 16;
+
 /// One subtask's snapshot as its acknowledgement and its files hold it.
 struct Snapshot {
   std::vector<StateDeclaration> declarations;
@@ -211,11 +232,23 @@ std::vector<RestoredKeyedState> restored_of(const std::vector<Snapshot>& snapsho
           handle.sequence,
           snapshot.locations.at(handle.location)};
       for (const KeyGroupExtent& extent : handle.groups)
-        if (groups.contains(extent.group)) part.groups.push_back(extent);
+        if (handle.format == StateFormat::files || groups.contains(extent.group))
+          part.groups.push_back(extent);
       state->parts.push_back(std::move(part));
     }
   }
   return restored;
+}
+
+/// Those of `snapshots`, one for each subtask, that have a key group of `groups`.
+std::vector<Snapshot> snapshots_for(const std::vector<Snapshot>& snapshots, KeyGroupRange groups) {
+  std::vector<Snapshot> some;
+  for (std::uint32_t i = 0; i < snapshots.size(); ++i) {
+    const KeyGroupRange owned =
+        key_group_range(i, static_cast<std::uint32_t>(snapshots.size()), max_parallelism);
+    if (owned.first < groups.end && groups.first < owned.end) some.push_back(snapshots[i]);
+  }
+  return some;
 }
 
 /// What a snapshot holds, whatever its form: of images, what the tables hold that are restored from it.
@@ -235,8 +268,6 @@ struct Expected {
   std::map<std::uint32_t, std::string> notes;
 };
 using Model = std::map<std::uint64_t, Expected>;
-
-constexpr std::uint32_t max_parallelism = 16;
 
 /// One operator in one subtask with one state of each kind and each way to lie in a table.
 template <class K>
@@ -559,6 +590,13 @@ Contents canonical_contents(const Snapshot& snapshot, std::size_t key_width) {
   return contents;
 }
 
+/// Whether the snapshot consists of a database's files, in which entries are not counted.
+bool is_of_files(const Snapshot& snapshot) {
+  return std::ranges::any_of(snapshot.handles, [](const KeyedStateHandle& handle) {
+    return handle.format == StateFormat::files;
+  });
+}
+
 /// The entries that the state `name` has in a snapshot, pieces that replace others counted as well.
 std::uint64_t entries_of(const Snapshot& snapshot, std::string_view name) {
   std::uint64_t entries = 0;
@@ -572,7 +610,7 @@ template <class K>
 Contents contents_of(const Snapshot& snapshot) {
   if (is_canonical(snapshot)) return canonical_contents(snapshot, Codec<K>::fixed_width);
   TemporaryDirectory directory;
-  const BackendUnderTest memory{"memory", [] { return std::make_unique<MemoryStateBackend>(); }};
+  const BackendUnderTest memory{"memory", make_memory};
   Subtask<K> restored(memory, directory.path() + "/local", {0, max_parallelism}, {snapshot});
   return canonical_contents(restored.snapshot(), Codec<K>::fixed_width);
 }
@@ -752,6 +790,44 @@ TEMPLATE_TEST_CASE("state is dealt out anew when the parallelism changes", "[con
     if (first.empty()) first = contents_of<TestType>(snapshots[0]);
   }
   CHECK(contents_of<TestType>(snapshots[0]) == first);
+}
+
+TEST_CASE("a native snapshot at any parallelism restores at any other, on every backend",
+          "[contract]") {
+  const BackendUnderTest& from = backend_named(GENERATE("fs native", "rocksdb native"));
+  TemporaryDirectory directory;
+  std::uint64_t locals = 0;
+  const auto local = [&] { return directory.path() + "/" + std::to_string(locals++); };
+  for (std::uint32_t p = 1; p <= 8; ++p) {
+    Model model;
+    std::vector<Snapshot> snapshots;
+    for (std::uint32_t i = 0; i < p; ++i) {
+      Subtask<std::uint64_t> one(from, local(), key_group_range(i, p, max_parallelism));
+      for (std::uint64_t key = 0; key < 100; ++key) one.fill(model, key);
+      (void)one.snapshot();  // so that there are files over each other
+      for (std::uint64_t key = 0; key < 100; key += 7) one.clear(model, key);
+      for (std::uint64_t key = 90; key < 120; ++key) one.fill(model, key);
+      snapshots.push_back(one.snapshot());
+    }
+    for (std::uint32_t q = 1; q <= 8; ++q) {
+      // One of the others for each pair, so that each has each parallelism.
+      const std::array<std::string, 3> names{"memory", "fs native", "rocksdb native"};
+      const BackendUnderTest& to = backend_named(names[(p + q) % names.size()]);
+      INFO(from.name << " at " << p << " on " << to.name << " at " << q);
+      Contents together;
+      Contents expected;
+      for (std::uint32_t i = 0; i < q; ++i) {
+        const KeyGroupRange groups = key_group_range(i, q, max_parallelism);
+        Subtask<std::uint64_t> one(to, local(), groups, snapshots_for(snapshots, groups));
+        CHECK(one.keyed->unclaimed_states().empty());
+        for (std::uint64_t key = 0; key < 121; key += 5) one.check(model, key);
+        for (auto& [state, entries] : contents_of<std::uint64_t>(one.snapshot()))
+          together[state].merge(entries);
+        for (auto& [state, entries] : one.contents(model)) expected[state].merge(entries);
+      }
+      CHECK((together == expected));
+    }
+  }
 }
 
 TEMPLATE_TEST_CASE("a backend agrees with a simple model over many random operations", "[contract]",
@@ -998,12 +1074,16 @@ TEST_CASE("local files that a killed process has left are no obstacle", "[contra
     REQUIRE(killed.keyed->store_changes());
     killed.keyed.reset();  // destroyed, not disposed of
   }
+  // It may have been about to bring a file in, or to read one that a compaction has replaced.
+  const bool has_directory = files.create(local + "/beside-0.sst").has_value();
+  CHECK(has_directory == (backend.name.starts_with("rocksdb")));
   const Model nothing;
   {
     Subtask<std::uint64_t> next(backend, local);
     for (std::uint64_t i = 0; i < 300; ++i) next.check(nothing, i);
     for (std::uint64_t i = 100; i < 400; ++i) next.fill(model, i);
-    CHECK(next.snapshot().handles.size() == next.tables.size());
+    const Snapshot snapshot = next.snapshot();
+    CHECK(snapshot.handles.size() == next.tables.size());
   }
   CHECK(files.list(directory.path()).value().empty());
 }
@@ -1179,7 +1259,8 @@ TEST_CASE("restored state that does not fit the job is refused by name", "[contr
     restore(damage(extent.offset + at));
     REQUIRE(keyed.add_table(
         make_state(ValueStateDescriptor<std::int64_t>{"count"}, key, options, nullptr).table));
-    refused(load_restored(keyed), Errc::corruption, {"/snapshot/data", "key group"});
+    refused(load_restored(keyed), Errc::corruption,
+            {"/snapshot/data", is_of_files(snapshot) ? ": file " : "key group"});
   }
   SECTION("a wrong number of entries") {
     if (backend.form != SnapshotForm::canonical) return;  // nothing is done with that of an image
@@ -1195,11 +1276,13 @@ TEST_CASE("restored state that does not fit the job is refused by name", "[contr
         make_state(ValueStateDescriptor<std::int64_t>{"count"}, key, options, nullptr).table));
     const std::size_t groups = snapshot.handles[0].groups.size();
     REQUIRE(groups > 1);
-    for (std::size_t piece = 1; piece <= groups; ++piece) {
+    std::size_t pieces = 0;
+    for (bool done = false; !done; ++pieces) {
       const auto all = keyed.load_restored();
       REQUIRE(all);
-      CHECK(*all == (piece == groups));
+      done = *all;
     }
+    CHECK((is_of_files(snapshot) ? pieces > groups : pieces == groups));
     CHECK(keyed.load_restored() == Result<bool>(true));
   }
   SECTION("a name used twice") {
@@ -1224,14 +1307,13 @@ TEST_CASE("restored state that does not fit the job is refused by name", "[contr
   keyed.dispose();
 }
 
-const BackendUnderTest& fs_incremental() {
-  return *std::ranges::find(all_backends(), "fs incremental", &BackendUnderTest::name);
-}
+const BackendUnderTest& fs_incremental() { return backend_named("fs incremental"); }
 
 TEMPLATE_TEST_CASE("an incremental snapshot restores on every backend, however long its chain",
                    "[contract]", WEIR_ALL_KEYS) {
+  const BackendUnderTest& from = backend_named(GENERATE("fs incremental", "rocksdb incremental"));
   TemporaryDirectory directory;
-  Subtask<TestType> subtask(fs_incremental(), directory.path() + "/local");
+  Subtask<TestType> subtask(from, directory.path() + "/local");
   Model model;
   for (std::uint64_t id = 1; id <= 4; ++id) {
     for (std::uint64_t i = id; i < 400; i += id) subtask.fill(model, i);
@@ -1241,7 +1323,7 @@ TEMPLATE_TEST_CASE("an incremental snapshot restores on every backend, however l
     CHECK(std::ranges::all_of(snapshot.locations, &DataLocation::shared));
     const Contents expected = subtask.contents(model);
     for (const BackendUnderTest& to : all_backends()) {
-      INFO(id << " on " << to.name);
+      INFO(id << " of " << from.name << " on " << to.name);
       const std::string local = directory.path() + "/" + std::to_string(id) + to.name;
       for (const std::uint32_t parallelism : {1U, 3U}) {
         Contents together;
@@ -1261,6 +1343,9 @@ TEMPLATE_TEST_CASE("an incremental snapshot restores on every backend, however l
 
 TEMPLATE_TEST_CASE("incremental snapshots agree with a model over aborts, restarts and rescales",
                    "[contract]", WEIR_ALL_KEYS) {
+  const BackendUnderTest& backend =
+      backend_named(GENERATE("fs incremental", "rocksdb incremental"));
+  INFO(backend.name);
   std::mt19937_64 random(4711);
   TemporaryDirectory directory;
   std::uint64_t locals = 0;
@@ -1269,7 +1354,7 @@ TEMPLATE_TEST_CASE("incremental snapshots agree with a model over aborts, restar
     std::vector<std::unique_ptr<Subtask<TestType>>> subtasks;
     for (std::uint32_t i = 0; i < parallelism; ++i)
       subtasks.push_back(std::make_unique<Subtask<TestType>>(
-          fs_incremental(), directory.path() + "/" + std::to_string(locals++),
+          backend, directory.path() + "/" + std::to_string(locals++),
           key_group_range(i, parallelism, max_parallelism), from, CheckpointId{restored}));
     return subtasks;
   };
@@ -1280,7 +1365,9 @@ TEMPLATE_TEST_CASE("incremental snapshots agree with a model over aborts, restar
   std::uint64_t base = 0;
   std::size_t longest = 0;
   bool was_small = false;
-  for (std::uint64_t id = 1; id <= 150; ++id) {
+  // Each look at a snapshot of files makes a database.
+  const std::uint64_t rounds = backend.name == "fs incremental" ? 150 : 80;
+  for (std::uint64_t id = 1; id <= rounds; ++id) {
     // Waves of growth, of few changes and of deletions.
     const std::uint64_t changes = id % 40 < 10 ? 200 : 10;
     for (std::uint64_t n = 0; n < changes; ++n) {
@@ -1373,6 +1460,33 @@ TEST_CASE("a snapshot after few changes is a small part of the first", "[contrac
       subtask.keyed->checkpoint_complete({id});
       base = id;
     }
+  }
+}
+
+TEST_CASE("after a hundredth of the keys, which lie together, a checkpoint of a database is small",
+          "[contract]") {
+  TemporaryDirectory directory;
+  Subtask<std::uint64_t> subtask(backend_named("rocksdb incremental"), directory.path() + "/local");
+  Model model;
+  constexpr std::uint64_t keys = 20'000;
+  for (std::uint64_t i = 0; i < keys; ++i) subtask.change(model, i, 2, 1);
+  const Snapshot first = subtask.snapshot(1, 0);
+  std::uint64_t base = 1;
+  for (std::uint64_t round = 2; round < 6; ++round) {
+    std::uint64_t touched = 0;
+    for (std::uint64_t i = 0; i < keys && touched < keys / 100; ++i) {
+      if (!subtask.select(i) || subtask.key.group != 7) continue;
+      subtask.change(model, i, 2, static_cast<std::int64_t>(round));
+      ++touched;
+    }
+    REQUIRE(touched == keys / 100);
+    const Snapshot next = subtask.snapshot(round, base);
+    base = round;
+    INFO(next.payloads[0].size() << " of " << first.payloads[0].size() << " bytes");
+    CHECK(next.payloads[0].size() * 10 < first.payloads[0].size());
+    CHECK(next.locations.size() == round);
+    // From what it names alone, so that the older ones can go.
+    CHECK((contents_of<std::uint64_t>(next) == subtask.contents(model)));
   }
 }
 
@@ -1602,7 +1716,7 @@ class TimedSubtask {
   Contents contents_of(const Snapshot& snapshot) {
     if (is_canonical(snapshot)) return canonical_contents(snapshot, Codec<K>::fixed_width);
     TemporaryDirectory directory;
-    const BackendUnderTest memory{"memory", [] { return std::make_unique<MemoryStateBackend>(); }};
+    const BackendUnderTest memory{"memory", make_memory};
     TimedSubtask restored(memory, directory.path() + "/local", clock_, ttl_.update_type,
                           {snapshot});
     return canonical_contents(restored.snapshot(), Codec<K>::fixed_width);
@@ -1638,6 +1752,14 @@ class TimedSubtask {
     std::uint64_t sum = 0;
     for (const TableBase* table : tables_) sum += table->entries();
     return sum;
+  }
+  /// Lets a database merge all its files.
+  void compact() {
+    auto* rocksdb = dynamic_cast<RocksDBKeyedStateBackend*>(keyed.get());
+    if (rocksdb == nullptr) return;
+    RocksDBDatabase& database = rocksdb->database();
+    for (rocksdb::ColumnFamilyHandle* family : database.families())
+      REQUIRE(database.db().CompactRange({}, family, nullptr, nullptr).ok());
   }
   Snapshot snapshot(std::uint64_t id = 1, std::uint64_t base = 0) {
     auto task = keyed->begin_snapshot({{id}, {base}, form_});
@@ -1729,6 +1851,7 @@ TEMPLATE_TEST_CASE("state with a time to live agrees with a simple model, across
       }
       if (random() % 16 == 0) subtask.pass(std::chrono::milliseconds(random() % 60));
       if (random() % 32 == 0) REQUIRE(subtask.keyed->store_changes());
+      if (random() % 300 == 0) subtask.compact();
       if (random() % 1000 == 0) take();
     }
     from = {take()};
@@ -1757,8 +1880,9 @@ TEMPLATE_TEST_CASE("expired entries leave snapshots at once and the memory in th
   const Snapshot half = subtask.snapshot(2, 0);
   CHECK(subtask.contents_of(half) == subtask.contents(model));
   // Images are what lies in memory, where what has expired is yet to be found.
+  const bool counted = !is_of_files(half);
   for (const char* state : {"count", "name", "sum", "mean", "pages"})
-    CHECK(entries_of(half, state) == (canonical ? 100 : 500));
+    if (counted) CHECK(entries_of(half, state) == (canonical ? 100 : 500));
   subtask.pass(std::chrono::milliseconds(0));
   CHECK(subtask.all_keys().size() == 100);
 
@@ -1769,15 +1893,17 @@ TEMPLATE_TEST_CASE("expired entries leave snapshots at once and the memory in th
   CHECK(subtask.entries() <= 600);  // one value, name, list, sum, mean and page for 100 keys
   CHECK(subtask.contents_of(subtask.snapshot(3, 2)) == subtask.contents(model));
   for (const char* state : {"count", "name", "sum", "mean", "pages"})
-    CHECK(entries_of(subtask.snapshot(4, 0), state) == 100);
+    if (counted) CHECK(entries_of(subtask.snapshot(4, 0), state) == 100);
   for (std::uint64_t i = 0; i < 500; ++i) subtask.check(model[i], i);
 
   subtask.pass(std::chrono::milliseconds(600));
   clean();
   CHECK(subtask.entries() == 0);
   CHECK(subtask.all_keys().empty());
-  for (const KeyedStateHandle& handle : subtask.snapshot(5, 0).handles)
-    CHECK(handle.groups.empty());
+  const Snapshot empty = subtask.snapshot(5, 0);
+  CHECK(subtask.contents_of(empty).empty());
+  for (const KeyedStateHandle& handle : empty.handles)
+    if (counted) CHECK(handle.groups.empty());
 
   SECTION("what was restored expires as if it had not been away") {
     StateClock later;
@@ -1790,12 +1916,15 @@ TEMPLATE_TEST_CASE("expired entries leave snapshots at once and the memory in th
     CHECK(restored.contents_of(restored.snapshot()).empty());
     for (int slice = 0; slice < 500; ++slice) REQUIRE(restored.keyed->store_changes());
     CHECK(restored.entries() == 0);
-    CHECK(entries_of(restored.snapshot(), "count") == 0);
+    if (counted) CHECK(entries_of(restored.snapshot(), "count") == 0);
   }
 }
 
 TEMPLATE_TEST_CASE("what an incremental snapshot no longer holds does not come back", "[contract]",
                    WEIR_ALL_KEYS) {
+  const BackendUnderTest& incremental =
+      backend_named(GENERATE("fs incremental", "rocksdb incremental"));
+  INFO(incremental.name);
   TemporaryDirectory directory;
   StateClock clock;
   // Nothing has expired yet for whoever has this clock, so he sees whatever is there.
@@ -1809,7 +1938,7 @@ TEMPLATE_TEST_CASE("what an incremental snapshot no longer holds does not come b
   };
   std::map<std::uint64_t, TimedExpected> model;
   auto subtask = std::make_unique<TimedSubtask<TestType>>(
-      fs_incremental(), directory.path() + "/1", clock, TtlUpdateType::on_create_and_write);
+      incremental, directory.path() + "/1", clock, TtlUpdateType::on_create_and_write);
   for (std::uint64_t i = 0; i < 200; ++i) subtask->fill(model[i], i);
   Snapshot snapshot = subtask->snapshot(1, 0);
   subtask->pass(std::chrono::milliseconds(600));
@@ -1822,14 +1951,15 @@ TEMPLATE_TEST_CASE("what an incremental snapshot no longer holds does not come b
   const bool restores = GENERATE(false, true);
   if (restores)
     subtask = std::make_unique<TimedSubtask<TestType>>(
-        fs_incremental(), directory.path() + "/2", clock, TtlUpdateType::on_create_and_write,
+        incremental, directory.path() + "/2", clock, TtlUpdateType::on_create_and_write,
         std::vector<Snapshot>{snapshot}, CheckpointId{2});
   CHECK(subtask->all_keys().size() == 40);
   CHECK(keys_in(snapshot, all_backends().front()) == 200);
   for (int slice = 0; slice < 500; ++slice) REQUIRE(subtask->keyed->store_changes());
   CHECK(subtask->all_keys().size() == 40);
+  subtask->compact();  // what only a database has goes when it merges its files
   snapshot = subtask->snapshot(3, 2);
-  REQUIRE(snapshot.locations.size() >= 2);
+  if (incremental.name == "fs incremental") REQUIRE(snapshot.locations.size() >= 2);
   for (const BackendUnderTest& backend : all_backends()) {
     INFO(backend.name);
     CHECK(keys_in(snapshot, backend) == 40);

@@ -14,6 +14,7 @@ from harness import (case, check, equal, exactly_once, example_so, job_so, make_
 RATE = 4000
 INCREMENTAL = ["-D", "execution.checkpointing.incremental=true", "-D", "state.backend.fs.memory-threshold=0"]
 FS = [*settings(backend="fs"), *INCREMENTAL]
+ROCKSDB = [*settings(backend="rocksdb"), *INCREMENTAL]
 KEPT = settings(retention="RETAIN_ON_CANCELLATION")
 
 
@@ -38,6 +39,15 @@ def number_of(path):
 
 @case("a job with incremental checkpoints that is killed again and again commits each line exactly once")
 def killed_again_and_again(place):
+    killed(place, FS)
+
+
+@case("the same on rocksdb")
+def killed_again_and_again_on_rocksdb(place):
+    killed(place, ROCKSDB)
+
+
+def killed(place, backend):
     chance = random.Random(11)
     total = 150_000
     source = make_lines(place, total)
@@ -45,31 +55,40 @@ def killed_again_and_again(place):
     job = [job_so("numbered_lines"), "--input", source, "--output", place / "out"]
     previous = []
     for kill in range(8):
-        process, trace = place.start_traced("-p", 1 + kill // 2 % 3, *previous, *directories, *FS, *job,
+        process, trace = place.start_traced("-p", 1 + kill // 2 % 3, *previous, *directories, *backend, *job,
                                             "--rate", RATE)
         progress(place, process, trace, chance.randint(1, 8))
         process.kill()
         previous = ["-s", "latest"]
     check(shared_files(place), "no file is shared")
-    place.good("run", "-p", 2, *previous, *directories, *FS, *job)
+    place.good("run", "-p", 2, *previous, *directories, *backend, *job)
     exactly_once(output_lines(place / "out"), 0, total)
     equal(os.listdir(place / "checkpoints"), [], "what is left of the checkpoints of a finished job")
 
 
 @case("a checkpoint after few changes is small, and stands when the older ones are deleted")
 def small_and_alone(place):
+    small(place, FS, ("fs", "rocksdb", "memory"))
+
+
+@case("so it is on rocksdb")
+def small_and_alone_on_rocksdb(place):
+    small(place, ROCKSDB, ("rocksdb", "fs", "memory"))
+
+
+def small(place, own, backends):
     words = ["".join(chr(ord("a") + i // 26**n % 26) for n in range(4)) for i in range(40_000)]
     many = "".join(" ".join(words[i:i + 40]) + "\n" for i in range(0, len(words), 40))
     few = f"{words[7]} {words[8]}\n" * 200_000
     source = place.write("words.txt", many + few)
     job = [example_so("word_count"), "--input", source, "--output", place / "out"]
     directories = settings(checkpoints=place / "checkpoints")
-    process, trace = place.start_traced(*directories, *KEPT, *FS, *job, "--rate", RATE)
+    process, trace = place.start_traced(*directories, *KEPT, *own, *job, "--rate", RATE)
     name = place.running_job(process)
     wait_until(lambda: place.json("info", name, "--json")["operators"][0]["records_out"] > 2000, "the many words")
     first = take(place, name)
     full = written_by(place, number_of(first))
-    check(full > 500_000, "bytes of the first checkpoint:", full)
+    check(full > 200_000, "bytes of the first checkpoint:", full)
     paths = [take(place, name) for _ in range(4)]
     for path in paths:
         part = written_by(place, number_of(path))
@@ -83,12 +102,12 @@ def small_and_alone(place):
 
     # A restore on every backend, at another parallelism, of what several files hold together.
     results = []
-    for number, backend in enumerate(("fs", "rocksdb", "memory")):
+    for number, backend in enumerate(backends):
         out = place / f"out-{number}"
         place.good("run", "-s", paths[-1], "-p", number + 1, *settings(backend=backend), *job[:-1], out)
         results.append(sorted(output_lines(out)))
-    equal(results[1], results[0], "rocksdb gives another result than fs")
-    equal(results[2], results[0], "memory gives another result than fs")
+    equal(results[1], results[0], backends[1] + " gives another result than " + backends[0])
+    equal(results[2], results[0], backends[2] + " gives another result than " + backends[0])
     equal(len(results[0]), len(words))
     check(f"{words[7]}\t200001" in results[0] and f"{words[9]}\t1" in results[0], results[0][:3])
     equal(metadata_below(place / "checkpoints"), [paths[-1]], "the restored checkpoint is the user's")
@@ -103,13 +122,13 @@ def small_and_alone(place):
                 file.seek(at)
                 file.write(bytes([content[at] ^ 1 << chance.randrange(8)]))
                 file.flush()
-                refused(place.weir("run", "-s", paths[-1], *FS, *job[:-1], place / "no"), 1, path)
+                refused(place.weir("run", "-s", paths[-1], *own, *job[:-1], place / "no"), 1, path)
                 file.seek(at)
                 file.write(content[at:at + 1])
         os.rename(path, path + ".away")
-        refused(place.weir("run", "-s", paths[-1], *FS, *job[:-1], place / "no"), 1, path)
+        refused(place.weir("run", "-s", paths[-1], *own, *job[:-1], place / "no"), 1, path)
         os.rename(path + ".away", path)
-    place.good("run", "-s", paths[-1], *FS, *job[:-1], place / "out-9")
+    place.good("run", "-s", paths[-1], *own, *job[:-1], place / "out-9")
 
 
 @case("NO_CLAIM leaves a checkpoint alone; CLAIM goes on with it and deletes it when it is replaced")
@@ -168,11 +187,20 @@ def claims(place):
 
 @case("a native savepoint stands alone, moves and restores on every backend")
 def native_savepoint(place):
+    native(place, FS, ("rocksdb", "memory"))
+
+
+@case("so does one of rocksdb")
+def native_savepoint_of_rocksdb(place):
+    native(place, ROCKSDB, ("fs", "memory", "rocksdb"))
+
+
+def native(place, own, others):
     total = 150_000
     source = make_lines(place, total)
     job = [job_so("numbered_lines"), "--input", source, "--output", place / "out"]
     directories = settings(checkpoints=place / "checkpoints", savepoints=place / "savepoints", interval="100ms")
-    process, trace = place.start_traced("-p", 2, *directories, *FS, *job, "--rate", RATE)
+    process, trace = place.start_traced("-p", 2, *directories, *own, *job, "--rate", RATE)
     name = place.running_job(process)
     progress(place, process, trace, 3)
     path = place.json("savepoint", name, "--type", "native", "--json")["savepoint"]
@@ -182,15 +210,15 @@ def native_savepoint(place):
     shutil.rmtree(place / "checkpoints")
     moved = place / "moved"
     shutil.move(previous, moved)
-    refused(place.weir("run", "-s", moved, "--claimMode", "CLAIM", *directories, *FS, *job), 1, moved, "savepoint")
-    for backend in ("rocksdb", "memory"):
+    refused(place.weir("run", "-s", moved, "--claimMode", "CLAIM", *directories, *own, *job), 1, moved, "savepoint")
+    for backend in others:
         process, trace = place.start_traced("-p", 3, "-s", moved, *directories, *settings(backend=backend), *INCREMENTAL,
                                             *job, "--rate", RATE)
         name = place.running_job(process)
         progress(place, process, trace, 2)
         moved = place.json("stop", "--type", "NATIVE", name, "--json")["savepoint"]
         equal(process.wait().code, 0)
-    place.good("run", "-s", moved, *FS, *job)
+    place.good("run", "-s", moved, *own, *job)
     exactly_once(output_lines(place / "out"), 0, total)
     place.good("run", "-s", path, *settings(backend="memory"), job_so("numbered_lines"), "--input", source, "--output",
                place / "again")

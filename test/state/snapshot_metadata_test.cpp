@@ -117,7 +117,53 @@ SCENARIO("handles that point outside are refused although every checksum is righ
   const auto elements = [source](SnapshotMetadata& m) -> OperatorStateHandle& {
     return source(m).subtasks[0].operator_states[0];
   };
+  // Makes the state a list and a file.
+  const auto files = [keyed](SnapshotMetadata& m) -> KeyedStateHandle& {
+    KeyedStateHandle& handle = keyed(m);
+    handle.format = StateFormat::files;
+    handle.groups.resize(2, handle.groups[0]);
+    handle.groups[0].group = 0;
+    handle.groups[1].group = 1;
+    handle.groups[1].length = 0;
+    return handle;
+  };
+  {
+    SnapshotMetadata metadata = sample();
+    files(metadata);
+    CHECK(check_consistent(metadata));
+    auto& handles = counts(metadata).subtasks[0].keyed;
+    handles.push_back(handles[0]);  // the same number of files in two locations
+    handles[0].groups.resize(1);
+    handles[1].groups.erase(handles[1].groups.begin());
+    CHECK(check_consistent(metadata));
+  }
   const std::vector<std::pair<std::string, Damage>> damages = {
+      {"files without a list", [&](auto& m) { files(m).groups.erase(files(m).groups.begin()); }},
+      {"a file that is missing", [&](auto& m) { files(m).groups[1].group = 2; }},
+      {"files out of order", [&](auto& m) { std::ranges::reverse(files(m).groups); }},
+      {"a file twice",
+       [&](auto& m) {
+         auto again = files(m);
+         again.groups.erase(again.groups.begin());
+         counts(m).subtasks[0].keyed.push_back(again);
+       }},
+      {"a list behind the files",
+       [&](auto& m) {
+         auto first = files(m);
+         first.groups.erase(first.groups.begin());
+         keyed(m).groups.resize(1);
+         auto& handles = counts(m).subtasks[0].keyed;
+         handles.insert(handles.begin(), first);
+       }},
+      {"files with a sequence", [&](auto& m) { files(m).sequence = 1; }},
+      {"files beyond their location",
+       [&](auto& m) { files(m).groups[1].offset = m.locations[0].size_bytes + 1; }},
+      {"files and an image",
+       [&](auto& m) {
+         files(m);
+         counts(m).subtasks[0].keyed.push_back(
+             {"count", 0, {}, StateFormat::segments, m.checkpoint.value});
+       }},
       {"offset beyond", [&](auto& m) { group(m).offset = m.locations[0].size_bytes + 1; }},
       {"length beyond", [&](auto& m) { group(m).length = m.locations[0].size_bytes + 1; }},
       {"offset and length overflow",

@@ -418,7 +418,7 @@ struct MapBacking final : StateBacking {
     value = found->second;
     return true;
   }
-  Status scan(std::string_view, std::string_view,
+  Status scan(std::string_view,
               const std::function<bool(std::string_view, std::string_view)>&) override {
     return error(Errc::unsupported, "this table's entries are not walked");
   }

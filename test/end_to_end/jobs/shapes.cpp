@@ -114,6 +114,14 @@ WEIR_JOB(shapes) {
                 });
     lines.uid("ballast");
   }
+  if (shape == "swelling") {  // all numbers swell one value
+    lines = lines.key_by([](const std::string&) { return std::string("one"); })
+                .map_with_state<Ballast>([](const std::string& line, Ballast& ballast) {
+                  ballast.bytes.append(8192, 'b');
+                  return line;
+                });
+    lines.uid("swelling");
+  }
   if (shape == "same-uid") {
     lines = lines.map([](const std::string& line) { return line; });
     lines.uid("counts");
