@@ -481,8 +481,6 @@ std::vector<Mutant> mutants() {
        with_storage<CarelessStorage>(Shortcut::renames_before_sync), 1082},
       {"what a scan shows is taken for durable",
        with_storage<CarelessStorage>(Shortcut::forgets_the_living), 53},
-      {"a directory that is there is taken for durable",
-       with_storage<CarelessStorage>(Shortcut::trusts_directories), 1290},
       {"a snapshot is acknowledged before it is durable",
        with_storage<EarlyAnswers>(std::string("data-"))},
       {"a checkpoint is reported before its `_metadata` is durable",

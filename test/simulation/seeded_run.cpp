@@ -197,7 +197,7 @@ class SeededRun {
     cancelling_plainly_.reset();
     stopping_.reset();
     last_submission_ = what;
-    faults_met_at_submission_ = cluster_.disk().faults_met();
+    faults_met_at_submission_ = faults_met();
     submitted_ = cluster_.ask<SubmitJobSuccess>(SubmitJob{std::move(what)}, patience);
   }
   std::uint32_t draw_parallelism() { return static_cast<std::uint32_t>(random_.between(1, 4)); }
@@ -362,7 +362,8 @@ class SeededRun {
   }
 
   /// Since the last submission.
-  bool disk_has_failed() { return cluster_.disk().faults_met() > faults_met_at_submission_; }
+  bool disk_has_failed() { return faults_met() > faults_met_at_submission_; }
+  std::size_t faults_met() { return faults_met_before_ + cluster_.disk().faults_met(); }
   bool is_ending() const { return cancelling_ || cancelling_plainly_ || stopping_; }
   /// The answer to `end_with_savepoint`, when it is there and a success.
   std::optional<std::string> ended_with() {
@@ -463,6 +464,7 @@ class SeededRun {
     fault.fault = static_cast<Fault>(random_.below(6));
     fault.at = random_.between(1, 60);
     fault.times = random_.one_in(2) ? 1 : random_.between(2, 6);
+    faults_met_before_ = faults_met();  // the disk begins to count anew
     cluster_.disk().inject(fault);
   }
   /// As `weir cancel -s` or `weir stop`, after which the job goes on at another parallelism.
@@ -550,6 +552,7 @@ class SeededRun {
   bool finished_ = false;
   bool completed_ = false;  ///< a checkpoint or terminal savepoint of the job was reported complete
   std::uint64_t faults_left_ = 0;
+  std::size_t faults_met_before_ = 0;  ///< of all injected faults but the last
   std::size_t faults_met_at_submission_ = 0;
   MonotonicTime healed_at_;
   MonotonicTime disturb_at_;
