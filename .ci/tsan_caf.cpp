@@ -3,7 +3,8 @@
 // hands an actor from one worker thread to the next, and would report each message as a race. The functions here
 // stand in front of CAF's own, because libweir.so comes first in the order of the dynamic linker; they tell the
 // sanitizer what is handed over, and call the original. What an actor shares with others past its mailbox is
-// reported as before.
+// reported, unless whoever shares it sends the actor a message as well before that goes on: the sanitizer takes
+// whatever came before any message of the mailbox as known to its actor.
 #include <cstdlib>
 #include <dlfcn.h>
 #include <utility>
@@ -93,12 +94,13 @@ scheduled_actor::activation_result scheduled_actor::reactivate(mailbox_element& 
 void intrusive_ptr_release(actor_control_block* actor) {
   static const auto call = original<void (*)(actor_control_block*)>(
       "_ZN3caf21intrusive_ptr_releaseEPNS_19actor_control_blockE");
-  __tsan_release(actor);
+  __tsan_release(&actor->strong_refs);
   call(actor);
 }
 
 void local_actor::on_destroy() {
   static const auto call = original<void (*)(local_actor*)>("_ZN3caf11local_actor10on_destroyEv");
+  __tsan_acquire(&ctrl()->strong_refs);
   __tsan_acquire(ctrl());
   call(this);
 }

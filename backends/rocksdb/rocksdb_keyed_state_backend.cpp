@@ -375,7 +375,10 @@ Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
     cut = std::make_shared<NativeSnapshotTask::Cut>();
     take_cut = make_cut(request, cut);
   }
-  auto flush = queue_->append(std::move(parts), std::make_unique<ExpiryHorizon::Hold>(horizon_),
+  const bool expires =
+      std::ranges::any_of(states_, [](const auto& state) { return state->table->has_ttl(); });
+  auto flush = queue_->append(std::move(parts),
+                              expires ? std::make_unique<ExpiryHorizon::Hold>(horizon_) : nullptr,
                               std::move(take_cut));
   frozen.flush = flush->number;
   frozen_.push_back(std::move(frozen));

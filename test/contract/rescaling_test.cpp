@@ -46,12 +46,15 @@ struct Backend {
 };
 const std::vector<Backend>& backends() {
   const auto fs = [] { return std::make_unique<FsStateBackend>(0); };
+  const auto rocksdb = [] { return std::make_unique<RocksDBStateBackend>(); };
   static const std::vector<Backend> all{
       {"memory", [] { return std::make_unique<MemoryStateBackend>(); }},
       {"fs", fs},
       {"fs native", fs, SnapshotForm::native},
       {"fs incremental", fs, SnapshotForm::incremental},
-      {"rocksdb", [] { return std::make_unique<RocksDBStateBackend>(); }},
+      {"rocksdb", rocksdb},
+      {"rocksdb native", rocksdb, SnapshotForm::native},
+      {"rocksdb incremental", rocksdb, SnapshotForm::incremental},
   };
   return all;
 }
