@@ -1,8 +1,6 @@
 #include "actors/job_preparation.hpp"
 
 #include <algorithm>
-#include <cstdint>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -30,28 +28,6 @@ struct Damaged {
   CheckpointId checkpoint;
   std::string what;
 };
-
-/// With less, a subtask would be busy with bringing entries to and fro alone.
-constexpr std::uint64_t least_memory_of_subtask = std::uint64_t{1} << 20;
-
-/// Whether each subtask with keyed state has a share of the memory for databases that it can work with.
-Status check_memory(const PlanDescription& plan, const Configuration& configuration) {
-  const StateBackendConfig& config = configuration.state_backend();
-  if (config.kind != StateBackendKind::rocksdb) return {};
-  std::set<std::uint32_t> keyed;
-  for (const EdgeDescription& edge : plan.edges)
-    if (edge.partitioning == Partitioning::hash) keyed.insert(edge.consumer);
-  std::uint64_t subtasks = 0;
-  for (const std::uint32_t op : keyed) subtasks += plan.operators[op].parallelism;
-  const std::uint64_t least = subtasks * least_memory_of_subtask;
-  if (config.rocksdb_memory_bytes >= least) return {};
-  return error(Errc::invalid_argument,
-               "state.backend.rocksdb.memory.fixed-per-tm gives " + std::to_string(subtasks) +
-                   " subtasks with keyed state " +
-                   std::to_string(config.rocksdb_memory_bytes >> 20) +
-                   " MiB together, and each needs 1 MiB: set it to at least " +
-                   std::to_string(subtasks) + " mb, or lower the parallelism");
-}
 
 /// Finds the job's own completed checkpoints and terminal savepoint that a continuing job goes on counting.
 /// Returns those that are damaged.
@@ -132,7 +108,6 @@ Status prepare(const std::shared_ptr<PreparedJob>& job, JobSubmission submission
   WEIR_TRY_ASSIGN(configuration, Configuration::from_map(submission.configuration, "job"));
   WEIR_TRY(configuration.check());
   WEIR_TRY(check_plan(submission.plan));
-  WEIR_TRY(check_memory(submission.plan, configuration));
   job->configuration = std::move(configuration);
   job->checkpoint_directory = job->configuration.directories().checkpoints;
   job->plan = submission.plan;

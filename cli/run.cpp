@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "cli/backends.hpp"
 #include "cli/detach.hpp"
 #include "cli/embedded_process.hpp"
 #include "cli/job_library.hpp"
@@ -142,6 +143,10 @@ Outcome<Job> load_job(Host& host, LocalJobLibraries& libraries, const RunCommand
   job.name = name.empty() ? code->name : name;
   job.plan = run->plan;
   job.description = job.plan->describe();
+  if (const Status memory =
+          check_backend_memory(job.configuration.state_backend(), job.description);
+      !memory)
+    return fail(memory.error());
   return job;
 }
 
