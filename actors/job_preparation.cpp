@@ -159,7 +159,7 @@ Status prepare(const std::shared_ptr<PreparedJob>& job, JobSubmission submission
     if (one.output_directory.empty()) continue;
     const auto entries = seams.files->list(one.output_directory);
     if (!entries) return unusable_output_directory(one.output_directory, entries.error());
-    WEIR_TRY(refuse_committed_output(one.output_directory, *entries, "give an empty one"));
+    WEIR_TRY(refuse_committed_output(one.output_directory, *entries));
   }
   return {};
 }

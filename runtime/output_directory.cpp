@@ -27,13 +27,12 @@ std::unexpected<Error> unusable_output_directory(const std::string& directory, c
 }
 
 Status refuse_committed_output(const std::string& directory,
-                               const std::vector<DirectoryEntry>& entries,
-                               const std::string& advice) {
+                               const std::vector<DirectoryEntry>& entries) {
   for (const DirectoryEntry& entry : entries) {
     if (entry.is_directory || entry.name.starts_with('.')) continue;
     return error(Errc::already_exists, "output directory " + directory +
-                                           " already holds files, such as " + entry.name + ": " +
-                                           advice);
+                                           " already holds files, such as " + entry.name +
+                                           ": give an empty one");
   }
   return {};
 }

@@ -13,11 +13,10 @@ namespace weir {
 [[nodiscard]] std::unexpected<Error> unusable_output_directory(const std::string& directory,
                                                                const Error& cause);
 
-/// Errors: `already_exists`, with `advice` as its end, if there is a committed file among the `entries` of
-/// `directory`: a job that begins anew would add to the output of another.
+/// Errors: `already_exists` if there is a committed file among the `entries` of `directory`: a job that
+/// begins anew would add to the output of another.
 [[nodiscard]] Status refuse_committed_output(const std::string& directory,
-                                             const std::vector<DirectoryEntry>& entries,
-                                             const std::string& advice);
+                                             const std::vector<DirectoryEntry>& entries);
 
 /// The locks of the directories that the operators of one job write to. A directory has one lock for all
 /// its operators and subtasks, so whoever leads the job holds it, not a task.

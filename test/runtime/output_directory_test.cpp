@@ -80,7 +80,7 @@ SCENARIO("an output directory belongs to one job while that runs", "[runtime]") 
 
 TEST_CASE("a job that begins anew adds to no committed output", "[runtime]") {
   const auto status = [](const std::vector<DirectoryEntry>& entries) {
-    return refuse_committed_output("/out", entries, "give an empty one");
+    return refuse_committed_output("/out", entries);
   };
   CHECK(status({}));
   CHECK(status({{"below", true}, {".lock", false}, {".weir-a.pending", false}}));
