@@ -23,8 +23,9 @@ namespace weir {
 class OutputDirectoryLocks {
  public:
   /// Makes the output directories of `plan` and locks each against every other job, also one of this
-  /// process. Errors, each one sentence: `unavailable` if another job holds one; `io_error`,
-  /// `invalid_argument`, `not_found` if one cannot be made or locked. Then none is locked.
+  /// process. Errors, each one sentence: `unavailable` if another job holds one; `unsupported` if one lies
+  /// where there are no locks; `io_error`, `not_found` if one cannot be made or locked. Then none is locked, and
+  /// what was made for them is gone.
   /// Threads: any. Blocks.
   [[nodiscard]] static Result<OutputDirectoryLocks> take(FileSystem& files,
                                                          const PlanDescription& plan);
@@ -38,7 +39,7 @@ class OutputDirectoryLocks {
  private:
   struct Held {
     std::string directory;
-    std::unique_ptr<DirectoryLock> lock;
+    std::unique_ptr<DirectoryLock> lock;  ///< null: it could not be had
     std::vector<std::string>
         made;  ///< with the directory, which stands first; its parents behind it
   };

@@ -85,7 +85,8 @@ class FileSystem {
   /// Hard-links `to` to the file `from`. Errors: `already_exists`, `io_error`.
   [[nodiscard]] virtual Status link(const std::string& from, const std::string& to) = 0;
   /// Takes the exclusive lock of `directory` (a file `.lock` in it). Errors: `unavailable` if another
-  /// process or another holder in this process has it.
+  /// process or another holder in this process has it; `unsupported` if the file system gives no locks; `not_found`,
+  /// `io_error`.
   [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock_directory(
       const std::string& directory) = 0;
 };

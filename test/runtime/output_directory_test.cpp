@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "simulation/simulated_file_system.hpp"
+#include "test/connectors/memory_file_system.hpp"
 
 namespace weir {
 namespace {
@@ -20,6 +21,25 @@ Status write(FileSystem& files, const std::string& path) {
   WEIR_TRY_ASSIGN(file, files.create(path));
   return file->close();
 }
+
+/// A file system without locks, as some that lie on other machines are: the lock's file is made in vain.
+class FilesWithoutLocks final : public MemoryFileSystem {
+ public:
+  Status sync_directory(const std::string&) override { return {}; }
+  Status make_directory(const std::string& path) override {
+    empty_directories.push_back(path);
+    return {};
+  }
+  Status remove(const std::string& path) override {
+    files.erase(path);
+    std::erase(empty_directories, path);
+    return {};
+  }
+  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& directory) override {
+    files[directory + "/.lock"] = "";
+    return error(Errc::unsupported, directory + "/.lock: cannot lock: No locks available");
+  }
+};
 
 SCENARIO("an output directory belongs to one job while that runs", "[runtime]") {
   const auto disk = std::make_shared<SimulatedDisk>();
@@ -74,6 +94,30 @@ SCENARIO("an output directory belongs to one job while that runs", "[runtime]") 
           refused.error().what.starts_with("output directory /file/out cannot be written; give "
                                            "another or change its permissions: "));
       CHECK_FALSE(is_there(second, "/a"));
+    }
+  }
+  GIVEN("a directory that is made and cannot be locked") {
+    disk->inject({.fault = Fault::io_error, .only = FileOperation::lock});
+    const auto refused = OutputDirectoryLocks::take(second, writing_to({"/a/out"}));
+    THEN("it is gone again") {
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().what.starts_with("output directory /a/out cannot be written; "));
+      CHECK_FALSE(is_there(second, "/a"));
+    }
+  }
+  GIVEN("a file system without locks") {
+    FilesWithoutLocks files;
+    files.empty_directories = {"/kept"};
+    const auto refused = OutputDirectoryLocks::take(files, writing_to({"/a/out"}));
+    THEN("that is told, and nothing is left") {
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().code == Errc::unsupported);
+      CHECK(
+          refused.error().what ==
+          "output directory /a/out cannot be locked against other jobs: give one on a file system "
+          "that has locks (/a/out/.lock: cannot lock: No locks available)");
+      CHECK(files.files.empty());
+      CHECK(files.empty_directories == std::vector<std::string>{"/kept"});
     }
   }
 }
