@@ -401,6 +401,19 @@ int conclude(const RunCommand& command, const JobDetails& details, const PlanDes
   return success_exit_code;
 }
 
+/// That `job` was not taken in because of `why`. `restored`: it was to start from a snapshot.
+std::unexpected<Failure> fail_submission(Host& host, const Job& job, bool restored, Error why) {
+  // There is output of another run. To go on with that one is good advice only where it can be done.
+  if (why.code == Errc::already_exists && !restored)
+    if (const auto latest = find_latest_of_output(*host.storage, host.files, search_for_latest(job),
+                                                  job.description))
+      why.what += ", or go on from " + latest->directory + " with -s latest";
+  const std::string& checkpoints = job.configuration.directories().checkpoints;
+  if (!checkpoints.empty() && why.what.starts_with(checkpoints))
+    return fail_directory(std::move(why), job.configuration, "state.checkpoints.dir");
+  return fail_outside(std::move(why));
+}
+
 /// Runs `job` to its end. `temporary` is this process's.
 Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
                         LocalJobLibraries& libraries, const TemporaryDirectory& temporary,
@@ -469,14 +482,7 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   auto submitted = client.ask(SubmitJob{std::move(submission)}, long_timeout);
   if (!submitted) {
     (*process)->stop();
-    // There is output of another run. To go on with that one is good advice only where it can be done.
-    if (submitted.error().code == Errc::already_exists && !*start)
-      if (const auto latest = find_latest(*host.storage, search_for_latest(job)))
-        submitted.error().what += ", or go on from " + latest->directory + " with -s latest";
-    const std::string& checkpoints = job.configuration.directories().checkpoints;
-    if (!checkpoints.empty() && submitted.error().what.starts_with(checkpoints))
-      return fail_directory(submitted.error(), job.configuration, "state.checkpoints.dir");
-    return fail_outside(submitted.error());
+    return fail_submission(host, job, start->has_value(), std::move(submitted.error()));
   }
   for (const std::string& warning : submitted->warnings) warn(warning);
   if (*start && on_terminal)
