@@ -1,5 +1,6 @@
 #include "runtime/output_directory.hpp"
 
+#include <algorithm>
 #include <ranges>
 #include <set>
 #include <utility>
@@ -59,6 +60,12 @@ Status OutputDirectoryLocks::add(FileSystem& files, const std::string& directory
   held.made = missing_directories(files, directory);
   if (auto status = files.create_directories(directory); !status)
     return unusable_output_directory(directory, status.error());
+  const auto identity = files.identify_directory(directory);
+  if (!identity) return unusable_output_directory(directory, identity.error());
+  const bool is_held =
+      std::ranges::any_of(held_, [&](const Held& other) { return other.identity == *identity; });
+  if (is_held) return {};  // under another path
+  held.identity = *identity;
   auto lock = files.lock_directory(directory);
   if (lock) {
     held.lock = std::move(*lock);
@@ -82,7 +89,7 @@ Status OutputDirectoryLocks::add(FileSystem& files, const std::string& directory
 
 void OutputDirectoryLocks::release(FileSystem& files) {
   for (Held& one : std::exchange(held_, {})) {
-    if (one.lock == nullptr) continue;  // it could not be locked
+    if (one.lock == nullptr) continue;  // it could not be locked, or is held under another path
     // While the lock is still held: another job's lock file must not be taken away. One that stays
     // locks nothing.
     (void)files.remove(one.directory + "/.lock");

@@ -39,7 +39,8 @@ class OutputDirectoryLocks {
  private:
   struct Held {
     std::string directory;
-    std::unique_ptr<DirectoryLock> lock;  ///< null: it could not be had
+    std::string identity;                 ///< of `FileSystem::identify_directory`
+    std::unique_ptr<DirectoryLock> lock;  ///< null: it could not be had, or another path has it
     std::vector<std::string>
         made;  ///< with the directory, which stands first; its parents behind it
   };

@@ -89,6 +89,10 @@ class FileSystem {
   /// `io_error`.
   [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock_directory(
       const std::string& directory) = 0;
+  /// A text that is the same for all paths that lead to the directory `path`, and another for every other
+  /// directory, as long as it is there. The path itself where directories have one path each. Errors: `not_found`,
+  /// `io_error`.
+  [[nodiscard]] virtual Result<std::string> identify_directory(const std::string& path);
 };
 
 /// Reads all of `file`, called `path` in errors, which must be no longer than `limit_bytes`.

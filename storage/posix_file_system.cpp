@@ -381,4 +381,10 @@ Result<std::unique_ptr<DirectoryLock>> PosixFileSystem::lock_directory(
   return error(Errc::unavailable, directory + ": is locked: its lock changes all the time");
 }
 
+Result<std::string> PosixFileSystem::identify_directory(const std::string& path) {
+  struct ::stat about{};
+  if (::stat(path.c_str(), &about) != 0) return failure(errno, path, "examine");
+  return std::to_string(about.st_dev) + ":" + std::to_string(about.st_ino);
+}
+
 }  // namespace weir

@@ -1,9 +1,13 @@
 #include "runtime/output_directory.hpp"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include "simulation/simulated_file_system.hpp"
+#include "storage/posix_file_system.hpp"
 #include "test/connectors/memory_file_system.hpp"
+#include "test/storage/temporary_directory.hpp"
 
 namespace weir {
 namespace {
@@ -118,6 +122,29 @@ SCENARIO("an output directory belongs to one job while that runs", "[runtime]") 
           "that has locks (/a/out/.lock: cannot lock: No locks available)");
       CHECK(files.files.empty());
       CHECK(files.empty_directories == std::vector<std::string>{"/kept"});
+    }
+  }
+}
+
+SCENARIO("sinks of one job share a directory whatever they call it", "[runtime]") {
+  GIVEN("a directory that has two paths") {
+    const test::TemporaryDirectory directory;
+    const std::string out = directory.path() + "/out";
+    const std::string link = directory.path() + "/link";
+    PosixFileSystem files;
+    REQUIRE(files.make_directory(out));
+    REQUIRE(::symlink(out.c_str(), link.c_str()) == 0);
+    WHEN("one sink of a job writes to each") {
+      auto held = OutputDirectoryLocks::take(files, writing_to({out, link, out + "/below"}));
+      THEN("it is locked once, and other jobs are refused under both") {
+        REQUIRE(held);
+        for (const std::string& path : {out, link})
+          CHECK(OutputDirectoryLocks::take(files, writing_to({path})).error().code ==
+                Errc::unavailable);
+        held->release(files);
+        CHECK_FALSE(is_there(files, out + "/.lock"));
+        CHECK(OutputDirectoryLocks::take(files, writing_to({link})));
+      }
     }
   }
 }
