@@ -311,6 +311,18 @@ void coordinator_settled(Self self, const CoordinatorSettled& settled) {
 
 // ---- submission -----------------------------------------------------------------------------------
 
+/// Undoes what was prepared for a job that is not taken in, and then says why.
+void refuse_job(Self self, std::shared_ptr<PreparedJob> prepared, Error why,
+                PendingAnswer<SubmitJobSuccess> answer) {
+  run_io(
+      self, *self->state.seams->io,
+      [seams = self->state.seams, prepared = std::move(prepared)]() -> Status {
+        abandon_job(*prepared, *seams);
+        return {};
+      },
+      [answer = std::move(answer), why = std::move(why)](const Status&) mutable { answer(why); });
+}
+
 /// Takes the job in and deploys it. Slots that are missing may still register: it looks for them
 /// `slot_attempts` times.
 void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::size_t slot_attempts,
@@ -323,7 +335,8 @@ void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::si
   if (const ManagedJob* known = find(self, id); known != nullptr) {
     // One that has ended may go on under its id; what was known of its end is then forgotten.
     if (!is_terminal(known->graph->state()) || !(*prepared)->submission.continues) {
-      answer(Error{Errc::already_exists, "job " + to_string(id) + " is here already"});
+      refuse_job(self, *prepared,
+                 {Errc::already_exists, "job " + to_string(id) + " is here already"}, answer);
       return;
     }
     self->state.jobs.erase(id);
@@ -335,7 +348,7 @@ void admit_job(Self self, Result<std::shared_ptr<PreparedJob>> prepared, std::si
       });
       return;
     }
-    answer(Error{Errc::unavailable, missing_slots((*prepared)->graph)});
+    refuse_job(self, *prepared, {Errc::unavailable, missing_slots((*prepared)->graph)}, answer);
     return;
   }
   // TaskManagers remember the fences of a job that has ended, also if it has left no snapshot that names its epoch.

@@ -47,7 +47,9 @@ struct JobManagerState {
   ProcessSettings settings;
   std::shared_ptr<GatewayRegistry> gateways;
   std::map<JobId, ManagedJob> jobs;
-  std::map<JobId, LeaderEpoch> epochs;  ///< the newest that each job has had here
+  /// The newest that each job has had here. Without bound, as TaskManagers' fences are: a job whose epoch was
+  /// forgotten would begin again with one that they refuse as stale. Some 50 bytes for a job.
+  std::map<JobId, LeaderEpoch> epochs;
   std::map<TaskManagerId, KnownTaskManager> task_managers;
   std::optional<Children> coordinators;
   RequestBound client_requests{"the gateway of the JobManager's clients"};

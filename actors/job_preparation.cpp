@@ -1,8 +1,6 @@
 #include "actors/job_preparation.hpp"
 
 #include <algorithm>
-#include <cstdint>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -30,28 +28,6 @@ struct Damaged {
   CheckpointId checkpoint;
   std::string what;
 };
-
-/// With less, a subtask would be busy with bringing entries to and fro alone.
-constexpr std::uint64_t least_memory_of_subtask = std::uint64_t{1} << 20;
-
-/// Whether each subtask with keyed state has a share of the memory for databases that it can work with.
-Status check_memory(const PlanDescription& plan, const Configuration& configuration) {
-  const StateBackendConfig& config = configuration.state_backend();
-  if (config.kind != StateBackendKind::rocksdb) return {};
-  std::set<std::uint32_t> keyed;
-  for (const EdgeDescription& edge : plan.edges)
-    if (edge.partitioning == Partitioning::hash) keyed.insert(edge.consumer);
-  std::uint64_t subtasks = 0;
-  for (const std::uint32_t op : keyed) subtasks += plan.operators[op].parallelism;
-  const std::uint64_t least = subtasks * least_memory_of_subtask;
-  if (config.rocksdb_memory_bytes >= least) return {};
-  return error(Errc::invalid_argument,
-               "state.backend.rocksdb.memory.fixed-per-tm gives " + std::to_string(subtasks) +
-                   " subtasks with keyed state " +
-                   std::to_string(config.rocksdb_memory_bytes >> 20) +
-                   " MiB together, and each needs 1 MiB: set it to at least " +
-                   std::to_string(subtasks) + " mb, or lower the parallelism");
-}
 
 /// Finds the job's own completed checkpoints and terminal savepoint that a continuing job goes on counting.
 /// Returns those that are damaged.
@@ -125,68 +101,76 @@ Status restore(PreparedJob& job, CheckpointStorage& storage, const std::vector<D
   return {};
 }
 
-/// All of `prepare_job`, into `job`, which holds what was locked also after an error.
-Status prepare(const std::shared_ptr<PreparedJob>& job, JobSubmission submission,
-               const ProcessSeams& seams, const ProcessSettings& settings) {
+/// Locks the job's directory of checkpoints, if there is one, removes what crashes have left in it, and counts
+/// on above what is found. Returns the job's own checkpoints that are damaged.
+Result<std::vector<Damaged>> open_checkpoints(PreparedJob& job, const ProcessSeams& seams,
+                                              const ProcessSettings& settings) {
   CheckpointStorage& storage = *seams.storage;
+  CheckpointCoordinator::Job& coordinator = job.coordinator;
+  if (coordinator.checkpoint_directory.empty()) return std::vector<Damaged>();
+  const std::string directory = job_directory(coordinator.checkpoint_directory, coordinator.id);
+  WEIR_TRY(storage.create_directories(directory));
+  auto lock = storage.lock(directory);
+  if (!lock) {
+    if (lock.error().code != Errc::unavailable) return std::unexpected(lock.error());
+    return error(
+        Errc::unavailable,
+        "job " + to_string(coordinator.id) +
+            " runs in another process; stop it there, or start from a savepoint with -s PATH (" +
+            lock.error().what + ")");
+  }
+  job.lock = std::move(*lock);
+  // What a process that was killed has left: under the lock nobody uses it.
+  remove_tree(*seams.files, local_directory(job.configuration, settings, coordinator.id));
+  std::vector<std::string> directories{coordinator.checkpoint_directory};
+  if (const auto& savepoints = job.configuration.directories().savepoints; !savepoints.empty())
+    directories.push_back(savepoints);
+  WEIR_TRY_ASSIGN(highest, find_highest(storage, directories, coordinator.id));
+  coordinator.first_id = CheckpointId{highest.checkpoint.value + 1};
+  coordinator.epoch = LeaderEpoch{highest.epoch.value + 1};
+  // Only now: an incomplete checkpoint has taken its number, too.
+  WEIR_TRY(delete_orphans(storage, coordinator.checkpoint_directory, coordinator.id));
+  if (!job.submission.continues) return std::vector<Damaged>();
+  return find_own_checkpoints(job, storage);
+}
+
+/// Locks the output directories and, if the job begins anew, refuses those that hold files.
+Status open_outputs(PreparedJob& job, FileSystem& files) {
+  WEIR_TRY_ASSIGN(outputs, OutputDirectoryLocks::take(files, job.plan));
+  job.outputs = std::move(outputs);
+  if (!job.submission.restore_directory.empty())
+    return {};  // the sink knows what its snapshot covers
+  for (const OperatorDescription& one : job.plan.operators) {
+    if (one.output_directory.empty()) continue;
+    const auto entries = files.list(one.output_directory);
+    if (!entries) return unusable_output_directory(one.output_directory, entries.error());
+    WEIR_TRY(refuse_committed_output(one.output_directory, *entries));
+  }
+  return {};
+}
+
+/// All of `prepare_job`, into `job`, which holds what was locked also after an error.
+Status prepare(PreparedJob& job, JobSubmission submission, const ProcessSeams& seams,
+               const ProcessSettings& settings) {
   WEIR_TRY_ASSIGN(configuration, Configuration::from_map(submission.configuration, "job"));
   WEIR_TRY(configuration.check());
   WEIR_TRY(check_plan(submission.plan));
-  WEIR_TRY(check_memory(submission.plan, configuration));
-  job->configuration = std::move(configuration);
-  job->checkpoint_directory = job->configuration.directories().checkpoints;
-  job->plan = submission.plan;
-  job->graph = build_job_graph(job->plan);
-  job->submission = std::move(submission);
+  job.configuration = std::move(configuration);
+  job.checkpoint_directory = job.configuration.directories().checkpoints;
+  job.plan = submission.plan;
+  job.graph = build_job_graph(job.plan);
+  job.submission = std::move(submission);
 
-  CheckpointCoordinator::Job& coordinator = job->coordinator;
-  coordinator.id = job->submission.id;
-  coordinator.name = job->submission.name;
+  CheckpointCoordinator::Job& coordinator = job.coordinator;
+  coordinator.id = job.submission.id;
+  coordinator.name = job.submission.name;
   coordinator.epoch = LeaderEpoch{1};
-  coordinator.checkpoint_directory = effective_checkpoint_directory(job->configuration, settings);
-  std::vector<Damaged> damaged;
-  if (!coordinator.checkpoint_directory.empty()) {
-    const std::string directory = job_directory(coordinator.checkpoint_directory, coordinator.id);
-    WEIR_TRY(storage.create_directories(directory));
-    auto lock = storage.lock(directory);
-    if (!lock) {
-      if (lock.error().code != Errc::unavailable) return std::unexpected(lock.error());
-      return error(
-          Errc::unavailable,
-          "job " + to_string(coordinator.id) +
-              " runs in another process; stop it there, or start from a savepoint with -s PATH (" +
-              lock.error().what + ")");
-    }
-    job->lock = std::move(*lock);
-    // What a process that was killed has left: under the lock nobody uses it.
-    remove_tree(*seams.files, local_directory(job->configuration, settings, coordinator.id));
-    std::vector<std::string> directories{coordinator.checkpoint_directory};
-    if (const auto& savepoints = job->configuration.directories().savepoints; !savepoints.empty())
-      directories.push_back(savepoints);
-    WEIR_TRY_ASSIGN(highest, find_highest(storage, directories, coordinator.id));
-    coordinator.first_id = CheckpointId{highest.checkpoint.value + 1};
-    coordinator.epoch = LeaderEpoch{highest.epoch.value + 1};
-    // Only now: an incomplete checkpoint has taken its number, too.
-    WEIR_TRY(delete_orphans(storage, coordinator.checkpoint_directory, coordinator.id));
-    if (job->submission.continues) {
-      WEIR_TRY_ASSIGN(found, find_own_checkpoints(*job, storage));
-      damaged = std::move(found);
-    }
-  }
-  if (!job->submission.restore_directory.empty()) WEIR_TRY(restore(*job, storage, damaged));
-  coordinator.plan = job->plan;
+  coordinator.checkpoint_directory = effective_checkpoint_directory(job.configuration, settings);
+  WEIR_TRY_ASSIGN(damaged, open_checkpoints(job, seams, settings));
+  if (!job.submission.restore_directory.empty()) WEIR_TRY(restore(job, *seams.storage, damaged));
+  coordinator.plan = job.plan;
   // Last: who is refused for another reason leaves no output directory behind.
-  WEIR_TRY_ASSIGN(outputs, OutputDirectoryLocks::take(*seams.files, job->plan));
-  job->outputs = std::move(outputs);
-  if (!job->submission.restore_directory.empty())
-    return {};  // the sink knows what its snapshot covers
-  for (const OperatorDescription& one : job->plan.operators) {
-    if (one.output_directory.empty()) continue;
-    const auto entries = seams.files->list(one.output_directory);
-    if (!entries) return unusable_output_directory(one.output_directory, entries.error());
-    WEIR_TRY(refuse_committed_output(one.output_directory, *entries, "give an empty one"));
-  }
-  return {};
+  return open_outputs(job, *seams.files);
 }
 
 }  // namespace
@@ -195,15 +179,20 @@ Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
                                                  const ProcessSeams& seams,
                                                  const ProcessSettings& settings) {
   auto job = std::make_shared<PreparedJob>();
-  if (const Status prepared = prepare(job, std::move(submission), seams, settings); !prepared) {
-    job->outputs.undo(*seams.files);
-    // What is left of a directory that was made for nothing is a lock without holder, which does no harm.
-    if (job->lock != nullptr)
-      (void)remove_job_directory_if_empty(*seams.storage, job->coordinator.checkpoint_directory,
-                                          job->coordinator.id);
+  if (const Status prepared = prepare(*job, std::move(submission), seams, settings); !prepared) {
+    abandon_job(*job, seams);
     return std::unexpected(prepared.error());
   }
   return job;
+}
+
+void abandon_job(PreparedJob& job, const ProcessSeams& seams) {
+  job.outputs.undo(*seams.files);
+  // What is left of a directory that was made for nothing is a lock without holder, which does no harm.
+  if (job.lock != nullptr)
+    (void)remove_job_directory_if_empty(*seams.storage, job.coordinator.checkpoint_directory,
+                                        job.coordinator.id);
+  job.lock.reset();
 }
 
 }  // namespace weir

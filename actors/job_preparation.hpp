@@ -35,9 +35,13 @@ struct PreparedJob {
 /// from and deals its state out, locks the output directories against every other job, and refuses those
 /// that hold files if the job begins anew.
 /// Errors: what the submission, the directories or the snapshot are wrong in, one sentence each; then
-/// nothing was begun. Threads: the I/O pool.
+/// nothing is left of it, as after `abandon_job`. Threads: the I/O pool.
 [[nodiscard]] Result<std::shared_ptr<PreparedJob>> prepare_job(JobSubmission submission,
                                                                const ProcessSeams& seams,
                                                                const ProcessSettings& settings);
+
+/// Gives up a job of which nothing was deployed: removes the directories that were made for it and are
+/// still empty, and lets its locks go. Threads: the I/O pool.
+void abandon_job(PreparedJob& job, const ProcessSeams& seams);
 
 }  // namespace weir

@@ -208,8 +208,8 @@ class DataStream {
                       [] { return std::make_unique<Batch<T>>(); });
     return DataStream<Out>(builder_, {output_of<Out>(index)});
   }
-  /// Adds an operator without outputs. One that writes into an absolute `output_directory` has it for its
-  /// job alone: while the job runs, another one with this directory is refused.
+  /// Adds an operator without outputs. One that writes into `output_directory`, a path as in `write_files`,
+  /// has it for its job alone: while the job runs, another one with this directory is refused.
   Sink add_sink(const std::string& name, bool transactional,
                 std::function<std::unique_ptr<Operator>()> make,
                 const std::string& output_directory = {}) const {

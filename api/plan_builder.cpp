@@ -16,6 +16,7 @@ std::string PlanBuilder::absolute(const std::string& path) {
 }
 
 std::uint32_t PlanBuilder::add_operator(OperatorSpec spec) {
+  spec.output_directory = absolute(spec.output_directory);
   operators_.push_back(std::move(spec));
   return static_cast<std::uint32_t>(operators_.size() - 1);
 }

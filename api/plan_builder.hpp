@@ -52,7 +52,7 @@ class PlanBuilder {
     return path_error_ ? Status(std::unexpected(*path_error_)) : Status();
   }
 
-  /// Returns the operator's index, from 0.
+  /// Returns the operator's index, from 0. Makes its output directory absolute.
   std::uint32_t add_operator(OperatorSpec spec);
   /// Feeds input `input` of `consumer` from each of `upstream`.
   void connect(const std::vector<Upstream>& upstream, std::uint32_t consumer, std::uint32_t input,

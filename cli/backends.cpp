@@ -1,6 +1,9 @@
 #include "cli/backends.hpp"
 
+#include <cstdint>
 #include <mutex>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "backends/fs/fs_state_backend.hpp"
@@ -9,6 +12,9 @@
 
 namespace weir {
 namespace {
+
+/// With less, a subtask on RocksDB would be busy with bringing entries to and fro alone.
+constexpr std::uint64_t least_memory_of_subtask = std::uint64_t{1} << 20;
 
 std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
   const auto budget =
@@ -49,6 +55,23 @@ std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_
     }
     return registry->backend;
   };
+}
+
+Status check_backend_memory(const StateBackendConfig& config, const PlanDescription& plan) {
+  if (config.kind != StateBackendKind::rocksdb) return {};
+  std::set<std::uint32_t> keyed;
+  for (const EdgeDescription& edge : plan.edges)
+    if (edge.partitioning == Partitioning::hash) keyed.insert(edge.consumer);
+  std::uint64_t subtasks = 0;
+  for (const std::uint32_t op : keyed) subtasks += plan.operators[op].parallelism;
+  const std::uint64_t least = subtasks * least_memory_of_subtask;
+  if (config.rocksdb_memory_bytes >= least) return {};
+  return error(Errc::invalid_argument,
+               "state.backend.rocksdb.memory.fixed-per-tm gives " + std::to_string(subtasks) +
+                   " subtasks with keyed state " +
+                   std::to_string(config.rocksdb_memory_bytes >> 20) +
+                   " MiB together, and each needs 1 MiB: set it to at least " +
+                   std::to_string(subtasks) + " mb, or lower the parallelism");
 }
 
 }  // namespace weir

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "runtime/configuration.hpp"
+#include "runtime/plan_description.hpp"
 #include "state/keyed_state_backend.hpp"
 
 namespace weir {
@@ -13,5 +14,10 @@ namespace weir {
 /// one registry serves a whole process.
 [[nodiscard]] std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)>
 make_backend_registry();
+
+/// Whether each subtask with keyed state has a share of the memory for databases that it can work with, if all
+/// subtasks of `plan` run in one TaskManager, as those of `weir run` do. Errors: `invalid_argument`.
+[[nodiscard]] Status check_backend_memory(const StateBackendConfig& config,
+                                          const PlanDescription& plan);
 
 }  // namespace weir

@@ -39,6 +39,8 @@ constexpr std::array verbs{
 /// Digits of a job's id, and how few of them may name it.
 constexpr std::size_t id_digits = 32;
 constexpr std::size_t shortest_id = 6;
+/// What help calls the value of an option that takes a number.
+constexpr const char* number_type = "N";
 constexpr std::string_view options_shown = "--help behind the verb shows its options";
 constexpr std::array<std::string_view, 3> shells{"bash", "zsh", "fish"};
 constexpr std::array<std::string_view, 2> savepoint_types{"canonical", "native"};
@@ -115,7 +117,7 @@ void add_run(CLI::App& app, Words& words) {
   app.add_flag("-n,--allowNonRestoredState", words.allow_non_restored_state,
                "Skip state of the snapshot that belongs to no operator");
   app.add_option("-p,--parallelism", words.parallelism, "Parallelism of operators that set none")
-      ->type_name("N");
+      ->type_name(number_type);
   app.add_flag("-d,--detached", words.detached, "Go on in the background; print the job's id");
   app.add_option("--name", words.name, "Name of the job, instead of the one in WEIR_JOB")
       ->type_name("NAME");
@@ -205,6 +207,13 @@ std::string unknown_option(const CLI::App& app, const std::string& word, const s
 
 bool looks_like_option(const std::string& word) { return word.size() > 1 && word[0] == '-'; }
 
+/// Whether `word`, which looks like an option, is a negative number behind an `option` that takes a number. It is
+/// then read as its value, so that what is wrong with that is told.
+bool is_number_for(const CLI::Option& option, const std::string& word) {
+  return option.get_type_name() == number_type &&
+         std::isdigit(static_cast<unsigned char>(word[1])) != 0;
+}
+
 /// An option as one word or the beginning of two: `--name`, `--name=value`, `-n`, `-nvalue`, and flags in
 /// one word, `-nd`.
 struct OptionWord {
@@ -261,13 +270,9 @@ Status check_words(const CLI::App& app, std::span<const std::string> words,
                     option->get_snames()[0] + " " + std::string(behind->substr(1)) + "'");
     if (behind && behind->empty()) return refuse(needs);
     if (behind) continue;
-    if (name == "--parallelism" && i + 1 < words.size() && looks_like_option(words[i + 1]) &&
-        std::isdigit(static_cast<unsigned char>(words[i + 1][1])) != 0) {
-      Configuration ignored;  // no option, a negative number: that is what shall be told
-      WEIR_TRY(ignored.set("parallelism.default", words[i + 1], "-p"));
-    }
     const bool optional = option->get_expected_min() == 0;
-    if (i + 1 == words.size() || looks_like_option(words[i + 1])) {
+    if (i + 1 == words.size() ||
+        (looks_like_option(words[i + 1]) && !is_number_for(*option, words[i + 1]))) {
       if (optional) continue;
       return refuse(i + 1 == words.size()
                         ? needs

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "cli/backends.hpp"
 #include "cli/detach.hpp"
 #include "cli/embedded_process.hpp"
 #include "cli/job_library.hpp"
@@ -142,6 +143,10 @@ Outcome<Job> load_job(Host& host, LocalJobLibraries& libraries, const RunCommand
   job.name = name.empty() ? code->name : name;
   job.plan = run->plan;
   job.description = job.plan->describe();
+  if (const Status memory =
+          check_backend_memory(job.configuration.state_backend(), job.description);
+      !memory)
+    return fail(memory.error());
   return job;
 }
 
@@ -396,6 +401,19 @@ int conclude(const RunCommand& command, const JobDetails& details, const PlanDes
   return success_exit_code;
 }
 
+/// That `job` was not taken in because of `why`. `restored`: it was to start from a snapshot.
+std::unexpected<Failure> fail_submission(Host& host, const Job& job, bool restored, Error why) {
+  // There is output of another run. To go on with that one is good advice only where it can be done.
+  if (why.code == Errc::already_exists && !restored)
+    if (const auto latest = find_latest_of_output(*host.storage, host.files, search_for_latest(job),
+                                                  job.description))
+      why.what += ", or go on from " + latest->directory + " with -s latest";
+  const std::string& checkpoints = job.configuration.directories().checkpoints;
+  if (!checkpoints.empty() && why.what.starts_with(checkpoints))
+    return fail_directory(std::move(why), job.configuration, "state.checkpoints.dir");
+  return fail_outside(std::move(why));
+}
+
 /// Runs `job` to its end. `temporary` is this process's.
 Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
                         LocalJobLibraries& libraries, const TemporaryDirectory& temporary,
@@ -464,14 +482,7 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   auto submitted = client.ask(SubmitJob{std::move(submission)}, long_timeout);
   if (!submitted) {
     (*process)->stop();
-    // There is output of another run. To go on with that one is good advice only where it can be done.
-    if (submitted.error().code == Errc::already_exists && !*start)
-      if (const auto latest = find_latest(*host.storage, search_for_latest(job)))
-        submitted.error().what += ", or go on from " + latest->directory + " with -s latest";
-    const std::string& checkpoints = job.configuration.directories().checkpoints;
-    if (!checkpoints.empty() && submitted.error().what.starts_with(checkpoints))
-      return fail_directory(submitted.error(), job.configuration, "state.checkpoints.dir");
-    return fail_outside(submitted.error());
+    return fail_submission(host, job, start->has_value(), std::move(submitted.error()));
   }
   for (const std::string& warning : submitted->warnings) warn(warning);
   if (*start && on_terminal)

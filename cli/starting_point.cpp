@@ -1,8 +1,11 @@
 #include "cli/starting_point.hpp"
 
-#include <optional>
+#include <algorithm>
+#include <array>
+#include <limits>
 #include <utility>
 
+#include "connectors/file_committer.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
 
@@ -24,6 +27,38 @@ std::string list_of(const std::vector<std::string>& directories) {
   std::string text;
   for (const std::string& directory : directories) text += (text.empty() ? "" : ", ") + directory;
   return text;
+}
+
+/// Whether `job` has written the committed file `name` with an operator of `plan`.
+bool is_committed_by(const std::string& name, const PlanDescription& plan, const JobId& job) {
+  const std::array all_of_job{
+      CommittedUpTo{job, CheckpointId{std::numeric_limits<std::uint64_t>::max()}}};
+  return std::ranges::any_of(plan.operators, [&](const OperatorDescription& one) {
+    return is_unknown_file_of(name, one.uid, {}) && !is_unknown_file_of(name, one.uid, all_of_job);
+  });
+}
+
+/// Whether everything that is committed to the output directories of `plan` is of `job`.
+bool has_written_all(FileSystem& files, const PlanDescription& plan, const JobId& job) {
+  for (const OperatorDescription& one : plan.operators) {
+    if (one.output_directory.empty()) continue;
+    const auto entries = files.list(one.output_directory);
+    if (!entries && entries.error().code == Errc::not_found) continue;
+    if (!entries) return false;
+    for (const DirectoryEntry& entry : *entries)
+      if (!entry.is_directory && !entry.name.starts_with('.') &&
+          !is_committed_by(entry.name, plan, job))
+        return false;
+  }
+  return true;
+}
+
+/// Whether a process has the lock of `job`, or may have it.
+bool may_run(CheckpointStorage& storage, const LatestSearch& search, const JobId& job) {
+  return std::ranges::any_of(search.directories, [&](const std::string& directory) {
+    const auto lock = storage.lock(job_directory(directory, job));
+    return !lock && lock.error().code != Errc::not_found;
+  });
 }
 
 }  // namespace
@@ -82,6 +117,16 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
                    list_of(search.directories) + "; run without -s to start anew" +
                    (search.transactional ? ", with an empty output directory" : "") +
                    ", or name one with -s PATH");
+}
+
+std::optional<StartingPoint> find_latest_of_output(CheckpointStorage& storage, FileSystem& files,
+                                                   const LatestSearch& search,
+                                                   const PlanDescription& plan) {
+  auto latest = find_latest(storage, search);
+  if (!latest || !has_written_all(files, plan, latest->job) ||
+      may_run(storage, search, latest->job))
+    return std::nullopt;
+  return std::move(*latest);
 }
 
 Result<StartingPoint> open_starting_point(CheckpointStorage& storage, std::string directory) {

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "runtime/plan_description.hpp"
 #include "state/checkpoint_storage.hpp"
+#include "state/file_system.hpp"
 #include "state/ids.hpp"
 
 namespace weir {
@@ -27,9 +30,18 @@ struct LatestSearch {
 /// Resolves `-s latest`: the newest recovery point of the job of that name which verifies. A job
 /// without transactional sinks passes over damaged ones, with a warning; for a job with one it is an
 /// error that names both, because the sink may have committed what lies between. Nothing older than a run
-/// that has finished is chosen. Errors: `not_found` if there is none, or the newest run has finished; `corruption`; `io_error`. Threads: any; may block.
+/// that has finished is chosen. Errors: `not_found` if there is none, or the newest run has finished;
+/// `corruption`; `io_error`. Threads: any; may block.
 [[nodiscard]] Result<StartingPoint> find_latest(CheckpointStorage& storage,
                                                 const LatestSearch& search);
+
+/// What `-s latest` would start from, if a job with `plan` that found files in its output directories could
+/// go on from that: the job that `-s latest` continues has written every committed file there, and no process
+/// runs it. None otherwise, also if that cannot be found out. Threads: any; may block.
+[[nodiscard]] std::optional<StartingPoint> find_latest_of_output(CheckpointStorage& storage,
+                                                                 FileSystem& files,
+                                                                 const LatestSearch& search,
+                                                                 const PlanDescription& plan);
 
 /// Resolves `-s PATH`: the snapshot in `directory`, absolute, or the one whose `_metadata` it is.
 /// Errors: `not_found`, `corruption`, `unsupported`, `io_error`. Never falls back to another one.

@@ -155,9 +155,10 @@ Status FileCommitter::open(OperatorContext& context) {
   WEIR_TRY(commit(state_->get()));
   const auto entries = files.list(directory_);
   if (!entries) return unusable_output_directory(directory_, entries.error());
-  WEIR_TRY(context.is_restored()
-               ? refuse_unknown(*entries)
-               : refuse_committed_output(directory_, *entries, "give an empty one"));
+  // Who took the job in has refused committed output before anything was deployed, but only where the plan
+  // names the directory, and only what was there then.
+  WEIR_TRY(context.is_restored() ? refuse_unknown(*entries)
+                                 : refuse_committed_output(directory_, *entries));
   // What this job will say of itself replaces what it said before.
   std::erase_if(history_, [&](const CommittedUpTo& one) { return one.job == context.job(); });
   WEIR_TRY(remove_leftovers(*entries));

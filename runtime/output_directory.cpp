@@ -1,5 +1,6 @@
 #include "runtime/output_directory.hpp"
 
+#include <algorithm>
 #include <ranges>
 #include <set>
 #include <utility>
@@ -27,13 +28,12 @@ std::unexpected<Error> unusable_output_directory(const std::string& directory, c
 }
 
 Status refuse_committed_output(const std::string& directory,
-                               const std::vector<DirectoryEntry>& entries,
-                               const std::string& advice) {
+                               const std::vector<DirectoryEntry>& entries) {
   for (const DirectoryEntry& entry : entries) {
     if (entry.is_directory || entry.name.starts_with('.')) continue;
     return error(Errc::already_exists, "output directory " + directory +
-                                           " already holds files, such as " + entry.name + ": " +
-                                           advice);
+                                           " already holds files, such as " + entry.name +
+                                           ": give an empty one");
   }
   return {};
 }
@@ -54,22 +54,42 @@ Result<OutputDirectoryLocks> OutputDirectoryLocks::take(FileSystem& files,
 }
 
 Status OutputDirectoryLocks::add(FileSystem& files, const std::string& directory) {
-  std::vector<std::string> made = missing_directories(files, directory);
+  // Before anything is made: whatever fails from here on, `undo` knows of it.
+  Held& held = held_.emplace_back();
+  held.directory = directory;
+  held.made = missing_directories(files, directory);
   if (auto status = files.create_directories(directory); !status)
     return unusable_output_directory(directory, status.error());
+  const auto identity = files.identify_directory(directory);
+  if (!identity) return unusable_output_directory(directory, identity.error());
+  const bool is_held =
+      std::ranges::any_of(held_, [&](const Held& other) { return other.identity == *identity; });
+  if (is_held) return {};  // under another path
+  held.identity = *identity;
   auto lock = files.lock_directory(directory);
-  if (!lock && lock.error().code == Errc::unavailable)
+  if (lock) {
+    held.lock = std::move(*lock);
+    return {};
+  }
+  if (lock.error().code == Errc::unavailable)
     return error(Errc::unavailable,
                  "output directory " + directory +
                      " is in use by another job that runs: give another directory, or stop that "
                      "job first (`weir list` shows what runs)");
-  if (!lock) return unusable_output_directory(directory, lock.error());
-  held_.push_back({directory, std::move(*lock), std::move(made)});
-  return {};
+  // What the attempt has left in a directory that was made for it would keep that from being removed.
+  if (!held.made.empty()) (void)files.remove(directory + "/.lock");
+  if (lock.error().code == Errc::unsupported)
+    return error(Errc::unsupported,
+                 "output directory " + directory +
+                     " cannot be locked against other jobs: give one on a file system that has "
+                     "locks (" +
+                     lock.error().what + ")");
+  return unusable_output_directory(directory, lock.error());
 }
 
 void OutputDirectoryLocks::release(FileSystem& files) {
   for (Held& one : std::exchange(held_, {})) {
+    if (one.lock == nullptr) continue;  // it could not be locked, or is held under another path
     // While the lock is still held: another job's lock file must not be taken away. One that stays
     // locks nothing.
     (void)files.remove(one.directory + "/.lock");

@@ -23,6 +23,9 @@ Status check_operator(const OperatorDescription& op) {
                  operator_label(op) + " has the parallelism " + std::to_string(op.parallelism) +
                      ", above its maximum parallelism of " + std::to_string(op.max_parallelism) +
                      "; lower the parallelism or raise the maximum");
+  if (!op.output_directory.empty() && !op.output_directory.starts_with('/'))
+    return error(Errc::invalid_argument, operator_label(op) + " writes to '" + op.output_directory +
+                                             "', which is not an absolute path; give it one");
   return {};
 }
 

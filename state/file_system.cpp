@@ -41,6 +41,8 @@ Status FileSystem::create_directories(const std::string& path) {
   return {};
 }
 
+Result<std::string> FileSystem::identify_directory(const std::string& path) { return path; }
+
 Result<std::string> read_whole(InputFile& file, const std::string& path,
                                std::uint64_t limit_bytes) {
   WEIR_TRY_ASSIGN(size, file.size());

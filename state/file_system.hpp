@@ -85,9 +85,14 @@ class FileSystem {
   /// Hard-links `to` to the file `from`. Errors: `already_exists`, `io_error`.
   [[nodiscard]] virtual Status link(const std::string& from, const std::string& to) = 0;
   /// Takes the exclusive lock of `directory` (a file `.lock` in it). Errors: `unavailable` if another
-  /// process or another holder in this process has it.
+  /// process or another holder in this process has it; `unsupported` if the file system gives no locks; `not_found`,
+  /// `io_error`.
   [[nodiscard]] virtual Result<std::unique_ptr<DirectoryLock>> lock_directory(
       const std::string& directory) = 0;
+  /// A text that is the same for all paths that lead to the directory `path`, and another for every other
+  /// directory, as long as it is there. The path itself where directories have one path each. Errors: `not_found`,
+  /// `io_error`.
+  [[nodiscard]] virtual Result<std::string> identify_directory(const std::string& path);
 };
 
 /// Reads all of `file`, called `path` in errors, which must be no longer than `limit_bytes`.

@@ -361,8 +361,14 @@ Result<std::unique_ptr<DirectoryLock>> PosixFileSystem::lock_directory(
     wanted.l_type = F_WRLCK;
     wanted.l_whence = SEEK_SET;
     if (::fcntl(descriptor.number(), F_OFD_SETLK, &wanted) != 0) {
-      if (errno != EAGAIN && errno != EACCES) return failure(errno, path, "lock");
-      return error(Errc::unavailable, directory + ": is locked: another process uses it");
+      const int number = errno;
+      if (number == EAGAIN || number == EACCES)
+        return error(Errc::unavailable, directory + ": is locked: another process uses it");
+      auto failed = failure(number, path, "lock");
+      // So say file systems that have no locks, or those whose server gives none.
+      if (number == ENOLCK || number == ENOSYS || number == EOPNOTSUPP)
+        failed.error().code = Errc::unsupported;
+      return failed;
     }
     // Its holder may have removed the file between our open and our lock; then this is the lock of
     // nothing, and a third process could hold the new file.
@@ -373,6 +379,12 @@ Result<std::unique_ptr<DirectoryLock>> PosixFileSystem::lock_directory(
       return std::make_unique<PosixDirectoryLock>(std::move(descriptor));
   }
   return error(Errc::unavailable, directory + ": is locked: its lock changes all the time");
+}
+
+Result<std::string> PosixFileSystem::identify_directory(const std::string& path) {
+  struct ::stat about{};
+  if (::stat(path.c_str(), &about) != 0) return failure(errno, path, "examine");
+  return std::to_string(about.st_dev) + ":" + std::to_string(about.st_ino);
 }
 
 }  // namespace weir

@@ -22,6 +22,7 @@ class PosixFileSystem final : public FileSystem {
   [[nodiscard]] Status link(const std::string& from, const std::string& to) override;
   [[nodiscard]] Result<std::unique_ptr<DirectoryLock>> lock_directory(
       const std::string& directory) override;
+  [[nodiscard]] Result<std::string> identify_directory(const std::string& path) override;
 };
 
 }  // namespace weir

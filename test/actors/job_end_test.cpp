@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "simulation/simulated_file_system.hpp"
+#include "state/checkpoint_directory.hpp"
 #include "test/actors/committing_job.hpp"
 #include "test/actors/stepped_cluster.hpp"
 
@@ -55,6 +57,89 @@ TEST_CASE("a job that is cancelled just as it begins to restart leaves no checkp
   CHECK(cancel == nullptr);
   CHECK(state() == JobState::canceled);
   CHECK(checkpoints() == 0);
+}
+
+/// A cluster of four slots and a job that writes into "/new/out", which is not there before.
+struct WritingJob {
+  static constexpr JobId id{1, 1};
+  SimulatedFileSystem files;
+  SteppedCluster cluster{{}, 4, &files};
+  std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+
+  WritingJob() {
+    add("job", "/new/out", {});
+    add("failing", "/new/out", [](std::uint64_t) { throw std::runtime_error("a fuse blew"); });
+    add("elsewhere", "/other/out", {});
+  }
+  Result<SubmitJobSuccess> submit(const std::string& job,
+                                  std::map<std::string, std::string> configuration = {}) {
+    const auto submission = cluster.submission(id, job, std::move(configuration));
+    REQUIRE(submission);
+    return cluster.request<SubmitJobSuccess>(SubmitJob{*submission});
+  }
+  bool comes_to(JobState state) {
+    return cluster.run_until([&] {
+      const auto now = cluster.request<JobDetails>(RequestJobDetails{id});
+      return now && now->overview.state == state;
+    });
+  }
+  bool is_there(const std::string& path) { return files.stat(path).has_value(); }
+
+ private:
+  void add(const std::string& name, const std::string& directory,
+           std::function<void(std::uint64_t)> look) {
+    cluster.libraries().add(name, [=, gate = gate](StreamEnvironment& env) {
+      gated(env, gate, 100)
+          .map([look](std::uint64_t value) {
+            if (look) look(value);
+            return value;
+          })
+          .write_files(directory, [](std::uint64_t value) { return std::to_string(value); });
+    });
+  }
+};
+
+SCENARIO("a job leaves its output directory only if something came of it", "[actors]") {
+  WritingJob job;
+  GIVEN("a job that fails before it has written") {
+    REQUIRE(job.submit("failing"));
+    job.gate->open_to(100);
+    REQUIRE(job.comes_to(JobState::failed));
+    THEN("what was made for it is gone") { CHECK_FALSE(job.is_there("/new")); }
+  }
+  GIVEN("a job that is cancelled") {
+    REQUIRE(job.submit("job"));
+    REQUIRE(job.comes_to(JobState::running));
+    CHECK(job.is_there("/new/out/.lock"));
+    REQUIRE(job.cluster.request<CancellationSuccess>(CancelJob{WritingJob::id}));
+    THEN("the directory stays, and its lock is gone") {
+      CHECK(job.is_there("/new/out"));
+      CHECK_FALSE(job.is_there("/new/out/.lock"));
+    }
+  }
+  GIVEN("a job for which there are not enough slots") {
+    const std::string checkpoints = job_directory("/checkpoints", WritingJob::id);
+    job.cluster.storage->put(checkpoints + "/.lock", "");  // as taking a lock on a disk makes it
+    const auto refused = job.submit(
+        "job", {{"parallelism.default", "5"}, {"state.checkpoints.dir", "/checkpoints"}});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::unavailable);
+    THEN("nothing that was made for it is left") {
+      CHECK_FALSE(job.is_there("/new"));
+      CHECK_FALSE(job.cluster.storage->directories.contains(checkpoints));
+    }
+  }
+  GIVEN("a job with the id of one that runs") {
+    REQUIRE(job.submit("job"));
+    REQUIRE(job.comes_to(JobState::running));
+    const auto refused = job.submit("elsewhere");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::already_exists);
+    THEN("nothing that was made for it is left, and the other keeps its own") {
+      CHECK_FALSE(job.is_there("/other"));
+      CHECK(job.is_there("/new/out/.lock"));
+    }
+  }
 }
 
 }  // namespace

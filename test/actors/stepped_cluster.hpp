@@ -26,14 +26,15 @@ class SteppedCluster : public TestCluster {
   template <class R>
   using Awaited = std::shared_ptr<std::optional<Result<R>>>;
 
-  /// `drop` decides which control messages are lost on delivery.
+  /// `drop` decides which control messages are lost on delivery. `files` outlives this; null: a file system
+  /// that is empty and cannot be written.
   explicit SteppedCluster(std::function<bool(const DeliveryRecord&)> drop = {},
-                          std::uint32_t slots = 4)
+                          std::uint32_t slots = 4, FileSystem* files = nullptr)
       : TestCluster("/") {
     ProcessSeams seams;
     seams.clock = &clock_;
     seams.random = &random_;
-    seams.files = &files_;
+    seams.files = files != nullptr ? files : &files_;
     seams.storage = storage;
     seams.io = &io_;
     seams.executor = &executor_;

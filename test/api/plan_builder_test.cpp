@@ -211,6 +211,19 @@ TEST_CASE("sources of one subtask have one, and paths are absolute", "[api]") {
   CHECK(builder.absolute("").empty());
 }
 
+TEST_CASE("the output directory of a sink of the job's own is absolute in the plan", "[api]") {
+  const auto plan = build([](StreamEnvironment& env) {
+    const auto make = [] { return std::make_unique<CollectSink<long>>(collected); };
+    numbers(env).add_sink("relative", true, make, "out/");
+    numbers(env).add_sink("absolute", true, make, "/out");
+    numbers(env).add_sink("none", true, make);
+  });
+  REQUIRE(plan);
+  CHECK(plan->operators[1].description.output_directory == "/home/job/out");
+  CHECK(plan->operators[3].description.output_directory == "/out");
+  CHECK(plan->operators[5].description.output_directory.empty());
+}
+
 TEST_CASE("paths of a job may be file URIs, and those of other schemes are refused", "[api]") {
   PlanBuilder builder("/home/job");
   CHECK(builder.absolute("file:///a/b") == "/a/b");

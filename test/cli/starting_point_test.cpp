@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "connectors/file_committer.hpp"
+#include "test/connectors/memory_file_system.hpp"
 #include "test/state/snapshot_samples.hpp"
 
 namespace weir {
@@ -55,6 +57,45 @@ TEST_CASE("-s latest does not go back behind a run that has finished", "[cli]") 
   CHECK(start.error().code == Errc::not_found);
   CHECK_THAT(start.error().what, Contains(to_string(later) + ", has finished") &&
                                      Contains("-s " + World::directory(5)));
+}
+
+SCENARIO("-s latest is recommended to who finds output only if it would work", "[cli]") {
+  GIVEN("the output of a run that was killed, in one of two directories") {
+    World world{5};
+    MemoryFileSystem files;
+    PlanDescription plan;
+    for (const std::string name : {"words", "errors"}) {
+      plan.operators.emplace_back().uid = name;
+      plan.operators.back().output_directory = "/" + name;
+    }
+    const auto commit = [&](const JobId& job) {
+      const std::string name = output_file_name("words", 0, 1, job, 42);
+      files.files["/words/" + committed_file_name(name, {3})] = "";
+    };
+    commit(test::sample_job);
+    files.files["/words/.hidden"] = "";
+    const auto latest = [&] {
+      return find_latest_of_output(world.storage, files, {"word-count", {root}, true}, plan);
+    };
+    THEN("it is that run which -s latest continues") {
+      const auto start = latest();
+      REQUIRE(start);
+      CHECK(start->directory == World::directory(5));
+    }
+    WHEN("there is output of another run as well") {
+      commit(JobId{7, 7});
+      THEN("the sink would refuse it") { CHECK_FALSE(latest()); }
+    }
+    WHEN("there is a file that no run has written") {
+      files.files["/errors/README"] = "";
+      THEN("it is not certain whose the directory is") { CHECK_FALSE(latest()); }
+    }
+    WHEN("a process still runs the job") {
+      world.storage.failing = "lock " + job_directory(root, test::sample_job);
+      world.storage.failure = {Errc::unavailable, "locked"};
+      THEN("it cannot be continued here") { CHECK_FALSE(latest()); }
+    }
+  }
 }
 
 TEST_CASE("-s latest without a snapshot says where it looked", "[cli]") {

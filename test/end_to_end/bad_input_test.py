@@ -318,6 +318,10 @@ def latest_that_works(place):
     said = refused(place.weir("run", *checkpoints, *words), 1, place / "out", ": give an empty one, or go on from")
     newest = max(metadata_below(place / "checkpoints"), key=lambda path: int(path.rsplit("-", 1)[1]))
     check(said.endswith(f"{newest} with -s latest"), said)
+    elsewhere = [job_so("shapes"), "--output", place / "elsewhere", "--numbers", NUMBERS]
+    place.good("run", *elsewhere, "--rate", 0)
+    said = refused(place.weir("run", *checkpoints, *elsewhere), 1, place / "elsewhere")
+    check(said.endswith(": give an empty one"), said)  # it is of a run that left no checkpoint
     place.good("run", "-s", "latest", *checkpoints, *words, "--rate", 0)
     said = refused(place.weir("run", *checkpoints, *words), 1, place / "out")
     check(said.endswith(": give an empty one"), said)

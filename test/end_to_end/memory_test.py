@@ -72,7 +72,7 @@ def too_small(place):
                     "at least 1 mb")
     # The operator with state has 8 subtasks, and so has another before it.
     refused(place.weir("run", "-p", 8, *settings(backend="rocksdb"), "-D", f"{BUDGET_KEY}=15mb", job_so("shapes"), "--shape",
-                       "ballast", "--output", place / "out"), (1, 2), BUDGET_KEY, "15 MiB", "16 subtasks", "16 mb")
+                       "ballast", "--output", place / "out"), 2, BUDGET_KEY, "15 MiB", "16 subtasks", "16 mb")
     check(not os.path.exists(place / "out"), "the job has begun")
 
 

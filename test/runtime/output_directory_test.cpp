@@ -1,8 +1,13 @@
 #include "runtime/output_directory.hpp"
 
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include "simulation/simulated_file_system.hpp"
+#include "storage/posix_file_system.hpp"
+#include "test/connectors/memory_file_system.hpp"
+#include "test/storage/temporary_directory.hpp"
 
 namespace weir {
 namespace {
@@ -20,6 +25,25 @@ Status write(FileSystem& files, const std::string& path) {
   WEIR_TRY_ASSIGN(file, files.create(path));
   return file->close();
 }
+
+/// A file system without locks, as some that lie on other machines are: the lock's file is made in vain.
+class FilesWithoutLocks final : public MemoryFileSystem {
+ public:
+  Status sync_directory(const std::string&) override { return {}; }
+  Status make_directory(const std::string& path) override {
+    empty_directories.push_back(path);
+    return {};
+  }
+  Status remove(const std::string& path) override {
+    files.erase(path);
+    std::erase(empty_directories, path);
+    return {};
+  }
+  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& directory) override {
+    files[directory + "/.lock"] = "";
+    return error(Errc::unsupported, directory + "/.lock: cannot lock: No locks available");
+  }
+};
 
 SCENARIO("an output directory belongs to one job while that runs", "[runtime]") {
   const auto disk = std::make_shared<SimulatedDisk>();
@@ -76,11 +100,58 @@ SCENARIO("an output directory belongs to one job while that runs", "[runtime]") 
       CHECK_FALSE(is_there(second, "/a"));
     }
   }
+  GIVEN("a directory that is made and cannot be locked") {
+    disk->inject({.fault = Fault::io_error, .only = FileOperation::lock});
+    const auto refused = OutputDirectoryLocks::take(second, writing_to({"/a/out"}));
+    THEN("it is gone again") {
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().what.starts_with("output directory /a/out cannot be written; "));
+      CHECK_FALSE(is_there(second, "/a"));
+    }
+  }
+  GIVEN("a file system without locks") {
+    FilesWithoutLocks files;
+    files.empty_directories = {"/kept"};
+    const auto refused = OutputDirectoryLocks::take(files, writing_to({"/a/out"}));
+    THEN("that is told, and nothing is left") {
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().code == Errc::unsupported);
+      CHECK(
+          refused.error().what ==
+          "output directory /a/out cannot be locked against other jobs: give one on a file system "
+          "that has locks (/a/out/.lock: cannot lock: No locks available)");
+      CHECK(files.files.empty());
+      CHECK(files.empty_directories == std::vector<std::string>{"/kept"});
+    }
+  }
+}
+
+SCENARIO("sinks of one job share a directory whatever they call it", "[runtime]") {
+  GIVEN("a directory that has two paths") {
+    const test::TemporaryDirectory directory;
+    const std::string out = directory.path() + "/out";
+    const std::string link = directory.path() + "/link";
+    PosixFileSystem files;
+    REQUIRE(files.make_directory(out));
+    REQUIRE(::symlink(out.c_str(), link.c_str()) == 0);
+    WHEN("one sink of a job writes to each") {
+      auto held = OutputDirectoryLocks::take(files, writing_to({out, link, out + "/below"}));
+      THEN("it is locked once, and other jobs are refused under both") {
+        REQUIRE(held);
+        for (const std::string& path : {out, link})
+          CHECK(OutputDirectoryLocks::take(files, writing_to({path})).error().code ==
+                Errc::unavailable);
+        held->release(files);
+        CHECK_FALSE(is_there(files, out + "/.lock"));
+        CHECK(OutputDirectoryLocks::take(files, writing_to({link})));
+      }
+    }
+  }
 }
 
 TEST_CASE("a job that begins anew adds to no committed output", "[runtime]") {
   const auto status = [](const std::vector<DirectoryEntry>& entries) {
-    return refuse_committed_output("/out", entries, "give an empty one");
+    return refuse_committed_output("/out", entries);
   };
   CHECK(status({}));
   CHECK(status({{"below", true}, {".lock", false}, {".weir-a.pending", false}}));

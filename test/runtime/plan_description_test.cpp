@@ -158,6 +158,15 @@ SCENARIO("a plan that cannot run is refused with the operator and the mend", "[r
     plan.edges[2].consumer = 4;
     THEN("it is refused") { CHECK_THAT(complaint(plan), Catch::Contains("edge 2 of the plan")); }
   }
+  GIVEN("an output directory whose place is not known") {
+    plan.operators[3].output_directory = "/out";
+    CHECK(check_plan(plan));
+    plan.operators[3].output_directory = "out";
+    THEN("operator and directory are named") {
+      CHECK(complaint(plan) ==
+            "operator 'Sink-uid' writes to 'out', which is not an absolute path; give it one");
+    }
+  }
   GIVEN("no operators") {
     THEN("it is refused") { CHECK_THAT(complaint({}), Catch::Contains("no operators")); }
   }

@@ -111,7 +111,8 @@ class MemoryStorage final : public CheckpointStorage {
   Status make_durable(const std::string& directory) override {
     return note("make_durable " + directory);
   }
-  Result<std::unique_ptr<DirectoryLock>> lock(const std::string&) override {
+  Result<std::unique_ptr<DirectoryLock>> lock(const std::string& directory) override {
+    WEIR_TRY(note("lock " + directory));
     return std::make_unique<DirectoryLock>();
   }
 
