@@ -114,7 +114,11 @@ TaskActor::behavior_type task_actor(Self self, TaskSetup setup) {
   state.job = state.setup.task->environment().job;
   state.execution = state.setup.task->environment().execution;
   state.setup.task->set_listener(std::make_shared<Listener>(self));
-  state.setup.seams->executor->start(state.setup.task);
+  if (const Status started = state.setup.seams->executor->start(state.setup.task); !started)
+    enter(
+        self, TaskState::failed,
+        {started.error().code, "task " + to_string(state.execution) + ": " + started.error().what},
+        false);
 
   Delivery& delivery = *state.setup.seams->delivery;
   return {

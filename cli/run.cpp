@@ -151,11 +151,13 @@ Outcome<Job> load_job(Host& host, LocalJobLibraries& libraries, const RunCommand
 }
 
 /// What to do if the job cannot start from `directory`, as the end of a sentence.
-std::string advice_on_snapshot(Host& host, const std::string& directory, Errc why) {
+std::string advice_on_snapshot(Host& host, const Job& job, const std::string& directory, Errc why) {
   const bool is_snapshot =
       host.files.stat(directory + "/" + std::string(metadata_file_name)).has_value();
   if (why == Errc::corruption || (why == Errc::not_found && is_snapshot))
-    return "; start from another snapshot, or with -s latest from the newest that is whole";
+    return job.configuration.directories().checkpoints.empty()
+               ? "; start from another snapshot"
+               : "; start from another snapshot, or with -s latest from the newest that is whole";
   if (why == Errc::not_found)
     return "; -s takes the directory of a checkpoint or savepoint, or `latest`";
   return {};
@@ -197,7 +199,7 @@ Outcome<std::optional<StartingPoint>> find_start(Host& host, const RunCommand& c
     const auto& checkpoints = job.configuration.directories().checkpoints;
     start = command.claim ? claim_starting_point(*host.storage, *directory, checkpoints)
                           : open_starting_point(*host.storage, *directory);
-    if (!start) start.error().what += advice_on_snapshot(host, *directory, start.error().code);
+    if (!start) start.error().what += advice_on_snapshot(host, job, *directory, start.error().code);
   }
   if (!start) return fail_outside(start.error());
   return std::move(*start);

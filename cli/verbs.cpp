@@ -205,7 +205,10 @@ int run_verb(const DisposeCommand& command) {
     } else {
       WEIR_TRY(delete_snapshot(storage, path));
     }
-    return conversation.json ? disposal_json(path) : path + " is deleted\n";
+    if (conversation.json) return disposal_json(path);
+    const bool others = files.stat(path).has_value();
+    return path +
+           (others ? ": the savepoint is deleted; what else was there stays\n" : " is deleted\n");
   });
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/thread_executor.hpp"
 
 #include <csignal>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -43,7 +44,7 @@ ThreadExecutor::~ThreadExecutor() {
     if (worker.thread.joinable()) worker.thread.join();
 }
 
-void ThreadExecutor::start(std::shared_ptr<StreamTask> task) {
+Status ThreadExecutor::start(std::shared_ptr<StreamTask> task) {
   auto wakeable = std::make_shared<ParkingWakeable>();
   task->set_wakeable(wakeable);
   const std::scoped_lock lock(mutex_);
@@ -56,7 +57,7 @@ void ThreadExecutor::start(std::shared_ptr<StreamTask> task) {
     worker = workers_.erase(worker);
   }
   Worker& worker = workers_.emplace_back();
-  worker.thread = std::thread([task = std::move(task), wakeable, &worker]() mutable {
+  auto run = [task = std::move(task), wakeable, &worker]() mutable {
     std::vector<char> signal_stack(signal_stack_bytes);
     stack_t alternate{};
     alternate.ss_sp = signal_stack.data();
@@ -70,7 +71,18 @@ void ThreadExecutor::start(std::shared_ptr<StreamTask> task) {
     ::sigaltstack(&alternate, nullptr);
     task.reset();
     worker.done.store(true, std::memory_order_release);
-  });
+  };
+  try {
+    worker.thread = std::thread(std::move(run));
+  } catch (const std::system_error& failed) {
+    workers_.pop_back();
+    return error(
+        Errc::limit_exceeded,
+        "no thread can be started for it: " + failed.code().message() +
+            "; lower the parallelism, or raise the limit of threads (ulimit -u, or that of "
+            "the control group) or of memory (ulimit -v)");
+  }
+  return {};
 }
 
 IoPool::IoPool(std::size_t thread_count) {

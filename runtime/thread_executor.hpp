@@ -19,8 +19,9 @@ namespace weir {
 class TaskExecutor {
  public:
   virtual ~TaskExecutor() = default;
-  /// Calls `task->step()` until it is finished, and holds the task until then.
-  virtual void start(std::shared_ptr<StreamTask> task) = 0;
+  /// Calls `task->step()` until it is finished, and holds the task until then. Errors: `limit_exceeded`, with
+  /// what to do; then the task is not held.
+  [[nodiscard]] virtual Status start(std::shared_ptr<StreamTask> task) = 0;
 };
 
 /// A worker thread for each task, which parks when the task has nothing to do.
@@ -29,7 +30,7 @@ class ThreadExecutor final : public TaskExecutor {
   ThreadExecutor() = default;
   /// Waits for the threads of tasks that have not ended: they must have been cancelled.
   ~ThreadExecutor() override;
-  void start(std::shared_ptr<StreamTask> task) override;
+  [[nodiscard]] Status start(std::shared_ptr<StreamTask> task) override;
 
  private:
   struct Worker {

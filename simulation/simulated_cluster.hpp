@@ -125,8 +125,9 @@ class SimulatedCluster {
   };
   class Stepper final : public TaskExecutor {
    public:
-    void start(std::shared_ptr<StreamTask> task) override {
+    Status start(std::shared_ptr<StreamTask> task) override {
       tasks.push_back({std::move(task), true});
+      return {};
     }
     struct Running {
       std::shared_ptr<StreamTask> task;

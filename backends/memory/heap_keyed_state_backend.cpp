@@ -50,6 +50,7 @@ class BudgetedSnapshotTask final : public SnapshotTask {
   const std::string why_;
 };
 
+std::string kibibytes(std::uint64_t bytes) { return std::to_string(bytes >> 10) + " KiB"; }
 std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 class HeapSnapshotTask final : public SnapshotTask {
@@ -193,11 +194,13 @@ Status HeapKeyedStateBackend::check_budget() {
       under_way = true;
     }
   if (under_way) return {};
-  return error(Errc::limit_exceeded,
-               operator_label_ + ": its state takes " + mebibytes(memory_.bytes()) +
-                   ", and all state of this process may take " +
-                   mebibytes(memory_.budget().limit_bytes()) +
-                   " (taskmanager.memory.task.heap.size); raise that, or use the rocksdb backend");
+  return error(Errc::limit_exceeded, operator_label_ + ": its state takes " +
+                                         kibibytes(memory_.bytes()) +
+                                         " in this subtask, and all state of this process " +
+                                         kibibytes(memory_.budget().used_bytes()) + ", of " +
+                                         mebibytes(memory_.budget().limit_bytes()) +
+                                         " that it may take (taskmanager.memory.task.heap.size); "
+                                         "raise that, or use the rocksdb backend");
 }
 
 Result<std::unique_ptr<SnapshotTask>> HeapKeyedStateBackend::begin_snapshot(

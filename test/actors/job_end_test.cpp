@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -57,6 +58,32 @@ TEST_CASE("a job that is cancelled just as it begins to restart leaves no checkp
   CHECK(cancel == nullptr);
   CHECK(state() == JobState::canceled);
   CHECK(checkpoints() == 0);
+}
+
+TEST_CASE("a job whose task gets no thread fails and says so", "[actors]") {
+  const JobId id{1, 1};
+  SteppedCluster cluster({}, 8);
+  cluster.libraries().add("job", [](StreamEnvironment& env) {
+    env.generate(1000, [](std::uint64_t i) { return i; })
+        .key_by([](std::uint64_t value) { return value; })
+        .reduce([](std::uint64_t a, std::uint64_t) { return a; })
+        .uid("reduce")
+        .collect(std::make_shared<Collected<std::uint64_t>>());
+  });
+  const auto submission = cluster.submission(
+      id, "job", {{"parallelism.default", "4"}, {"restart-strategy", "fixed-delay"}});
+  REQUIRE(submission);
+  cluster.limit_threads(GENERATE(0, 1, 7));
+  REQUIRE(cluster.request<SubmitJobSuccess>(SubmitJob{*submission}));
+  std::optional<JobDetails> details;
+  REQUIRE(cluster.run_until([&] {
+    const auto now = cluster.request<JobDetails>(RequestJobDetails{id});
+    REQUIRE(now);
+    details = *now;
+    return is_terminal(now->overview.state);
+  }));
+  CHECK(details->overview.state == JobState::failed);
+  CHECK(details->failure.find("there is no thread left") != std::string::npos);
 }
 
 /// A cluster of four slots and a job that writes into "/new/out", which is not there before.

@@ -120,6 +120,8 @@ class SteppedCluster : public TestCluster {
     const MonotonicTime end = clock_.now() + time;
     (void)run_until([&] { return clock_.now() >= end; }, time);
   }
+  /// Only so many tasks more can be started.
+  void limit_threads(std::size_t count) { executor_.threads_left = count; }
   /// Does the oldest work of the I/O pool, also while it is held.
   void do_one_io() {
     REQUIRE_FALSE(io_.work.empty());
@@ -165,8 +167,14 @@ class SteppedCluster : public TestCluster {
   };
   class Stepper final : public TaskExecutor {
    public:
-    void start(std::shared_ptr<StreamTask> task) override { tasks.push_back(std::move(task)); }
+    Status start(std::shared_ptr<StreamTask> task) override {
+      if (threads_left == 0) return error(Errc::limit_exceeded, "there is no thread left");
+      --threads_left;
+      tasks.push_back(std::move(task));
+      return {};
+    }
     std::vector<std::shared_ptr<StreamTask>> tasks;
+    std::size_t threads_left = SIZE_MAX;
   };
 
   template <class R, class Handle, class M>

@@ -1346,6 +1346,11 @@ TEMPLATE_TEST_CASE("incremental snapshots agree with a model over aborts, restar
   const BackendUnderTest& backend =
       backend_named(GENERATE("fs incremental", "rocksdb incremental"));
   INFO(backend.name);
+  const bool is_files = backend.name == "rocksdb incremental";
+  // A database sees bytes: keys of one width and keys whose width varies.
+  if (is_files && !std::is_same_v<TestType, std::uint64_t> &&
+      !std::is_same_v<TestType, std::string>)
+    return;
   std::mt19937_64 random(4711);
   TemporaryDirectory directory;
   std::uint64_t locals = 0;
@@ -1366,7 +1371,7 @@ TEMPLATE_TEST_CASE("incremental snapshots agree with a model over aborts, restar
   std::size_t longest = 0;
   bool was_small = false;
   // Each look at a snapshot of files makes a database.
-  const std::uint64_t rounds = backend.name == "fs incremental" ? 150 : 80;
+  const std::uint64_t rounds = is_files ? 50 : 150;
   for (std::uint64_t id = 1; id <= rounds; ++id) {
     // Waves of growth, of few changes and of deletions.
     const std::uint64_t changes = id % 40 < 10 ? 200 : 10;

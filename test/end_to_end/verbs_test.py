@@ -178,7 +178,7 @@ def dispose(place):
     for path in (first, second):
         with open(os.path.join(path, "notes.txt"), "w", encoding="utf-8") as file:
             file.write("mine")
-    equal(place.good("savepoint", "-d", first), f"{first} is deleted\n")
+    equal(place.good("savepoint", "-d", first), f"{first}: the savepoint is deleted; what else was there stays\n")
     equal(os.listdir(first), ["notes.txt"], "left of the savepoint")
     refused(place.weir("savepoint", "-d", first), 1, first)
     equal(place.running_job(process), job)

@@ -106,7 +106,7 @@ struct RunningPlan {
     }
     for (const auto& task : tasks) {
       task->start();
-      executor.start(task);
+      REQUIRE(executor.start(task));
     }
   }
   ~RunningPlan() {
