@@ -23,6 +23,12 @@ Function original(const char* mangled) {
   return reinterpret_cast<Function>(found);
 }
 
+/// Who gives up a reference has done with the actor, and if it was the last one, so have all others.
+void give_up(caf::actor_control_block* actor) {
+  __tsan_release(&actor->strong_refs);
+  __tsan_acquire(&actor->strong_refs);
+}
+
 }  // namespace
 
 namespace caf {
@@ -94,7 +100,14 @@ scheduled_actor::activation_result scheduled_actor::reactivate(mailbox_element& 
 void intrusive_ptr_release(actor_control_block* actor) {
   static const auto call = original<void (*)(actor_control_block*)>(
       "_ZN3caf21intrusive_ptr_releaseEPNS_19actor_control_blockE");
-  __tsan_release(&actor->strong_refs);
+  give_up(actor);
+  call(actor);
+}
+
+void intrusive_ptr_release_weak(actor_control_block* actor) {
+  static const auto call = original<void (*)(actor_control_block*)>(
+      "_ZN3caf26intrusive_ptr_release_weakEPNS_19actor_control_blockE");
+  give_up(actor);
   call(actor);
 }
 
