@@ -66,8 +66,12 @@ Finding find(const Mutant& mutant) {
   finding.seed =
       std::strtoull(told.c_str() + (before == std::string::npos ? 0 : before + 1), nullptr, 10);
   finding.violation = told.substr(end + 1);
-  if (WIFSIGNALED(status))
-    finding.violation = std::string("the process ends: ") + ::strsignal(WTERMSIG(status));
+  if (WIFSIGNALED(status)) {
+    // An assertion of the product has noticed. Whatever else ends a process has not.
+    INFO(finding.seed << ": " << ::strsignal(WTERMSIG(status)));
+    REQUIRE(WTERMSIG(status) == SIGABRT);
+    finding.violation = "an assertion fails";
+  }
   return finding;
 }
 
