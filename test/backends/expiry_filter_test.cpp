@@ -13,6 +13,7 @@
 #include "state/entry_key.hpp"
 #include "state/keyed_state.hpp"
 #include "storage/posix_file_system.hpp"
+#include "test/state/memory_payload.hpp"
 #include "test/state/state_clock.hpp"
 #include "test/storage/temporary_directory.hpp"
 
@@ -23,16 +24,6 @@ using namespace std::chrono_literals;
 
 constexpr KeyGroupRange groups{0, 4};
 constexpr std::uint64_t keys = 100;
-
-class CountingSink final : public SnapshotSink {
- public:
-  std::uint64_t bytes = 0;
-  Status append(std::string_view part) override {
-    bytes += part.size();
-    return {};
-  }
-  std::uint64_t position() const override { return bytes; }
-};
 
 }  // namespace
 

@@ -21,6 +21,8 @@
 #include "backends/rocksdb/sorted_files.hpp"
 #include "state/bytes.hpp"
 #include "storage/posix_file_system.hpp"
+#include "test/state/memory_payload.hpp"
+#include "test/storage/passing_file_system.hpp"
 #include "test/storage/temporary_directory.hpp"
 
 namespace weir::test {
@@ -39,61 +41,17 @@ std::string key_of(std::uint32_t group, std::uint32_t number) {
 }
 
 /// The system's files, of which links can be refused.
-class RefusingFiles final : public FileSystem {
+class RefusingFiles final : public PassingFileSystem {
  public:
+  RefusingFiles() : PassingFileSystem(system_) {}
   int links_left = 1 << 30;
-  Result<std::unique_ptr<OutputFile>> create(const std::string& path) override {
-    return files_.create(path);
-  }
-  Result<std::unique_ptr<InputFile>> open(const std::string& path) override {
-    return files_.open(path);
-  }
-  Status rename_no_replace(const std::string& from, const std::string& to) override {
-    return files_.rename_no_replace(from, to);
-  }
-  Status sync_directory(const std::string& directory) override {
-    return files_.sync_directory(directory);
-  }
-  Status make_directory(const std::string& path) override { return files_.make_directory(path); }
-  Result<std::vector<DirectoryEntry>> list(const std::string& directory) override {
-    return files_.list(directory);
-  }
-  Result<DirectoryEntry> stat(const std::string& path) override { return files_.stat(path); }
-  Status remove(const std::string& path) override { return files_.remove(path); }
   Status link(const std::string& from, const std::string& to) override {
     if (links_left-- <= 0) return error(Errc::io_error, to + ": no more links");
     return files_.link(from, to);
   }
-  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& directory) override {
-    return files_.lock_directory(directory);
-  }
 
  private:
-  PosixFileSystem files_;
-};
-
-class BytesSink final : public SnapshotSink {
- public:
-  std::string bytes;
-  std::size_t limit = std::string::npos;
-  Status append(std::string_view part) override {
-    if (bytes.size() + part.size() > limit) return error(Errc::cancelled, "given up");
-    bytes += part;
-    return {};
-  }
-  std::uint64_t position() const override { return bytes.size(); }
-};
-
-class BytesSource final : public SnapshotSource {
- public:
-  explicit BytesSource(std::string payload) : bytes(std::move(payload)) {}
-  std::string bytes;
-  Result<std::string> read(std::uint64_t offset, std::uint64_t length) override {
-    if (offset > bytes.size() || length > bytes.size() - offset)
-      return error(Errc::corruption, name() + ": too short");
-    return bytes.substr(offset, length);
-  }
-  std::string name() const override { return "/snapshot/data"; }
+  PosixFileSystem system_;
 };
 
 /// One subtask's native snapshot, with the payloads of all its locations.

@@ -13,6 +13,7 @@
 #include "backends/rocksdb/flush_queue.hpp"
 #include "state/keyed_state.hpp"
 #include "storage/posix_file_system.hpp"
+#include "test/state/memory_payload.hpp"
 #include "test/storage/temporary_directory.hpp"
 
 namespace weir::test {
@@ -25,17 +26,6 @@ KeyContext key_of(std::uint64_t word) {
   const KeyHash hash = hash_key(word);
   return {hash, key_group_of(hash, groups.end), word, {}};
 }
-
-/// Counts what is written and forgets it.
-class CountingSink final : public SnapshotSink {
- public:
-  std::uint64_t bytes = 0;
-  Status append(std::string_view part) override {
-    bytes += part.size();
-    return {};
-  }
-  std::uint64_t position() const override { return bytes; }
-};
 
 /// One subtask with two states.
 struct Subtask {

@@ -24,6 +24,7 @@
 #include "state/extents.hpp"
 #include "state/keyed_state.hpp"
 #include "storage/posix_file_system.hpp"
+#include "test/state/memory_payload.hpp"
 #include "test/state/state_clock.hpp"
 #include "test/storage/temporary_directory.hpp"
 
@@ -135,28 +136,6 @@ struct Mean final : AggregateFunction<std::int64_t, SumAndCount, std::string> {
     accumulator.first += other.first - 1000;
     accumulator.second += other.second;
   }
-};
-
-class BytesSink final : public SnapshotSink {
- public:
-  std::string bytes;
-  Status append(std::string_view part) override {
-    bytes += part;
-    return {};
-  }
-  std::uint64_t position() const override { return bytes.size(); }
-};
-
-class BytesSource final : public SnapshotSource {
- public:
-  explicit BytesSource(std::string payload) : bytes(std::move(payload)) {}
-  std::string bytes;
-  Result<std::string> read(std::uint64_t offset, std::uint64_t length) override {
-    if (offset > bytes.size() || length > bytes.size() - offset)
-      return error(Errc::corruption, name() + ": too short");
-    return bytes.substr(offset, length);
-  }
-  std::string name() const override { return "/snapshot/data"; }
 };
 
 constexpr std::uint32_t max_parallelism = 16;

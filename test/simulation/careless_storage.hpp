@@ -7,6 +7,7 @@
 
 #include "state/checkpoint_storage.hpp"
 #include "storage/file_checkpoint_storage.hpp"
+#include "test/storage/passing_file_system.hpp"
 
 namespace weir::test {
 
@@ -14,38 +15,20 @@ namespace weir::test {
 enum class Carelessness : std::uint8_t { no_file_sync, no_directory_sync, retries_file_sync };
 
 /// Passes everything on, but for one thing, and that below one directory alone.
-class CarelessFiles final : public FileSystem {
+class CarelessFiles final : public PassingFileSystem {
  public:
   CarelessFiles(FileSystem& files, Carelessness how, std::string directory = "/")
-      : files_(files), how_(how), directory_(std::move(directory)) {}
+      : PassingFileSystem(files), how_(how), directory_(std::move(directory)) {}
 
   Result<std::unique_ptr<OutputFile>> create(const std::string& path) override {
     WEIR_TRY_ASSIGN(file, files_.create(path));
     if (!path.starts_with(directory_)) return file;
     return std::make_unique<Output>(std::move(file), how_);
   }
-  Result<std::unique_ptr<InputFile>> open(const std::string& path) override {
-    return files_.open(path);
-  }
-  Status rename_no_replace(const std::string& from, const std::string& to) override {
-    return files_.rename_no_replace(from, to);
-  }
   Status sync_directory(const std::string& directory) override {
     const bool forgets =
         how_ == Carelessness::no_directory_sync && directory.starts_with(directory_);
     return forgets ? Status() : files_.sync_directory(directory);
-  }
-  Status make_directory(const std::string& path) override { return files_.make_directory(path); }
-  Result<std::vector<DirectoryEntry>> list(const std::string& directory) override {
-    return files_.list(directory);
-  }
-  Result<DirectoryEntry> stat(const std::string& path) override { return files_.stat(path); }
-  Status remove(const std::string& path) override { return files_.remove(path); }
-  Status link(const std::string& from, const std::string& to) override {
-    return files_.link(from, to);
-  }
-  Result<std::unique_ptr<DirectoryLock>> lock_directory(const std::string& directory) override {
-    return files_.lock_directory(directory);
   }
 
  private:
@@ -66,7 +49,6 @@ class CarelessFiles final : public FileSystem {
     const Carelessness how_;
   };
 
-  FileSystem& files_;
   const Carelessness how_;
   const std::string directory_;
 };

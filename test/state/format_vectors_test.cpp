@@ -8,6 +8,7 @@
 
 #include "state/frozen_table.hpp"
 #include "state/keyed_state.hpp"
+#include "test/state/memory_payload.hpp"
 #include "test/state/snapshot_samples.hpp"
 #include "test/state/state_clock.hpp"
 
@@ -157,16 +158,6 @@ TEST_CASE("values, schemas, keys and entries have the documented bytes", "[state
             encode_value(encode_value(Timed<std::int64_t>{1'700'000'000'000, 3}))) == map_entry);
 }
 
-class StringSink final : public SnapshotSink {
- public:
-  std::string bytes;
-  Status append(std::string_view part) override {
-    bytes += part;
-    return {};
-  }
-  std::uint64_t position() const override { return bytes.size(); }
-};
-
 TEST_CASE("segment images have the documented bytes", "[state]") {
   const KeyGroupRange groups{0, 1};
   Table<std::int64_t> counts(
@@ -180,7 +171,7 @@ TEST_CASE("segment images have the documented bytes", "[state]") {
   };
   const auto images = [&](std::uint32_t base) {
     const auto frozen = counts.freeze();
-    StringSink sink;
+    test::BytesSink sink;
     REQUIRE(frozen->write_images(0, base, sink));
     counts.confirm(frozen->epoch());
     return std::pair(hex(sink.bytes), frozen->epoch());
@@ -204,7 +195,7 @@ TEST_CASE("segment images have the documented bytes", "[state]") {
       schema_of<std::int64_t>(), {groups, 1, 8}, &key, time);
   map.put("weir", 3);
   clock.advance(std::chrono::hours(1));
-  StringSink sink;
+  test::BytesSink sink;
   REQUIRE(pages->freeze()->write_images(0, 0, sink));
   CHECK(hex(sink.bytes) == map_image);
 }

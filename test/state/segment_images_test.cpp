@@ -11,9 +11,12 @@
 #include "state/entry_key.hpp"
 #include "state/frozen_table.hpp"
 #include "state/table.hpp"
+#include "test/state/memory_payload.hpp"
 
 namespace weir {
 namespace {
+
+using test::BytesSink;
 
 struct Pair {
   std::uint32_t first = 0;
@@ -28,16 +31,6 @@ struct Wide {
   bool operator==(const Wide&) const = default;
 };
 WEIR_FIELDS(Wide, count, rest)
-
-class BytesSink final : public SnapshotSink {
- public:
-  std::string bytes;
-  Status append(std::string_view part) override {
-    bytes += part;
-    return {};
-  }
-  std::uint64_t position() const override { return bytes.size(); }
-};
 
 template <class V>
 V value_of(std::uint64_t n) {

@@ -19,9 +19,13 @@
 #include "state/entry_key.hpp"
 #include "state/extents.hpp"
 #include "state/frozen_table.hpp"
+#include "test/state/memory_payload.hpp"
 
 namespace weir {
 namespace {
+
+using test::BytesSink;
+using test::BytesSource;
 
 constexpr KeyGroupRange all_groups{0, 4};
 const TableOptions compact_keys{all_groups, 4, 8};
@@ -45,28 +49,6 @@ struct StringKey {
   }
   std::string bytes;
   KeyContext context;
-};
-
-class BytesSink final : public SnapshotSink {
- public:
-  std::string bytes;
-  Status append(std::string_view part) override {
-    bytes += part;
-    return {};
-  }
-  std::uint64_t position() const override { return bytes.size(); }
-};
-
-class BytesSource final : public SnapshotSource {
- public:
-  explicit BytesSource(std::string payload) : bytes_(std::move(payload)) {}
-  Result<std::string> read(std::uint64_t offset, std::uint64_t length) override {
-    return bytes_.substr(offset, length);
-  }
-  std::string name() const override { return "source"; }
-
- private:
-  std::string bytes_;
 };
 
 /// The entries that `frozen` writes: keys of its table to encoded values.
