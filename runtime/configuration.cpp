@@ -288,7 +288,7 @@ std::span<const Row> table() {
           Section::rocksdb, "state.backend.rocksdb.memory.fixed-per-tm", "512 mb",
           "Memory of all databases of a process together: of the tables that hold what was changed "
           "and read lately, and of the block cache. A job needs 1 mb of it for each subtask with "
-          "keyed state.",
+          "keyed state. While checkpoints are taken, a process occupies up to about as much again.",
           {.aliases = {"taskmanager.memory.managed.size"}, .least = 1 << 20}),
       row<&S::state, &StateBackendConfig::rocksdb_table_ratio>(
           Section::rocksdb, "state.backend.rocksdb.memory.write-buffer-ratio", "0.5",
