@@ -230,9 +230,10 @@ Effects CheckpointCoordinator::decline(const DeclineCheckpoint& message, Moment 
   const auto reason =
       message.reason == DeclineReason::subsumed ? Reason::subsumed : Reason::declined;
   abort(message.checkpoint, reason,
-        {Errc::checkpoint_declined, "task " + to_string(message.execution) + " declined it (" +
-                                        std::string(enumerator_name(message.reason)) +
-                                        "): " + message.detail},
+        {Errc::checkpoint_declined,
+         "task " + to_string(message.execution) + " declined it: " +
+             (message.detail.empty() ? std::string(enumerator_name(message.reason))
+                                     : message.detail)},
         now);
   const bool newer_in_flight = !pending_.empty() && pending_.rbegin()->first > message.checkpoint;
   if (!newer_in_flight) start_queued(now);
@@ -644,6 +645,7 @@ void CheckpointCoordinator::after_abort(const PendingCheckpoint& checkpoint,
 
 void CheckpointCoordinator::count_failure(const Error& error) {
   ++consecutive_failures_;
+  counts_.last_failure = error.what;
   if (!config_.tolerable_failed || consecutive_failures_ <= *config_.tolerable_failed) return;
   fail_job({error.code,
             std::to_string(consecutive_failures_) +
@@ -674,6 +676,7 @@ void CheckpointCoordinator::leave_unresolved(CheckpointId id, const Error& cause
                       "', where its metadata can be neither written " +
                       "nor removed: " + cause.what + "; mend the storage, then look at it"};
   log(id, Reason::finalize_failure, error.what);
+  counts_.last_failure = error.what;
   notify_aborted(id);
   const bool harmless = checkpoint.kind() == SnapshotKind::savepoint || store_.has_newer_than(id);
   if (!harmless) fail_job(error, false);

@@ -320,6 +320,7 @@ CheckpointCoordinatorActor::behavior_type checkpoint_coordinator(Self self,
                                                                  CoordinatorSetup setup) {
   self->state.setup = std::move(setup);
   CoordinatorState& state = self->state;
+  end_process_on_exception(self, state.setup.seams, coordinator_endpoint());
   state.coordinator.emplace(state.setup.job, state.setup.config, std::move(state.setup.found));
   Delivery& delivery = *state.setup.seams->delivery;
   const auto savepoint = [self](const auto& request) {

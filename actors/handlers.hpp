@@ -1,8 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,9 +17,11 @@
 #include <caf/typed_response_promise.hpp>
 
 #include "actors/delivery.hpp"
+#include "actors/process.hpp"
 #include "actors/request_bound.hpp"
 #include "messages/internal.hpp"
 #include "state/executor.hpp"
+#include "state/thrown.hpp"
 
 namespace weir {
 
@@ -114,6 +118,25 @@ void run_delayed(Self* self, std::chrono::nanoseconds delay, Work work) {
 /// The handler of `ActorMail`, which every actor that calls the two above has.
 inline auto run_mail() {
   return [](const ActorMail& mail) { (*mail.run)(); };
+}
+
+/// An exception that leaves a handler of `self`, such as for want of memory, ends the process: what the handler was
+/// about is half done, and whoever waits for the actor would wait in vain. `who` is the actor in the sentence.
+template <class Self>
+void end_process_on_exception(Self* self, std::shared_ptr<const ProcessSeams> seams,
+                              const Endpoint& who) {
+  self->set_exception_handler([seams = std::move(seams), who](std::exception_ptr& thrown) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::bad_alloc&) {
+      seams->fatal(to_string(who) +
+                   " has no memory left, and the process ends: lower the parallelism, or raise the "
+                   "limit of memory (ulimit -v, or that of the control group)");
+    } catch (...) {
+      seams->fatal(to_string(who) + " threw" + thrown_text() + "; the process ends");
+    }
+    return caf::error(caf::sec::runtime_error);
+  });
 }
 
 /// The actors that one actor has spawned and that end with it, however it ends: a process that is dropped

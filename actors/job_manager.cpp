@@ -576,6 +576,7 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
   self->state.settings = std::move(settings);
   self->state.gateways = std::move(gateways);
   self->state.coordinators.emplace(self);
+  end_process_on_exception(self, self->state.seams, job_manager_endpoint());
   Delivery& delivery = *self->state.seams->delivery;
   const RequestBound& clients = self->state.client_requests;
   watch_task_managers(self);

@@ -113,6 +113,7 @@ TaskActor::behavior_type task_actor(Self self, TaskSetup setup) {
   state.setup = std::move(setup);
   state.job = state.setup.task->environment().job;
   state.execution = state.setup.task->environment().execution;
+  end_process_on_exception(self, state.setup.seams, endpoint_of(state.execution));
   state.setup.task->set_listener(std::make_shared<Listener>(self));
   if (const Status started = state.setup.seams->executor->start(state.setup.task); !started)
     enter(

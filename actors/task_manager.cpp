@@ -291,6 +291,7 @@ TaskManagerActor::behavior_type task_manager(Self self, std::shared_ptr<const Pr
   self->state.id = id;
   self->state.slots = slots;
   self->state.task_actors.emplace(self);
+  end_process_on_exception(self, self->state.seams, here(self));
   Delivery& delivery = *self->state.seams->delivery;
   register_here(self);
 

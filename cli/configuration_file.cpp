@@ -102,7 +102,11 @@ Result<Configuration> parse_configuration(std::string_view yaml, const std::stri
 
 Result<Configuration> load_configuration(FileSystem& files, const ConfigurationSearch& search) {
   if (search.file) {
-    auto configuration = read_configuration(files, join(search.working_directory, *search.file));
+    const std::string path = join(search.working_directory, *search.file);
+    if (const auto entry = files.stat(path); entry && entry->is_directory)
+      return error(Errc::unsupported, "--config names '" + *search.file +
+                                          "', which is a directory; name the file in it");
+    auto configuration = read_configuration(files, path);
     if (!configuration && configuration.error().code == Errc::not_found)
       return error(Errc::not_found, "there is no configuration file '" + *search.file +
                                         "'; create it or leave --config out");

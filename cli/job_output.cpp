@@ -63,6 +63,7 @@ Json json_of(const CheckpointCounts& counts) {
             {"failed", counts.failed},
             {"in_progress", counts.in_progress.size()},
             {"under_way", std::move(under_way)}};
+  if (!counts.last_failure.empty()) json["last_failure"] = counts.last_failure;
   if (counts.last_completed) json["last_completed"] = json_of(*counts.last_completed);
   if (counts.last_savepoint) json["last_savepoint"] = json_of(*counts.last_savepoint);
   if (counts.restored_from) json["restored_from"] = counts.restored_from->value;
@@ -110,6 +111,8 @@ std::string checkpoints_text(const CheckpointCounts& counts) {
   std::string text = "checkpoints: " + std::to_string(counts.completed) + " completed, " +
                      std::to_string(counts.failed) + " failed, " +
                      std::to_string(counts.in_progress.size()) + " under way\n";
+  if (!counts.last_failure.empty())
+    text += "  last failure: " + printable(counts.last_failure) + "\n";
   for (const CheckpointProgress& progress : counts.in_progress)
     text += "  under way: " + progress_text(progress) + "\n";
   if (counts.last_completed)
@@ -198,6 +201,8 @@ std::string savepoint_json(const JobId& job, const std::string& path) {
 std::string cancellation_json(const JobId& job) {
   return dump({{"job", to_string(job)}, {"state", state_name(JobState::canceled)}});
 }
+
+std::string error_json(const Error& error) { return dump({{"error", error.what}}); }
 
 std::string disposal_json(const std::string& path) { return dump({{"disposed", path}}); }
 

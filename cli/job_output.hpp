@@ -24,6 +24,8 @@ namespace weir {
 [[nodiscard]] std::string savepoint_json(const JobId& job, const std::string& path);
 /// `{"job", "state"}`
 [[nodiscard]] std::string cancellation_json(const JobId& job);
+/// `{"error"}`
+[[nodiscard]] std::string error_json(const Error& error);
 /// `{"disposed"}`
 [[nodiscard]] std::string disposal_json(const std::string& path);
 /// `{"job", "checkpoint", "directory"}`

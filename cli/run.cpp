@@ -123,7 +123,13 @@ Outcome<Job> load_job(Host& host, LocalJobLibraries& libraries, const RunCommand
   Configuration first = file_settings;
   first.merge(command.common.settings);
   auto run = run_function(libraries, *code, command, first);
-  if (!run) return std::unexpected(run.error());
+  if (!run) {
+    // Settings that disagree say it better than the plan that was made with them.
+    const ExecutionConfig& execution = first.execution();
+    if (execution.max_parallelism && *execution.max_parallelism < execution.parallelism)
+      return fail(first.check().error());
+    return std::unexpected(run.error());
+  }
   auto job_settings = settings_of_job(*code, *run);
   if (!job_settings) return std::unexpected(job_settings.error());
 
@@ -350,9 +356,12 @@ class JobWatch {
     const JobOverview& job = details.overview;
     if (job.restarts > restarts_) {
       restarts_ = job.restarts;
-      above(
-          [&] { warn("job " + job.name + " started again after a failure: " + details.failure); });
+      above([&] {
+        warn("job " + job.name + " started again after a failure (restart " +
+             std::to_string(restarts_) + "): " + details.failure);
+      });
     }
+    tell_of_checkpoints(details.checkpoints, job.name, details.log_file);
     if (std::string advice = crash_advice(command_, details); advice != advice_) {
       advice_ = std::move(advice);
       set_crash_notice({subject_of(job.name, job.id), advice_});
@@ -365,6 +374,19 @@ class JobWatch {
       display_->clear();
     else
       display_->show(details, host_.clock.now(), host_.clock.wall_now());
+  }
+  /// Of failures in a row only the first is told: the next may come every few milliseconds.
+  void tell_of_checkpoints(const CheckpointCounts& counts, const std::string& job,
+                           const std::string& log_file) {
+    if (counts.completed > completed_) told_failure_ = false;
+    completed_ = counts.completed;
+    if (counts.last_failure == last_failure_) return;
+    last_failure_ = counts.last_failure;
+    if (std::exchange(told_failure_, true)) return;
+    above([&] {
+      warn("job " + job + ": " + last_failure_ +
+           "; until one completes, further ones are told in the log alone (" + log_file + ")");
+    });
   }
   void above(const std::function<void()>& print) {
     if (display_ != nullptr)
@@ -381,6 +403,9 @@ class JobWatch {
   const JobId job_;
   const std::chrono::milliseconds timeout_;
   std::uint32_t restarts_ = 0;
+  std::uint64_t completed_ = 0;  ///< checkpoints
+  std::string last_failure_;     ///< of a checkpoint
+  bool told_failure_ = false;    ///< since the last one that completed
   bool cancelled_ = false;
   std::string advice_;  ///< that a crash would end with
 };
@@ -495,7 +520,7 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   const auto details = watch.wait();
   if (!details) {
     // Tasks may still run, and nothing can end them any more but the process itself.
-    report(details.error(), failure_exit_code);
+    answer_with(details.error(), failure_exit_code, command.common);
     std::fflush(nullptr);
     std::_Exit(failure_exit_code);
   }
@@ -510,15 +535,16 @@ int run_here(const RunCommand& command, const JobDescriptor* linked, DetachedPro
   set_crash_notice({linked == nullptr ? command.library : "job " + std::string(linked->name), ""});
   Host host;
   auto file_settings = load_settings_file(host.files, command.common);
-  if (!file_settings) return report(file_settings.error());
+  if (!file_settings) return answer_with(file_settings.error(), command.common);
   Configuration early = *file_settings;
   early.merge(command.common.settings);
-  if (const Status status = resolve_settings(early); !status) return report(status.error());
+  if (const Status status = resolve_settings(early); !status)
+    return answer_with(status.error(), command.common);
 
   const auto temporary = TemporaryDirectory::make(host.files, temporary_base(early), host.random);
   if (!temporary) {
     const Failure failure = fail_directory(temporary.error(), early, "io.tmp.dirs").error();
-    return report(failure.error, failure.exit_code);
+    return answer_with(failure.error, failure.exit_code, command.common);
   }
   const auto run = [&]() -> Outcome<int> {
     auto directory = temporary->make_inner("jobs");
@@ -530,7 +556,8 @@ int run_here(const RunCommand& command, const JobDescriptor* linked, DetachedPro
   };
   const Outcome<int> outcome = run();
   temporary->remove();
-  return outcome ? *outcome : report(outcome.error().error, outcome.error().exit_code);
+  return outcome ? *outcome
+                 : answer_with(outcome.error().error, outcome.error().exit_code, command.common);
 }
 
 }  // namespace

@@ -77,6 +77,10 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
             ", has finished, and nothing is left to go on with; run without -s to start anew" +
             (search.transactional ? ", with an empty output directory" : "") +
             ", or go back to an older run's snapshot with -s " + found.points.front().directory);
+  const std::string anew =
+      "; run without -s to start anew" +
+      std::string(search.transactional ? ", with an empty output directory" : "") +
+      ", or name one with -s PATH";
   StartingPoint start;
   for (const RecoveryPoint& nameless : found.nameless)
     start.warnings.push_back("passing over a snapshot of which nothing can be read: " +
@@ -107,16 +111,13 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
   }
   if (damage)
     return error(Errc::corruption, "no snapshot of job '" + search.job_name +
-                                       "' verifies; the newest: " + damage->what);
+                                       "' verifies; the newest: " + damage->what + anew);
   if (!found.nameless.empty())
     return error(Errc::corruption, "no snapshot of job '" + search.job_name +
                                        "' can be read below " + list_of(search.directories) + ": " +
-                                       found.nameless.front().damage->what);
-  return error(Errc::not_found,
-               "there is no snapshot of job '" + search.job_name + "' below " +
-                   list_of(search.directories) + "; run without -s to start anew" +
-                   (search.transactional ? ", with an empty output directory" : "") +
-                   ", or name one with -s PATH");
+                                       found.nameless.front().damage->what + anew);
+  return error(Errc::not_found, "there is no snapshot of job '" + search.job_name + "' below " +
+                                    list_of(search.directories) + anew);
 }
 
 std::optional<StartingPoint> find_latest_of_output(CheckpointStorage& storage, FileSystem& files,

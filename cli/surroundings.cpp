@@ -6,18 +6,36 @@
 #include <boost/filesystem.hpp>
 
 #include "cli/configuration_file.hpp"
+#include "cli/job_output.hpp"
 #include "cli/text.hpp"
 #include "storage/uri.hpp"
 
 namespace weir {
+namespace {
+
+int exit_code_of(const Error& error) {
+  return error.code == Errc::invalid_argument ? usage_exit_code : failure_exit_code;
+}
+
+}  // namespace
 
 int report(const Error& error, int exit_code) {
   std::fprintf(stderr, "weir: %s\n", printable(error.what).c_str());
   return exit_code;
 }
 
-int report(const Error& error) {
-  return report(error, error.code == Errc::invalid_argument ? usage_exit_code : failure_exit_code);
+int report(const Error& error) { return report(error, exit_code_of(error)); }
+
+int answer_with(const Error& error, int exit_code, const CommonOptions& common) {
+  if (common.json) {
+    std::fputs(error_json(error).c_str(), stdout);
+    std::fflush(stdout);
+  }
+  return report(error, exit_code);
+}
+
+int answer_with(const Error& error, const CommonOptions& common) {
+  return answer_with(error, exit_code_of(error), common);
 }
 
 void warn(const std::string& what) { tell("warning: " + what); }

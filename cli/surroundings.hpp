@@ -18,6 +18,10 @@ inline constexpr int usage_exit_code = 2;    ///< a word or a setting is wrong
 int report(const Error& error, int exit_code);
 /// With the exit code of the error's kind: 2 for a wrong value, else 1.
 int report(const Error& error);
+/// The same for a command whose answer is this error: with `--json` it is on stdout as well,
+/// as `{"error":"what"}`.
+int answer_with(const Error& error, int exit_code, const CommonOptions& common);
+int answer_with(const Error& error, const CommonOptions& common);
 /// Prints `weir: warning: what` on stderr, as one line.
 void warn(const std::string& what);
 /// Prints `weir: what` on stderr.

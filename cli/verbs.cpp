@@ -47,7 +47,7 @@ int converse(const CommonOptions& common,
              const std::function<Result<std::string>(Conversation&)>& talk) {
   PosixFileSystem files;
   const auto settings = load_settings(files, common);
-  if (!settings) return report(settings.error());
+  if (!settings) return answer_with(settings.error(), common);
   Conversation conversation;
   conversation.json = common.json;
   conversation.timeout = settings->process().client_timeout;
@@ -57,12 +57,12 @@ int converse(const CommonOptions& common,
     return conversation.remote.connect(std::move(socket), timeout);
   };
   auto reached = reach_processes(run_directory_of_process(), connect, conversation.hello);
-  if (!reached) return report(reached.error());
+  if (!reached) return answer_with(reached.error(), common);
   conversation.reached = std::move(*reached);
   for (const std::string& warning : conversation.reached.warnings) warn(warning);
 
   const Result<std::string> text = talk(conversation);
-  if (!text) return report(text.error());
+  if (!text) return answer_with(text.error(), common);
   if (std::fputs(text->c_str(), stdout) < 0 || std::fflush(stdout) != 0)
     return report({Errc::io_error, "cannot write to standard output"}, failure_exit_code);
   return success_exit_code;
@@ -146,6 +146,10 @@ Status check_not_in_use(const Conversation& conversation, CheckpointStorage& sto
     return error(
         Errc::not_found,
         path + ": there is no savepoint here; give the directory that holds its _metadata");
+  if (!metadata && metadata.error().code == Errc::corruption)
+    return error(Errc::corruption, metadata.error().what +
+                                       "; what belongs to it cannot be told: remove the directory "
+                                       "yourself if nothing in it is needed");
   if (!metadata) return std::unexpected(metadata.error());
   if (metadata->kind != SnapshotKind::checkpoint) return {};
   for (const ReachedProcess& process : conversation.reached.processes)

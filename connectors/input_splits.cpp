@@ -6,7 +6,8 @@ namespace weir {
 namespace {
 
 std::unexpected<Error> unreadable(const Error& cause) {
-  return error(cause.code, "input cannot be read: " + cause.what);
+  return error(cause.code, "input cannot be read: " + cause.what +
+                               "; make it readable, or give another file or directory");
 }
 
 /// Appends the files below `directory`, which does not end in a slash.

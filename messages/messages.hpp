@@ -129,14 +129,16 @@ WEIR_FIELDS(CheckpointProgress, id, kind, triggered_at_ms, acknowledged, awaited
 struct CheckpointCounts {
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
+  std::string
+      last_failure;  ///< what happened to which checkpoint; empty: none has failed by itself
   std::vector<CheckpointProgress> in_progress;  ///< in the order of their ids
   std::optional<CheckpointSummary> last_completed;
   std::optional<CheckpointSummary> last_savepoint;
   std::optional<CheckpointId> restored_from;
   std::string restored_directory;
 };
-WEIR_FIELDS(CheckpointCounts, completed, failed, in_progress, last_completed, last_savepoint,
-            restored_from, restored_directory)
+WEIR_FIELDS(CheckpointCounts, completed, failed, last_failure, in_progress, last_completed,
+            last_savepoint, restored_from, restored_directory)
 
 struct JobOverview {
   JobId id;

@@ -104,7 +104,9 @@ void report_crash(int signal) {
   sentence.add(name_of(signal));
   sentence.add(")");
   sentence.end();
-  // The handler was installed for one time: the signal now ends the process as if it had never run.
+  // The signal now ends the process as if the handler had never been there. A sanitizer that stands in between
+  // forgets SA_RESETHAND, so it is said again.
+  std::signal(signal, SIG_DFL);
   ::raise(signal);
 }
 

@@ -30,6 +30,13 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 }
 
 bool is_slip(std::string_view word, std::string_view candidate) {
+  // Parts before a dot that both have say nothing about what is meant by the rest.
+  for (;;) {
+    const std::size_t end = word.find('.') + 1;
+    if (end == 0 || word.substr(0, end) != candidate.substr(0, end)) break;
+    word.remove_prefix(end);
+    candidate.remove_prefix(end);
+  }
   return edit_distance(word, candidate) <= std::max<std::size_t>(1, word.size() / 3);
 }
 

@@ -325,7 +325,10 @@ StepResult StreamTask::advance() {
     const Status worked = guarded([&]() -> Status {
       chain_.run_slice(*environment_.clock);
       KeyedStateBackend* const keyed = contexts_[chain_.current()]->keyed();
-      return keyed != nullptr ? keyed->store_changes() : Status{};
+      if (keyed == nullptr) return {};
+      Status stored = keyed->store_changes();
+      if (!stored) throw StateAccessFailed(std::move(stored.error()));
+      return {};
     });
     metrics_stale_ = true;
     if (!worked) fail(worked.error());

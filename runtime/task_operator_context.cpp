@@ -70,7 +70,9 @@ Result<KeyedStateBackend*> TaskOperatorContext::keyed_state(std::size_t key_widt
   context.files = env.files;
   if (restored() != nullptr && env.restore->job == env.job)
     context.restored_checkpoint = env.restore->checkpoint;
-  WEIR_TRY_ASSIGN(backend, env.backend->create_keyed_state_backend(context));
+  auto made = env.backend->create_keyed_state_backend(context);
+  if (!made) return error(made.error().code, label() + ": " + made.error().what);
+  std::unique_ptr<KeyedStateBackend> backend = std::move(*made);
   if (const OperatorRestore* restore = restored()) {
     WEIR_TRY_ASSIGN(states, restored_keyed_states(*restore));
     WEIR_TRY(backend->restore(std::move(states)));

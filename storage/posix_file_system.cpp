@@ -48,8 +48,10 @@ Errc classify(int number) {
 
 /// `path: cannot <action>: <the system's reason>`
 std::unexpected<Error> failure(int number, const std::string& path, std::string_view action) {
-  return error(classify(number), path + ": cannot " + std::string(action) + ": " +
-                                     std::generic_category().message(number));
+  return error(classify(number),
+               path + ": cannot " + std::string(action) + ": " +
+                   std::generic_category().message(number) +
+                   (number == EMFILE ? "; raise the limit of open files (ulimit -n)" : ""));
 }
 
 /// Calls `call` until no signal interrupts it.

@@ -1,5 +1,7 @@
 #include "backends/rocksdb/rocksdb_database.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "backends/rocksdb/expiry_filter.hpp"
@@ -40,6 +42,21 @@ rocksdb::Options make_options(rocksdb::Env* env, const TableFiles& files) {
   return options;
 }
 
+/// What went wrong where. The state of an IO error says all that `ToString` does, which repeats it.
+std::string said_by(const rocksdb::Status& status) {
+  const char* const state = status.getState();
+  return status.IsIOError() && state != nullptr ? state : status.ToString();
+}
+
+/// What to do about it, as the end of a sentence, where that is known. Errors of files carry only the text of errno.
+std::string remedy_for(const rocksdb::Status& status) {
+  if (status.IsNoSpace())
+    return "; make room there, or set state.backend.rocksdb.localdir to a larger disk";
+  if (status.IsIOError() && status.ToString().contains(std::strerror(EMFILE)))
+    return "; raise the limit of open files (ulimit -n), or lower the parallelism";
+  return {};
+}
+
 }  // namespace
 
 Status to_error(const rocksdb::Status& status, const std::string& what) {
@@ -48,7 +65,7 @@ Status to_error(const rocksdb::Status& status, const std::string& what) {
   if (status.IsNotFound()) code = Errc::not_found;
   if (status.IsCorruption()) code = Errc::corruption;
   if (status.IsMemoryLimit()) code = Errc::limit_exceeded;
-  return error(code, what + ": RocksDB: " + status.ToString());
+  return error(code, what + ": RocksDB: " + said_by(status) + remedy_for(status));
 }
 
 RocksDBDatabase::RocksDBDatabase(FileSystem& files, std::string directory,

@@ -543,7 +543,7 @@ SCENARIO("a decline aborts the checkpoint, and by default never fails the job", 
         CHECK(bench.place<NotifyCheckpointAborted>() < bench.place<DeleteSnapshot>());
         CHECK(bench.reasons() == Reasons{Reason::declined});
         CHECK(bench.of<LogFailure>()[0].sentence ==
-              "checkpoint 1 was given up: task 1/0 declined it (snapshot_failed): disk full");
+              "checkpoint 1 was given up: task 1/0 declined it: disk full");
         CHECK(bench.of<FailJob>().empty());
         CHECK(bench.coordinator.counts().failed == 1);
       }
@@ -1068,9 +1068,8 @@ SCENARIO("a job at the end of its input takes a final checkpoint and ends after 
         THEN("the job fails with the reason, and no further one begins before it runs again") {
           REQUIRE(bench.of<FailJob>().size() == 1);
           CHECK(bench.of<FailJob>()[0].recoverable);
-          CHECK(
-              bench.of<FailJob>()[0].cause.what ==
-              "final checkpoint 1 was given up: task 1/0 declined it (snapshot_failed): disk full");
+          CHECK(bench.of<FailJob>()[0].cause.what ==
+                "final checkpoint 1 was given up: task 1/0 declined it: disk full");
           bench.set(source_0, TaskState::finishing);
           CHECK(bench.triggered() == Ids{1});
         }

@@ -122,6 +122,8 @@ class SteppedCluster : public TestCluster {
   }
   /// Only so many tasks more can be started.
   void limit_threads(std::size_t count) { executor_.threads_left = count; }
+  /// What happens instead of starting a task.
+  void break_executor(std::function<void()> thrower) { executor_.thrower = std::move(thrower); }
   /// Does the oldest work of the I/O pool, also while it is held.
   void do_one_io() {
     REQUIRE_FALSE(io_.work.empty());
@@ -168,6 +170,7 @@ class SteppedCluster : public TestCluster {
   class Stepper final : public TaskExecutor {
    public:
     Status start(std::shared_ptr<StreamTask> task) override {
+      if (thrower) thrower();
       if (threads_left == 0) return error(Errc::limit_exceeded, "there is no thread left");
       --threads_left;
       tasks.push_back(std::move(task));
@@ -175,6 +178,7 @@ class SteppedCluster : public TestCluster {
     }
     std::vector<std::shared_ptr<StreamTask>> tasks;
     std::size_t threads_left = SIZE_MAX;
+    std::function<void()> thrower;
   };
 
   template <class R, class Handle, class M>

@@ -1,3 +1,5 @@
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,30 @@ TEST_CASE(
   cluster.tasks_are_held = false;
   CHECK(cluster.wait_for<CancellationSuccess>(cancelled));
   CHECK(fatal.size() == 2);
+}
+
+TEST_CASE("an exception that leaves an actor ends the process, which names the actor", "[actors]") {
+  SteppedCluster cluster;
+  std::vector<std::string> fatal;
+  cluster.on_fatal = [&](const std::string& why) { fatal.push_back(why); };
+  const CommittingJob job;
+  cluster.libraries().add("job", [job](StreamEnvironment& env) { job.build(env); });
+  const auto submission = cluster.submission(JobId{1, 1}, "job");
+  REQUIRE(submission);
+  std::string end;
+  SECTION("for want of memory") {
+    cluster.break_executor([] { throw std::bad_alloc(); });
+    end =
+        " has no memory left, and the process ends: lower the parallelism, or raise the limit of "
+        "memory (ulimit -v, or that of the control group)";
+  }
+  SECTION("for another reason") {
+    cluster.break_executor([] { throw std::runtime_error("the clock has stopped"); });
+    end = " threw: the clock has stopped; the process ends";
+  }
+  REQUIRE(cluster.request<SubmitJobSuccess>(SubmitJob{*submission}));
+  REQUIRE(cluster.run_until([&] { return fatal.size() >= 2; }));
+  CHECK(fatal == std::vector<std::string>{"Task:0/0" + end, "Task:1/0" + end});
 }
 
 TEST_CASE("1,000 clients wait for the end of a job that is being cancelled, and no more",

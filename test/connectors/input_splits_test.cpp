@@ -65,7 +65,10 @@ TEST_CASE("bad input is refused by one sentence that names it", "[connectors]") 
         Error{Errc::not_found, "input directory /empty has no files (hidden ones do not count)"});
   CHECK(failure("/hidden").code == Errc::not_found);
   files.unreadable = {"/in/a"};
-  CHECK(failure("/in") == Error{Errc::io_error, "input cannot be read: /in/a: permission denied"});
+  CHECK(failure("/in") ==
+        Error{Errc::io_error,
+              "input cannot be read: /in/a: permission denied; make it readable, or "
+              "give another file or directory"});
   files.unreadable = {"/in"};
   CHECK(failure("/in").code == Errc::io_error);
 }

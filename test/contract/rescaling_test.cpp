@@ -24,6 +24,7 @@
 #include "storage/file_checkpoint_storage.hpp"
 #include "storage/posix_file_system.hpp"
 #include "test/connectors/operator_harness.hpp"
+#include "test/sanitized.hpp"
 #include "test/state/state_clock.hpp"
 #include "test/storage/temporary_directory.hpp"
 
@@ -32,7 +33,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::uint32_t most_subtasks = 8;
+constexpr std::uint32_t most_subtasks = sanitized ? 4 : 8;
 constexpr std::uint32_t max_parallelism = 16;
 constexpr std::uint64_t keys = 40;
 constexpr milliseconds time_to_live(1000);

@@ -433,6 +433,12 @@ def damaged_savepoint(place):
         file.write(content)
     refused(restore(place, bad), 1, os.path.join(bad, "_metadata"), re.compile("newer version"))
 
+    refused(place.weir("savepoint", "-d", bad), 1, os.path.join(bad, "_metadata"), "newer version")
+    with open(os.path.join(bad, "_metadata"), "wb"):
+        pass
+    refused(place.weir("savepoint", "-d", bad), 1, os.path.join(bad, "_metadata"), "remove the directory yourself")
+    check(len(os.listdir(bad)) == len(files), "files that are left of a savepoint that nothing can be told of")
+
     equal(restore(place, good, "-p", "3").code, 0, "the undamaged savepoint")
 
 
@@ -480,6 +486,8 @@ def maximum_parallelism(place):
     refused(restore(place, path, shape="max-2"), 1, "counts", "64", "2")
     refused(place.weir("run", "-p", 3, job_so("shapes"), "--shape", "max-2", "--numbers", 10), 1, "counts", "3", "2")
     equal(restore(place, path, "-p", 5, shape="plain").code, 0, "a job that sets none takes the snapshot's")
+    refused(place.weir("run", "-p", 8, "-D", "pipeline.max-parallelism=4", job_so("shapes"), "--numbers", 10), 2,
+            "parallelism.default", "8", "pipeline.max-parallelism", "4")
 
 
 @case("state of another type under the same name is refused")

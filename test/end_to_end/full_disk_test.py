@@ -63,6 +63,12 @@ def disk_becomes_full(place):
     failed = place.json("info", job, "--json")["checkpoints"]["failed"]
     wait_until(lambda: place.json("info", job, "--json")["checkpoints"]["failed"] > failed + 2, "checkpoints that fail")
     refused(place.weir("checkpoint", job), 1, disk, "No space left on device")
+    told = place.json("info", job, "--json")["checkpoints"]["last_failure"]
+    check("No space left on device" in told and disk in told, "the reason that info tells:", told)
+    check("\n  last failure: checkpoint " in place.good("info", job), "the reason in words")
+    warnings = [line for line in process.err().splitlines() if "was given up" in line]
+    check(len(warnings) == 1 and warnings[0].startswith("weir: warning: job numbered_lines: checkpoint "), warnings)
+    check("No space left on device" in warnings[0], warnings)
     check(metadata_below(checkpoints), "the last complete checkpoint is still there")
     equal(process.code(), None, "the process while the disk is full, with stderr", process.err())
 

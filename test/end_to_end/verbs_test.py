@@ -56,6 +56,10 @@ def json_answers(place):
     check(saved["savepoint"].startswith(place / "savepoints" + "/savepoint-" + job[:6] + "-"), saved)
     given = place.json("savepoint", job, "relative/given", "--json")["savepoint"]
     equal(os.path.dirname(given), place / "relative/given", "a relative directory is told as an absolute one")
+    for words in (["savepoint", "0" * 32], ["run", place / "missing.so"], ["cancel", "1" * 32]):
+        failed = place.weir(words[0], "--json", *words[1:])
+        error = one_object(failed.out)
+        equal((failed.code, list(error), failed.err), (1, ["error"], f"weir: {error['error']}\n"), words)
     checkpoint = place.json("checkpoint", job, "--json")
     check(checkpoint.keys() >= {"job", "checkpoint"} and isinstance(checkpoint["checkpoint"], int), checkpoint)
     end = place.json("cancel", "-s", job, "--json")

@@ -224,6 +224,11 @@ SCENARIO("an unknown key is refused with the nearest known one", "[runtime]") {
         "-D: 'state.bakcend' is no configuration key; did you mean 'state.backend'?");
   CHECK(refusal("akka.client.timeot", "1 s") ==
         "-D: 'akka.client.timeot' is no configuration key; did you mean 'akka.client.timeout'?");
+  // Two that Flink has, and whose neighbours here are something else.
+  for (const std::string key :
+       {"execution.checkpointing.unaligned", "taskmanager.memory.process.size"})
+    CHECK(refusal(key, "1") ==
+          "-D: '" + key + "' is no configuration key; docs/configuration.md lists the keys");
   CHECK(refusal("", "1") == "-D: '' is no configuration key; docs/configuration.md lists the keys");
 }
 

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "test/sanitized.hpp"
 #include "test/state/memory_storage.hpp"
 
 namespace weir {
@@ -141,7 +142,8 @@ SCENARIO("every flipped bit of a file of several blocks is noticed", "[state]") 
   const std::size_t size = block_payload_bytes + 300;
   const auto bytes = std::make_shared<std::string>(written(random_bytes(size)));
   std::size_t unnoticed = 0;
-  for (std::size_t bit = 0; bit < bytes->size() * 8; ++bit)
+  constexpr std::size_t stride = test::sanitized ? 61 : 1;  // no factor in common with 8
+  for (std::size_t bit = 0; bit < bytes->size() * 8; bit += stride)
     if (!flip_is_noticed(bytes, bit, size)) ++unnoticed;
   CHECK(unnoticed == 0);
   CHECK(complaint(*bytes, size).empty());
