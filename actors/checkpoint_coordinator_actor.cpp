@@ -171,11 +171,15 @@ struct Performer {
     run_io(
         self, io(),
         [storage = storage(), effect, random = self->state.setup.seams->random,
-         job = self->state.setup.job.id]() -> Result<std::string> {
-          if (effect.kind != SnapshotKind::checkpoint)
-            return create_savepoint_directory(*storage, effect.path, job, *random);
-          WEIR_TRY(storage->create_directories(effect.path));
-          return effect.path;
+         job = self->state.setup.job.id, epoch = self->state.setup.job.epoch,
+         own = self->state.setup.job.checkpoint_directory]() -> Result<std::string> {
+          if (effect.kind == SnapshotKind::checkpoint) {
+            WEIR_TRY(storage->create_directories(effect.path));
+            return effect.path;
+          }
+          if (!own.empty())
+            WEIR_TRY(take_savepoint_number(*storage, own, job, epoch, effect.checkpoint));
+          return create_savepoint_directory(*storage, effect.path, job, *random);
         },
         [self = self, id = effect.checkpoint](Result<std::string> path) {
           perform(self,

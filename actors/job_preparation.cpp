@@ -122,10 +122,7 @@ Result<std::vector<Damaged>> open_checkpoints(PreparedJob& job, const ProcessSea
   job.lock = std::move(*lock);
   // What a process that was killed has left: under the lock nobody uses it.
   remove_tree(*seams.files, local_directory(job.configuration, settings, coordinator.id));
-  std::vector<std::string> directories{coordinator.checkpoint_directory};
-  if (const auto& savepoints = job.configuration.directories().savepoints; !savepoints.empty())
-    directories.push_back(savepoints);
-  WEIR_TRY_ASSIGN(highest, find_highest(storage, directories, coordinator.id));
+  WEIR_TRY_ASSIGN(highest, find_highest(storage, coordinator.checkpoint_directory, coordinator.id));
   coordinator.first_id = CheckpointId{highest.checkpoint.value + 1};
   coordinator.epoch = LeaderEpoch{highest.epoch.value + 1};
   // Only now: an incomplete checkpoint has taken its number, too.

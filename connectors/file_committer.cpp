@@ -152,13 +152,13 @@ Status FileCommitter::open(OperatorContext& context) {
   FileSystem& files = context.files();
   if (auto made = files.create_directories(directory_); !made)
     return unusable_output_directory(directory_, made.error());
-  WEIR_TRY(commit(state_->get()));
   const auto entries = files.list(directory_);
   if (!entries) return unusable_output_directory(directory_, entries.error());
   // Who took the job in has refused committed output before anything was deployed, but only where the plan
-  // names the directory, and only what was there then.
+  // names the directory, and only what was there then. Who is refused commits nothing.
   WEIR_TRY(context.is_restored() ? refuse_unknown(*entries)
                                  : refuse_committed_output(directory_, *entries));
+  WEIR_TRY(commit(state_->get()));
   // What this job will say of itself replaces what it said before.
   std::erase_if(history_, [&](const CommittedUpTo& one) { return one.job == context.job(); });
   WEIR_TRY(remove_leftovers(*entries));
@@ -183,6 +183,7 @@ Status FileCommitter::refuse_unknown(const std::vector<DirectoryEntry>& entries)
 Status FileCommitter::remove_leftovers(const std::vector<DirectoryEntry>& entries) {
   for (const DirectoryEntry& entry : entries) {
     if (entry.is_directory || !is_pending_file_of(entry.name, context_->uid())) continue;
+    // One that was committed meanwhile is not there any more.
     const std::string path = directory_ + "/" + entry.name;
     if (auto removed = context_->files().remove(path);
         !removed && removed.error().code != Errc::not_found)

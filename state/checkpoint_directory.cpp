@@ -20,6 +20,7 @@ constexpr std::uint64_t finished_version = 1;
 constexpr std::uint64_t document_limit_bytes = 1 << 20;
 constexpr std::string_view checkpoint_prefix = "chk-";
 constexpr std::string_view savepoint_prefix = "savepoint-";
+constexpr std::string_view number_prefix = "number-";
 constexpr std::string_view lock_name = ".lock";
 constexpr std::string_view shared_name = "shared";
 constexpr std::string_view finished_name = "finished";
@@ -43,6 +44,17 @@ std::optional<CheckpointId> numbered(std::string_view name, std::string_view pre
   CheckpointId id;
   if (!take_number(name, id.value) || !name.empty()) return std::nullopt;
   return id;
+}
+
+/// What `number-<epoch>-<number>` says.
+std::optional<HighestFound> said_by_name(std::string_view name) {
+  if (!name.starts_with(number_prefix)) return std::nullopt;
+  name.remove_prefix(number_prefix.size());
+  HighestFound said;
+  if (!take_number(name, said.epoch.value) || !name.starts_with('-')) return std::nullopt;
+  name.remove_prefix(1);
+  if (!take_number(name, said.checkpoint.value) || !name.empty()) return std::nullopt;
+  return said;
 }
 
 void raise(HighestFound& highest, CheckpointId checkpoint, LeaderEpoch epoch) {
@@ -241,31 +253,6 @@ Status delete_shared_orphans(CheckpointStorage& storage, const std::string& dire
   return {};
 }
 
-/// Whether `name` can be a savepoint of `job`.
-bool is_savepoint_name(std::string_view name, const JobId& job) {
-  return name.starts_with(std::string(savepoint_prefix) +
-                          to_string(job).substr(0, job_digits_in_savepoint) + "-");
-}
-
-/// Raises `highest` by the savepoints of `job` that lie in `directory`.
-Status raise_by_savepoints(CheckpointStorage& storage, const std::string& directory,
-                           const JobId& job, HighestFound& highest) {
-  WEIR_TRY_ASSIGN(entries, list_or_empty(storage, directory));
-  for (const auto& entry : entries) {
-    if (!entry.is_directory || !is_savepoint_name(entry.name, job)) continue;
-    const std::string path = child(directory, entry.name);
-    const auto metadata = read_metadata(storage, path);
-    if (metadata) {
-      if (metadata->job == job) raise(highest, metadata->checkpoint, metadata->epoch);
-      continue;
-    }
-    // Damaged or incomplete: whose it is cannot be told, so the names of its files count.
-    WEIR_TRY_ASSIGN(files, list_or_empty(storage, path));
-    raise_by_names(highest, files);
-  }
-  return {};
-}
-
 }  // namespace
 
 std::string job_directory(const std::string& directory, const JobId& job) {
@@ -295,6 +282,23 @@ Result<std::string> create_savepoint_directory(CheckpointStorage& storage,
   }
   return error(Errc::already_exists, target + ": found no free name for a savepoint in " +
                                          std::to_string(savepoint_name_attempts) + " attempts");
+}
+
+Status take_savepoint_number(CheckpointStorage& storage, const std::string& directory,
+                             const JobId& job, LeaderEpoch epoch, CheckpointId number) {
+  const std::string job_path = job_directory(directory, job);
+  WEIR_TRY(storage.create_directories(job_path));
+  const std::string name =
+      std::string(number_prefix) + std::to_string(epoch.value) + "-" + std::to_string(number.value);
+  WEIR_TRY(publish_file(storage, child(job_path, name), {}));
+  WEIR_TRY_ASSIGN(entries, list_or_empty(storage, job_path));
+  for (const auto& entry : entries) {
+    const auto said = said_by_name(entry.name);
+    // One that stays does no harm, and goes with the next savepoint.
+    if (said && said->epoch <= epoch && said->checkpoint < number)
+      (void)storage.remove(child(job_path, entry.name));
+  }
+  return {};
 }
 
 Status write_savepoint_pointer(CheckpointStorage& storage, const std::string& directory,
@@ -425,22 +429,22 @@ Result<RecoveryPoints> find_recovery_points(CheckpointStorage& storage,
   return result;
 }
 
-Result<HighestFound> find_highest(CheckpointStorage& storage,
-                                  std::span<const std::string> directories, const JobId& job) {
+Result<HighestFound> find_highest(CheckpointStorage& storage, const std::string& directory,
+                                  const JobId& job) {
   HighestFound highest;
-  for (const std::string& directory : directories) {
-    WEIR_TRY_ASSIGN(found, scan_job(storage, directory, job));
-    for (const auto& snapshot : found) {
-      raise(highest, snapshot.checkpoint, snapshot.epoch_seen);
-      if (snapshot.kind == FoundSnapshot::Kind::incomplete) continue;
-      WEIR_TRY_ASSIGN(read, read_point(storage, snapshot));
-      if (read) raise(highest, snapshot.checkpoint, read->point.epoch);
-    }
-    WEIR_TRY(raise_by_savepoints(storage, directory, job, highest));
-    WEIR_TRY_ASSIGN(shared,
-                    list_or_empty(storage, child(job_directory(directory, job), shared_name)));
-    raise_by_names(highest, shared);
+  WEIR_TRY_ASSIGN(found, scan_job(storage, directory, job));
+  for (const auto& snapshot : found) {
+    raise(highest, snapshot.checkpoint, snapshot.epoch_seen);
+    if (snapshot.kind == FoundSnapshot::Kind::incomplete) continue;
+    WEIR_TRY_ASSIGN(read, read_point(storage, snapshot));
+    if (read) raise(highest, snapshot.checkpoint, read->point.epoch);
   }
+  const std::string job_path = job_directory(directory, job);
+  WEIR_TRY_ASSIGN(entries, list_or_empty(storage, job_path));
+  for (const auto& entry : entries)
+    if (const auto said = said_by_name(entry.name)) raise(highest, said->checkpoint, said->epoch);
+  WEIR_TRY_ASSIGN(shared, list_or_empty(storage, child(job_path, shared_name)));
+  raise_by_names(highest, shared);
   return highest;
 }
 
@@ -489,13 +493,15 @@ Status remove_job_directory_if_empty(CheckpointStorage& storage, const std::stri
   const std::string job_path = job_directory(directory, job);
   WEIR_TRY_ASSIGN(entries, list_or_empty(storage, job_path));
   const bool only_ours = std::ranges::all_of(entries, [](const DirectoryEntry& entry) {
-    return entry.name == lock_name || (entry.name == shared_name && entry.is_directory);
+    return entry.name == lock_name || said_by_name(entry.name) ||
+           (entry.name == shared_name && entry.is_directory);
   });
   if (entries.empty() || !only_ours) return {};
   const std::string shared = child(job_path, shared_name);
   WEIR_TRY_ASSIGN(files, list_or_empty(storage, shared));
   if (!files.empty()) return {};
-  if (entries.size() > 1) WEIR_TRY(storage.remove(shared));
+  for (const auto& entry : entries)
+    if (entry.name != lock_name) WEIR_TRY(storage.remove(child(job_path, entry.name)));
   WEIR_TRY(storage.remove(child(job_path, lock_name)));
   return storage.remove(job_path);
 }

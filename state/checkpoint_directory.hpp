@@ -19,6 +19,7 @@ namespace weir {
 ///   <dir>/<job id>/chk-<n>/_metadata  complete checkpoint n; without `_metadata` incomplete
 ///   <dir>/<job id>/shared/            data files that incremental checkpoints name, each any number of them
 ///   <dir>/<job id>/savepoint-<n>      pointer to a terminal savepoint that lies elsewhere
+///   <dir>/<job id>/number-<e>-<n>     leader epoch e has begun savepoint n, wherever it lies
 ///   <dir>/<job id>/finished           the run has reached its end, after other runs of its name
 ///   <dir>/savepoint-<first 6 of job id>-<random>/   a savepoint, self-contained
 ///
@@ -34,6 +35,13 @@ namespace weir {
 [[nodiscard]] Result<std::string> create_savepoint_directory(CheckpointStorage& storage,
                                                              const std::string& target,
                                                              const JobId& job, Random& random);
+
+/// Says in the directory of `job`, durably, that `epoch` begins the savepoint `number`: wherever that will lie,
+/// a job that goes on after a crash counts on above it. To be called before anything of the savepoint is
+/// there. Takes the place of what was said of lower numbers. Errors: as `publish_file`.
+[[nodiscard]] Status take_savepoint_number(CheckpointStorage& storage, const std::string& directory,
+                                           const JobId& job, LeaderEpoch epoch,
+                                           CheckpointId number);
 
 /// Says in the job's checkpoint directory that a terminal savepoint, which may lie anywhere, is a
 /// recovery point of the job.
@@ -134,11 +142,10 @@ struct HighestFound {
   LeaderEpoch epoch;
   bool operator==(const HighestFound&) const = default;
 };
-/// Looks through checkpoints, complete or not, pointers and savepoints of `job` under `directories`
-/// (checkpoint and savepoint directories alike). Errors: `io_error`.
+/// Looks through the checkpoints, complete or not, pointers and numbers of savepoints of `job` under
+/// `directory`. Errors: `io_error`.
 [[nodiscard]] Result<HighestFound> find_highest(CheckpointStorage& storage,
-                                                std::span<const std::string> directories,
-                                                const JobId& job);
+                                                const std::string& directory, const JobId& job);
 
 /// Deletes what crashes have left in the directory of `job`, whose lock the caller holds: incomplete
 /// checkpoints, files that the `_metadata` beside them does not name, shared files that none names,
@@ -154,8 +161,8 @@ struct HighestFound {
 /// never completed. Errors: `io_error`, after trying all.
 [[nodiscard]] Status delete_shared_files_of(CheckpointStorage& storage,
                                             const std::string& directory, CheckpointId checkpoint);
-/// Removes the directory of `job`, whose lock the caller holds, if only the lock, and perhaps an empty
-/// `shared/`, is left in it.
+/// Removes the directory of `job`, whose lock the caller holds, if only the lock is left in it, and perhaps an
+/// empty `shared/` and the number of a savepoint: nobody can go on counting.
 [[nodiscard]] Status remove_job_directory_if_empty(CheckpointStorage& storage,
                                                    const std::string& directory, const JobId& job);
 

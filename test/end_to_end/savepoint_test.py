@@ -158,6 +158,28 @@ def killed_at_the_end(place):
         equal(sorted(output_lines(output)), expected, "after kills at", moment)
 
 
+@case("the number of a savepoint that lies anywhere is not given again, so its restore finds the output of others")
+def savepoint_elsewhere(place):
+    source = make_lines(place, 1_000_000)
+    job = [*settings(checkpoints=place / "checkpoints"), job_so("numbered_lines"), "--input", source, "--output",
+           place / "out", "--rate", 1000]
+    process, _ = place.start_traced(*job)
+    name = place.running_job(process)
+    place.good("checkpoint", name)
+    elsewhere = place.good("savepoint", name, place / "elsewhere").strip()
+    process.kill()
+
+    process, _ = place.start_traced("-s", "latest", *job)
+    equal(place.running_job(process), name)
+    place.good("checkpoint", name)  # and its output is committed
+    wait_until(lambda: committed(place / "out"), "committed output")
+    place.good("cancel", name)
+    equal(process.wait().code, 0)
+    before = committed(place / "out")
+    refused(place.weir("run", "-s", elsewhere, *job[:-2]), 1, "the snapshot does not know", place / "out")
+    equal(committed(place / "out"), before)
+
+
 @case("a job that fails starts again by itself, and its output is exactly once")
 def restarts(place):
     output = place / "out"

@@ -20,8 +20,9 @@ namespace weir::test {
 /// What people outside have seen of a job: what it has begun and what it has reported. Survives every
 /// crash, because what has been said cannot be taken back.
 struct Ledger {
-  std::uint64_t begun = 0;                ///< the highest id
-  std::uint64_t completed = 0;            ///< the newest recovery point that was reported complete
+  std::uint64_t begun = 0;      ///< the highest id
+  std::uint64_t reported = 0;   ///< the newest snapshot that was: nobody else may have its id
+  std::uint64_t completed = 0;  ///< the newest recovery point that was reported complete
   std::map<std::uint64_t, int> records;   ///< before the barrier of each possible recovery point
   std::set<std::uint64_t> failed;         ///< reported as failed: must not come back
   std::map<std::string, int> savepoints;  ///< reported complete: records by directory
@@ -79,8 +80,10 @@ class SmallJob {
     WEIR_TRY(storage_.create_directories(directory));
     WEIR_TRY_ASSIGN(lock, storage_.lock(directory));
     lock_ = std::move(lock);
-    const std::vector<std::string> places{root, savepoints};
-    WEIR_TRY_ASSIGN(highest, find_highest(storage_, places, id));
+    WEIR_TRY_ASSIGN(highest, find_highest(storage_, root, id));
+    if (highest.checkpoint.value < ledger_.reported)
+      return error(Errc::corruption, "the number " + std::to_string(ledger_.reported) +
+                                         " of a complete snapshot would be given again");
     next_id_ = std::max(highest.checkpoint.value, ledger_.begun) + 1;
     epoch_ = {highest.epoch.value + 1};
     WEIR_TRY(delete_orphans(storage_, root, id));
@@ -133,6 +136,8 @@ class SmallJob {
     if (kind != SnapshotKind::savepoint) ledger_.records[taken.value] = next_record_;
     std::string directory = checkpoint_directory(root, id, taken);
     if (kind != SnapshotKind::checkpoint) {
+      if (const Status said = take_savepoint_number(storage_, root, id, epoch_, taken); !said)
+        return fail(taken, said.error());
       auto made = create_savepoint_directory(storage_, savepoints, id, around_.random);
       if (!made) return fail(taken, made.error());
       directory = savepoint_directory_ = *made;
@@ -150,6 +155,7 @@ class SmallJob {
       return fail(taken, directory, written.error());
     WEIR_TRY(write_all(kind, directory, metadata));
     on_complete(directory);
+    ledger_.reported = taken.value;
     if (kind == SnapshotKind::checkpoint) retained_.push_back({directory, metadata});
     if (kind == SnapshotKind::terminal_savepoint) pointers_.push_back(taken);
     if (kind != SnapshotKind::checkpoint) ledger_.savepoints[directory] = next_record_;

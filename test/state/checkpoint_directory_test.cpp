@@ -56,8 +56,8 @@ struct World {
     REQUIRE(found);
     return *found;
   }
-  HighestFound highest(const JobId& job, std::vector<std::string> directories = {root}) {
-    const auto found = find_highest(storage, directories, job);
+  HighestFound highest(const JobId& job) {
+    const auto found = find_highest(storage, root, job);
     REQUIRE(found);
     return *found;
   }
@@ -134,7 +134,7 @@ SCENARIO("a scan lists what lies under a checkpoint directory", "[state]") {
       const std::vector<std::string> directories{root};
       CHECK(find_recovery_points(world.storage, directories, "word-count").error() ==
             world.storage.failure);
-      CHECK(find_highest(world.storage, directories, job_a).error() == world.storage.failure);
+      CHECK(find_highest(world.storage, root, job_a).error() == world.storage.failure);
     }
   }
 }
@@ -281,18 +281,35 @@ SCENARIO("numbers count on above everything found", "[state]") {
       CHECK(world.highest(job_a) == HighestFound{{8}, {5}});
     }
   }
-  WHEN("there are savepoints") {
+  WHEN("there is a pointer to a savepoint") {
     world.terminal_savepoint(job_a, 20, 4, 2000, "/sp/savepoint-aaaaaa-000000000001");
-    REQUIRE(write_metadata(world.storage, "/sp/savepoint-aaaaaa-000000000002",
-                           world.metadata(job_a, 21, 4, 1), world.random));
-    world.storage.put(
-        "/sp/savepoint-aaaaaa-000000000003/." + data_file_name({6}, {22}, {}, world.random) + ".77",
-        "");
-    REQUIRE(write_metadata(world.storage, "/sp/savepoint-aaaaaa-000000000004",
-                           world.metadata({0xaaaaaaaa00000000U, 3}, 99, 99, 1), world.random));
-    THEN("pointers count without their directory, others where they are looked for") {
-      CHECK(world.highest(job_a) == HighestFound{{20}, {4}});
-      CHECK(world.highest(job_a, {root, "/sp"}) == HighestFound{{22}, {6}});
+    THEN("it counts") { CHECK(world.highest(job_a) == HighestFound{{20}, {4}}); }
+  }
+  WHEN("savepoints have been begun, which may lie anywhere") {
+    REQUIRE(take_savepoint_number(world.storage, root, job_a, {3}, {9}));
+    REQUIRE(take_savepoint_number(world.storage, root, job_a, {4}, {11}));
+    REQUIRE(take_savepoint_number(world.storage, root, job_b, {9}, {99}));
+    THEN("the newest counts, and the others are forgotten") {
+      CHECK(world.highest(job_a) == HighestFound{{11}, {4}});
+      CHECK(world.storage.files.contains(job_directory(root, job_a) + "/number-4-11"));
+      CHECK_FALSE(world.storage.files.contains(job_directory(root, job_a) + "/number-3-9"));
+    }
+    THEN("sweeping leaves it") {
+      REQUIRE(delete_orphans(world.storage, root, job_a));
+      CHECK(world.highest(job_a) == HighestFound{{11}, {4}});
+    }
+    THEN("other names do not count") {
+      for (const char* name :
+           {"number-5", "number-5-", "number--12", "number-5-12x", "number-5-012"})
+        world.storage.put(job_directory(root, job_a) + "/" + name, "");
+      CHECK(world.highest(job_a) == HighestFound{{11}, {4}});
+    }
+  }
+  WHEN("the number of a savepoint cannot be said") {
+    world.storage.failing = "create_directories " + job_directory(root, job_a);
+    THEN("that is an error") {
+      CHECK(take_savepoint_number(world.storage, root, job_a, {3}, {9}).error() ==
+            world.storage.failure);
     }
   }
 }
@@ -456,13 +473,14 @@ TEST_CASE("a job's directory goes when only its lock and an empty shared one are
   CHECK_FALSE(world.storage.directories.contains(directory));
 }
 
-TEST_CASE("a job's directory goes when only its lock is left", "[state]") {
+TEST_CASE("a job's directory goes when only its lock and a number are left", "[state]") {
   World world;
   const std::string directory = job_directory(root, job_a);
   world.storage.put(directory + "/.lock", "");
+  REQUIRE(take_savepoint_number(world.storage, root, job_a, {1}, {2}));
   world.complete(job_a, 1, 1, 1);
   REQUIRE(remove_job_directory_if_empty(world.storage, root, job_a));
-  CHECK(world.storage.files.size() == 2);
+  CHECK(world.storage.files.size() == 3);
   REQUIRE(delete_snapshot(world.storage, checkpoint_directory(root, job_a, {1})));
   REQUIRE(remove_job_directory_if_empty(world.storage, root, job_a));
   CHECK(world.storage.files.empty());
