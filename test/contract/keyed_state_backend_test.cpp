@@ -1823,7 +1823,8 @@ TEMPLATE_TEST_CASE("state with a time to live agrees with a simple model, across
       CHECK((subtask.contents_of(snapshot) == subtask.contents(model)));
       return snapshot;
     };
-    for (int operation = 0; operation < 6000; ++operation) {
+    constexpr int operations = sanitized ? 700 : 2000;
+    for (int operation = 0; operation < operations; ++operation) {
       const std::uint64_t i = random() % 3 == 0 ? random() % 5 : random() % 60;
       subtask.change(model[i], i, random(), static_cast<std::int64_t>(random() % 1000));
       if (random() % 8 == 0) {
@@ -1833,7 +1834,7 @@ TEMPLATE_TEST_CASE("state with a time to live agrees with a simple model, across
       if (random() % 16 == 0) subtask.pass(std::chrono::milliseconds(random() % 60));
       if (random() % 32 == 0) REQUIRE(subtask.keyed->store_changes());
       if (random() % 300 == 0) subtask.compact();
-      if (random() % 1000 == 0) take();
+      if (random() % 500 == 0) take();
     }
     from = {take()};
     clock.advance(std::chrono::milliseconds(200));
