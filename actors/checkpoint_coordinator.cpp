@@ -676,7 +676,7 @@ void CheckpointCoordinator::leave_unresolved(CheckpointId id, const Error& cause
                       "', where its metadata can be neither written " +
                       "nor removed: " + cause.what + "; mend the storage, then look at it"};
   log(id, Reason::finalize_failure, error.what);
-  counts_.last_failure = error.what;
+  if (checkpoint.kind() == SnapshotKind::checkpoint) counts_.last_failure = error.what;
   notify_aborted(id);
   const bool harmless = checkpoint.kind() == SnapshotKind::savepoint || store_.has_newer_than(id);
   if (!harmless) fail_job(error, false);

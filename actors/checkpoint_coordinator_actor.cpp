@@ -177,8 +177,15 @@ struct Performer {
             WEIR_TRY(storage->create_directories(effect.path));
             return effect.path;
           }
-          if (!own.empty())
-            WEIR_TRY(take_savepoint_number(*storage, own, job, epoch, effect.checkpoint));
+          const Status taken =
+              own.empty() ? Status{}
+                          : take_savepoint_number(*storage, own, job, epoch, effect.checkpoint);
+          if (!taken)
+            return error(
+                Errc::unavailable,
+                taken.error().what +
+                    "; a savepoint takes its number in the job's directory of checkpoints, "
+                    "wherever it lies: make that directory writable");
           return create_savepoint_directory(*storage, effect.path, job, *random);
         },
         [self = self, id = effect.checkpoint](Result<std::string> path) {

@@ -125,18 +125,22 @@ inline auto run_mail() {
 template <class Self>
 void end_process_on_exception(Self* self, std::shared_ptr<const ProcessSeams> seams,
                               const Endpoint& who) {
-  self->set_exception_handler([seams = std::move(seams), who](std::exception_ptr& thrown) {
-    try {
-      std::rethrow_exception(thrown);
-    } catch (const std::bad_alloc&) {
-      seams->fatal(to_string(who) +
-                   " has no memory left, and the process ends: lower the parallelism, or raise the "
-                   "limit of memory (ulimit -v, or that of the control group)");
-    } catch (...) {
-      seams->fatal(to_string(who) + " threw" + thrown_text() + "; the process ends");
-    }
-    return caf::error(caf::sec::runtime_error);
-  });
+  // Put together now: there may be no memory for it then.
+  auto without_memory = to_string(who) +
+                        " has no memory left, and the process ends: lower the parallelism, or "
+                        "raise the limit of memory (ulimit -v, or that of the control group)";
+  self->set_exception_handler(
+      [seams = std::move(seams), who = to_string(who),
+       without_memory = std::move(without_memory)](std::exception_ptr& thrown) {
+        try {
+          std::rethrow_exception(thrown);
+        } catch (const std::bad_alloc&) {
+          seams->fatal(without_memory);
+        } catch (...) {
+          seams->fatal(who + " threw" + thrown_text() + "; the process ends");
+        }
+        return caf::error(caf::sec::runtime_error);
+      });
 }
 
 /// The actors that one actor has spawned and that end with it, however it ends: a process that is dropped

@@ -23,8 +23,8 @@ namespace {
 constexpr std::chrono::milliseconds farewell = std::chrono::seconds(2);
 
 [[noreturn]] void end_at_once(LogFile& log, const std::string& why) {
-  log.write("error", why);
   std::fprintf(stderr, "weir: %s\n", why.c_str());
+  log.write("error", why);
   std::_Exit(1);
 }
 

@@ -123,13 +123,7 @@ Outcome<Job> load_job(Host& host, LocalJobLibraries& libraries, const RunCommand
   Configuration first = file_settings;
   first.merge(command.common.settings);
   auto run = run_function(libraries, *code, command, first);
-  if (!run) {
-    // Settings that disagree say it better than the plan that was made with them.
-    const ExecutionConfig& execution = first.execution();
-    if (execution.max_parallelism && *execution.max_parallelism < execution.parallelism)
-      return fail(first.check().error());
-    return std::unexpected(run.error());
-  }
+  if (!run) return std::unexpected(run.error());
   auto job_settings = settings_of_job(*code, *run);
   if (!job_settings) return std::unexpected(job_settings.error());
 
@@ -378,8 +372,10 @@ class JobWatch {
   /// Of failures in a row only the first is told: the next may come every few milliseconds.
   void tell_of_checkpoints(const CheckpointCounts& counts, const std::string& job,
                            const std::string& log_file) {
-    if (counts.completed > completed_) told_failure_ = false;
-    completed_ = counts.completed;
+    const CheckpointId completed =
+        counts.last_completed ? counts.last_completed->id : CheckpointId{};
+    if (completed != last_completed_) told_failure_ = false;
+    last_completed_ = completed;
     if (counts.last_failure == last_failure_) return;
     last_failure_ = counts.last_failure;
     if (std::exchange(told_failure_, true)) return;
@@ -403,7 +399,7 @@ class JobWatch {
   const JobId job_;
   const std::chrono::milliseconds timeout_;
   std::uint32_t restarts_ = 0;
-  std::uint64_t completed_ = 0;  ///< checkpoints
+  CheckpointId last_completed_;  ///< checkpoint
   std::string last_failure_;     ///< of a checkpoint
   bool told_failure_ = false;    ///< since the last one that completed
   bool cancelled_ = false;
@@ -539,6 +535,8 @@ int run_here(const RunCommand& command, const JobDescriptor* linked, DetachedPro
   Configuration early = *file_settings;
   early.merge(command.common.settings);
   if (const Status status = resolve_settings(early); !status)
+    return answer_with(status.error(), command.common);
+  if (const Status status = early.check_before_job(command.common.settings); !status)
     return answer_with(status.error(), command.common);
 
   const auto temporary = TemporaryDirectory::make(host.files, temporary_base(early), host.random);

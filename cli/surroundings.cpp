@@ -71,7 +71,7 @@ Result<Configuration> load_settings(FileSystem& files, const CommonOptions& comm
   WEIR_TRY_ASSIGN(configuration, load_settings_file(files, common));
   configuration.merge(common.settings);
   WEIR_TRY(resolve_settings(configuration));
-  WEIR_TRY(configuration.check());
+  WEIR_TRY(configuration.check_before_job(common.settings));
   return configuration;
 }
 

@@ -155,7 +155,7 @@ Status FileCommitter::open(OperatorContext& context) {
   const auto entries = files.list(directory_);
   if (!entries) return unusable_output_directory(directory_, entries.error());
   // Who took the job in has refused committed output before anything was deployed, but only where the plan
-  // names the directory, and only what was there then. Who is refused commits nothing.
+  // names the directory, and only what was there then. A sink that refuses has committed nothing.
   WEIR_TRY(context.is_restored() ? refuse_unknown(*entries)
                                  : refuse_committed_output(directory_, *entries));
   WEIR_TRY(commit(state_->get()));

@@ -33,22 +33,30 @@ for key in sys.argv[1].split("."):
     else: value = value.get(key)
     if value is None: break
 print("" if value is None else value)' "$1"; }
-# The messages of one savepoint: how often each was delivered, and between whom, in order.
+# The messages that follow from one, the first $2 in the trace $1 or the last that a client has sent: how often each
+# was delivered, and between whom, in order.
 messages() {
   python3 - "$1" "$2" <<'PY'
 import collections, json, re, sys
-flow = ["TriggerSavepoint", "CancelJobWithSavepoint", "TriggerCheckpoint", "AcknowledgeCheckpoint",
-        "NotifyCheckpointComplete", "TriggerSavepointSuccess", "CancellationSuccess"]
+start = ["SubmitJob", "SubmitTask", "UpdateTaskState", "StartTask"]
+snapshot = ["TriggerSavepoint", "CancelJobWithSavepoint", "TriggerCheckpoint", "AcknowledgeCheckpoint",
+            "NotifyCheckpointComplete", "TriggerSavepointSuccess", "CancellationSuccess"]
 entries = []
 for line in open(sys.argv[1]):
     try: entries.append(json.loads(line))
     except ValueError: pass  # the line that was cut off in the middle
-begin = max(i for i, e in enumerate(entries) if e["message"] == sys.argv[2] and e["from"] == "client")
-# Periodic checkpoints may come in between: the savepoint is the first that is triggered behind the request.
-savepoint = next(e["checkpoint"] for e in entries[begin:] if e["message"] == "TriggerCheckpoint")
+places = [i for i, e in enumerate(entries) if e["message"] == sys.argv[2]]
+asked = [i for i in places if entries[i]["from"] == "client"]
+entries = entries[asked[-1] if asked else places[0]:]
+if sys.argv[2] in start:
+    running = {e["to"] for e in entries if e["message"] == "StartTask"}
+    entries = [e for e in entries if e["message"] in start][:1 + 3 * len(running)]
+else:
+    # Periodic checkpoints may come in between: the savepoint is the first that is triggered behind the request.
+    number = next(e["checkpoint"] for e in entries if e["message"] == "TriggerCheckpoint")
+    entries = [e for e in entries if e["message"] in snapshot and e.get("checkpoint", number) == number]
 seen = collections.Counter()
-for entry in entries[begin:]:
-    if entry["message"] not in flow or entry.get("checkpoint", savepoint) != savepoint: continue
+for entry in entries:
     sender, receiver = (re.sub(":.*", "", entry[end]) for end in ("from", "to"))
     seen[entry["message"], sender, receiver] += 1
 for (message, sender, receiver), count in seen.items():
@@ -100,6 +108,8 @@ wait_for "running job" is_running first.jsonl
 say "job $id"
 wait_for "first checkpoint" has_completed 1
 say "the first checkpoint is complete"
+messages first.jsonl SubmitJob
+messages first.jsonl TriggerCheckpoint
 
 step "A second terminal asks for a savepoint"
 say "\$ weir savepoint $id savepoints"
@@ -124,6 +134,8 @@ wait_for "running job" is_running second.jsonl
 restored=$("$weir" info "$id" --json)
 say "job $id goes on from $(json checkpoints.restored_directory <<<"$restored" | sed 's|.*/||')"
 wait_for "checkpoint" has_completed 1
+messages second.jsonl SubmitJob
+messages second.jsonl TriggerCheckpoint
 
 step "It is cancelled with a savepoint"
 say "\$ weir cancel -s savepoints $id"
@@ -135,10 +147,11 @@ messages second.jsonl CancelJobWithSavepoint
 
 step "And restored from it on the memory backend, with one subtask, to the end"
 say "\$ weir run -s $(basename "$savepoint") -p 1 -D state.backend=jobmanager word_count.so ..."
-"$weir" run -s "$savepoint" -p 1 -D state.backend=jobmanager --json \
+"$weir" run -s "$savepoint" -p 1 --trace third.jsonl -D state.backend=jobmanager --json \
   "$job" --input "$text" --output "$work/counts" >end.json 2>run.err || fail "the restored job failed"
 resumed=$(json operators.0.records_out <resumed.json)
 rest=$(json operators.0.records_out <end.json)
+messages third.jsonl SubmitJob
 say "$(json state <end.json); it read the remaining $rest of $lines lines"
 say "so after the kill -9 the job had gone on from line $((lines - rest - resumed)), and read $resumed lines until it was cancelled"
 

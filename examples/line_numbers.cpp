@@ -1,5 +1,5 @@
-// Numbers the lines of text files with a `Checkpointed` function, whose field is its state. Runs with one
-// subtask, so that the numbers are those of the input.
+// Numbers the lines of text files with a `Checkpointed` function, whose field is its state. Each subtask numbers
+// what it reads; with one, as is the default, the numbers are those of the input.
 //
 //   weir run line_numbers.so --input FILE --output DIRECTORY [--rate LINES_PER_SECOND]
 #include <cstdint>
@@ -18,7 +18,7 @@ class NumberLines final : public RichMapFunction<std::string, std::string>,
     return std::to_string(++lines_) + '\t' + line;
   }
   std::uint64_t snapshot_state() override { return lines_; }
-  void restore_state(const std::uint64_t& lines) override { lines_ = lines; }
+  void restore_state(const std::uint64_t& lines) override { lines_ += lines; }
 
  private:
   std::uint64_t lines_ = 0;
@@ -33,11 +33,8 @@ WEIR_JOB(line_numbers) {
 
   env.read_text(input, rate)
       .uid("lines")
-      .set_parallelism(1)
       .map(NumberLines{})
       .uid("numbers")
-      .set_parallelism(1)
       .write_files(output, [](const std::string& line) { return line; })
-      .uid("output")
-      .set_parallelism(1);
+      .uid("output");
 }

@@ -669,7 +669,16 @@ Status Configuration::resolve_directories(const DirectoryResolver& resolve) {
   return {};
 }
 
-Status Configuration::check() const {
+Status Configuration::check() const { return check_pairs(nullptr); }
+
+Status Configuration::check_before_job(const Configuration& last) const {
+  return check_pairs(&last);
+}
+
+Status Configuration::check_pairs(const Configuration* last) const {
+  const auto is_certain = [&](std::string_view a, std::string_view b) {
+    return last == nullptr || (last->is_set(a) && last->is_set(b));
+  };
   const auto setting = [&](std::string_view key) {
     const auto entry = entries_.find(key);
     return entry == entries_.end() ? shown(key, find_row(key)->default_text, "")
@@ -681,18 +690,21 @@ Status Configuration::check() const {
                                              setting(other) + "; " + std::string(mend));
   };
   const ExecutionConfig& execution = settings_.execution;
-  if (execution.max_parallelism && *execution.max_parallelism < execution.parallelism)
+  if (is_certain("parallelism.default", "pipeline.max-parallelism") && execution.max_parallelism &&
+      *execution.max_parallelism < execution.parallelism)
     return disagree("parallelism.default", "is above", "pipeline.max-parallelism",
                     "lower the first or raise the second");
   if (settings_.process.heartbeat_timeout <= settings_.process.heartbeat_interval)
     return disagree("heartbeat.timeout", "is not above", "heartbeat.interval",
                     "raise the first to several times the second");
   const ExponentialDelayConfig& backoff = settings_.exponential_delay;
-  if (backoff.initial > backoff.max)
-    return disagree("restart-strategy.exponential-delay.initial-backoff", "is above",
-                    "restart-strategy.exponential-delay.max-backoff",
-                    "lower the first or raise the second");
-  if (settings_.checkpoints.retention != CheckpointRetention::no_externalized_checkpoints &&
+  constexpr std::string_view initial = "restart-strategy.exponential-delay.initial-backoff";
+  constexpr std::string_view max = "restart-strategy.exponential-delay.max-backoff";
+  if (is_certain(initial, max) && backoff.initial > backoff.max)
+    return disagree(initial, "is above", max, "lower the first or raise the second");
+  // A job may set the directory.
+  if (last == nullptr &&
+      settings_.checkpoints.retention != CheckpointRetention::no_externalized_checkpoints &&
       settings_.directories.checkpoints.empty())
     return error(Errc::invalid_argument,
                  setting("execution.checkpointing.externalized-checkpoint-retention") +

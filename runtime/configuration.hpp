@@ -128,6 +128,9 @@ class Configuration {
   /// Whether the settings agree with each other; called when nothing more will be set.
   /// Errors: `invalid_argument`, naming the keys and how to mend them.
   [[nodiscard]] Status check() const;
+  /// The same before there is a job, which may still set what is no setting of the process: of that only what
+  /// `last`, which wins over the job, has set itself.
+  [[nodiscard]] Status check_before_job(const Configuration& last) const;
 
   /// Whether `key` (no deprecated name) was set, rather than left at its default.
   [[nodiscard]] bool is_set(std::string_view key) const;
@@ -161,6 +164,9 @@ class Configuration {
   };
 
  private:
+  /// `last`: as in `check_before_job`; null: nothing more will be set.
+  [[nodiscard]] Status check_pairs(const Configuration* last) const;
+
   struct Entry {
     std::string text;
     std::string origin;

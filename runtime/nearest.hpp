@@ -15,8 +15,8 @@ namespace weir {
 [[nodiscard]] std::string_view nearest(std::string_view word,
                                        std::span<const std::string_view> candidates);
 
-/// Whether who wrote `word` may well have meant `candidate`: at most a third of its letters is wrong, or one;
-/// of a key with dots, of those behind the parts that both begin with.
+/// Whether who wrote `word` may well have meant `candidate`: at most a third of its letters is wrong, or one.
+/// Parts that end with a dot and begin both do not count.
 [[nodiscard]] bool is_slip(std::string_view word, std::string_view candidate);
 
 /// The end of a sentence about an unknown word: `; did you mean 'cancel'?` if it may be a slip, else

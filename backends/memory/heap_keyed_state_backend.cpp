@@ -194,8 +194,7 @@ Status HeapKeyedStateBackend::check_budget() {
       under_way = true;
     }
   if (under_way) return {};
-  return error(Errc::limit_exceeded, operator_label_ + ": its state takes " +
-                                         kibibytes(memory_.bytes()) +
+  return error(Errc::limit_exceeded, "its state takes " + kibibytes(memory_.bytes()) +
                                          " in this subtask, and all state of this process " +
                                          kibibytes(memory_.budget().used_bytes()) + ", of " +
                                          mebibytes(memory_.budget().limit_bytes()) +

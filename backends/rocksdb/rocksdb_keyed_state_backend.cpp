@@ -137,7 +137,7 @@ Status RocksDBKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
   state->database = database_.get();
   state->table = std::move(table);
   state->memory = &memory_;
-  state->label = context_.operator_label + ", state '" + name + "'";
+  state->label = "state '" + name + "'";
   state->table->set_backing(state.get(), entries.done());
   if (entries.done()) {
     WEIR_TRY(create_family(*state));

@@ -58,7 +58,7 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
     rocksdb::ColumnFamilyHandle* family = nullptr;  // null until it is known of what it is made
     std::unique_ptr<TableBase> table;
     const TableMemory::Share* memory = nullptr;
-    std::string label;  // of operator and state, for error sentences
+    std::string label;  // for error sentences
     Result<bool> load(std::string_view entry_key, std::string& value) override;
     Status load_all(
         std::span<const std::string_view> entry_keys,

@@ -406,6 +406,12 @@ SCENARIO("acknowledgements that nobody waits for are told apart", "[actors]") {
       other.job.low = 0;
       THEN("it is ignored") { CHECK(bench.coordinator.acknowledge(other, bench.now).empty()); }
     }
+    WHEN("a decline of another job comes") {
+      DeclineCheckpoint other{test_job, bench.fence(), count_1, {1}, DeclineReason::snapshot_failed,
+                              ""};
+      other.job.low = 0;
+      THEN("it is ignored") { CHECK(bench.coordinator.decline(other, bench.now).empty()); }
+    }
     WHEN("an acknowledgement of a newer leader comes") {
       auto newer = bench.acknowledgement(count_1, 1);
       newer.fence.epoch = {4};

@@ -97,7 +97,8 @@ SCENARIO("state over the configured memory fails with that reason", "[backends]"
       }
       THEN("it is told what is too much, of what, and what to do") {
         CHECK(status.error().code == Errc::limit_exceeded);
-        CHECK_THAT(status.error().what, Catch::Contains("operator 'counter': its state takes"));
+        CHECK_THAT(status.error().what,
+                   Catch::Contains("its state takes 2049 KiB in this subtask"));
         CHECK_THAT(status.error().what, Catch::Contains("4 MiB"));
         CHECK_THAT(status.error().what, Catch::Contains("taskmanager.memory.task.heap.size"));
       }

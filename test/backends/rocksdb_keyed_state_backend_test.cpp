@@ -11,6 +11,7 @@
 #include <rocksdb/cache.h>
 
 #include "backends/rocksdb/flush_queue.hpp"
+#include "backends/rocksdb/rocksdb_database.hpp"
 #include "state/keyed_state.hpp"
 #include "storage/posix_file_system.hpp"
 #include "test/state/memory_payload.hpp"
@@ -129,6 +130,23 @@ SCENARIO("state that is ten times larger than its memory stays within it", "[bac
       }
     }
   }
+}
+
+TEST_CASE("errors of RocksDB are told once, with what to do where that is known", "[backends]") {
+  const auto told = [](const rocksdb::Status& status) {
+    return to_error(status, "/local/db: cannot write").error().what;
+  };
+  CHECK(to_error(rocksdb::Status::OK(), "/local/db: cannot write"));
+  CHECK(told(rocksdb::Status::NoSpace("While appending to file: /local/db/1.sst",
+                                      "No space left on device")) ==
+        "/local/db: cannot write: RocksDB: While appending to file: /local/db/1.sst: No space left "
+        "on device; make room there, or set state.backend.rocksdb.localdir to a larger disk");
+  CHECK(
+      told(rocksdb::Status::IOError("While open a file: /local/db/1.sst", "Too many open files")) ==
+      "/local/db: cannot write: RocksDB: While open a file: /local/db/1.sst: Too many open files; "
+      "raise the limit of open files (ulimit -n), or lower the parallelism");
+  CHECK(told(rocksdb::Status::Corruption("block checksum mismatch")) ==
+        "/local/db: cannot write: RocksDB: Corruption: block checksum mismatch");
 }
 
 TEST_CASE("subtasks of a process share the memory of tables", "[backends]") {

@@ -6,6 +6,7 @@
 
 #include "test/connectors/memory_file_system.hpp"
 #include "test/connectors/operator_harness.hpp"
+#include "test/sanitized.hpp"
 
 namespace weir {
 namespace {
@@ -50,8 +51,9 @@ Lines read_all(SourceAttempt<std::string>& attempt) {
 
 TEST_CASE("a text source reads every line once at any parallelism", "[connectors]") {
   MemoryFileSystem files;
-  files.files["/in/a"] = numbered_lines("a", 500);
-  files.files["/in/b"] = numbered_lines("b", 300) + "and no newline at the end";
+  files.files["/in/a"] = numbered_lines("a", test::sanitized ? 500 : 5000);
+  files.files["/in/b"] =
+      numbered_lines("b", test::sanitized ? 300 : 3000) + "and no newline at the end";
   files.files["/in/empty"] = "";
   for (std::uint32_t parallelism = 1; parallelism <= 5; ++parallelism) {
     for (const std::uint64_t split_bytes : {1, 100, 4 << 20}) {

@@ -178,8 +178,8 @@ Status start_from(MemoryStorage& storage) {
   return {};
 }
 
-/// Flips each bit of `path`, or one in `stride`, which has no factor in common with 8, one at a time: each is refused by `look` with the file and the
-/// place.
+/// Flips each bit of `path`, or one in `stride`, which has no factor in common with 8, one at a time: each is refused by
+/// `look` with the file and the place.
 void check_flips(MemoryStorage& storage, const std::string& path, const Look& look,
                  std::size_t stride = sanitized ? 61 : 1) {
   std::string& bytes = storage.bytes(path);

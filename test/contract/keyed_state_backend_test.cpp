@@ -751,7 +751,8 @@ TEMPLATE_TEST_CASE("state is dealt out anew when the parallelism changes", "[con
   std::vector<Snapshot> snapshots;
   Contents first;
   int round = 0;
-  // Each to its next: up, down, and through a prime. All pairs are those of rescaling_test.cpp.
+  // Up, down, and to a number that is no power of two. All pairs, with one type of keys, are those of
+  // rescaling_test.cpp.
   for (const std::uint32_t parallelism : {1U, 4U, 3U, 8U, 2U, 1U}) {
     std::vector<Snapshot> next;
     for (std::uint32_t subtask = 0; subtask < parallelism; ++subtask) {

@@ -101,6 +101,11 @@ def configuration_file(place):
     refused(place.weir("run", "--config", path, *word_count(place)), 2, path)
     os.remove(place / "weir.yaml")
     refused(place.weir("run", "--config", place / "none.yaml", *word_count(place)), 1, place / "none.yaml")
+    refused(place.weir("run", "--config", os.path.dirname(path), *word_count(place)), 1, "--config", os.path.dirname(path), "a directory")
+    # A verb that runs no job does not mind what only a job must have right.
+    place.write("weir.yaml", "pipeline.max-parallelism: 1\nparallelism.default: 2\n")
+    place.good("list")
+    refused(place.weir("run", "-D", "heartbeat.timeout=1ms", place / "missing.so"), 2, "heartbeat.timeout")
     place.write("weir.yaml", "parallelism.default: 2\n")
     equal(place.json("run", "--json", *word_count(place))["parallelism"], 2)
 
@@ -267,6 +272,24 @@ def read_only_savepoints(place):
     path = place.good("savepoint", job, place / "made", limits=limits).strip()
     equal(metadata_below(place / "made"), [path])
     place.good("cancel", job, limits=limits)
+    equal(process.wait().code, 0)
+
+
+@case("a savepoint whose number cannot be said is refused with that reason, and the job goes on")
+def no_number(place):
+    process, _ = place.start_traced(*settings(checkpoints=place / "checkpoints"),
+                                    *word_count(place, text=WORDS * 100_000), "--rate", 1000)
+    job = place.running_job(process)
+    own = os.path.join(place / "checkpoints", job)
+    os.rename(own, own + "-away")
+    place.write(f"checkpoints/{job}", "no directory")
+    sentence = refused(place.weir("savepoint", job, place / "savepoints"), 1, own, "takes its number in the job's directory of checkpoints")
+    check("name a directory" not in sentence and "state.savepoints.dir" not in sentence, sentence)
+    check(not os.path.exists(place / "savepoints"), "a savepoint was begun")
+    os.remove(own)
+    os.rename(own + "-away", own)
+    place.good("savepoint", job, place / "savepoints")
+    place.good("cancel", job)
     equal(process.wait().code, 0)
 
 
@@ -457,6 +480,9 @@ def damaged_latest(place):
         file.truncate(40)
     refused(place.weir("run", "-s", "latest", *words), 1, newest, re.compile("|".join(map(re.escape, older))), "-s ")
     refused(place.weir("run", "-s", newest, *words), 1, newest)
+    for path in older:
+        shutil.rmtree(path)
+    refused(place.weir("run", "-s", "latest", *words), 1, newest, "run without -s to start anew, with an empty output directory")
 
 
 @case("a savepoint with an operator that the job lacks is refused; -n skips it and says so")

@@ -2,6 +2,7 @@
 """Memory that is configured is kept to: state on RocksDB may be any size, state in memory fails the job with a reason."""
 
 import os
+import sys
 
 import harness
 from harness import case, check, equal, job_so, output_lines, refused, settings, wait_until
@@ -61,7 +62,7 @@ def heap(place):
 def large_entry(place):
     result = place.weir("run", *settings(backend="rocksdb"), "-D", f"{BUDGET_KEY}=8mb", job_so("shapes"), "--shape", "swelling",
                         "--rate", 0, "--output", place / "out")
-    refused(result, 1, "operator 'swelling', state 'state'", "2048 KiB", BUDGET_KEY)  # two subtasks have half of 8 MiB
+    refused(result, 1, "operator 'swelling', subtask ", ": state 'state': an entry takes ", "2048 KiB", BUDGET_KEY)  # two subtasks have half of 8 MiB
 
 
 @case("a memory budget that is too small is refused before the job starts")
@@ -77,4 +78,4 @@ def too_small(place):
 
 
 if __name__ == "__main__":
-    harness.main()
+    sys.exit(harness.main())

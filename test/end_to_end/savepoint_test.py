@@ -2,6 +2,7 @@
 """What lies between two runs: savepoints, kills, other backends, other parallelisms; and stop."""
 
 import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -168,11 +169,12 @@ def savepoint_elsewhere(place):
     place.good("checkpoint", name)
     elsewhere = place.good("savepoint", name, place / "elsewhere").strip()
     process.kill()
+    before = committed(place / "out")
 
     process, _ = place.start_traced("-s", "latest", *job)
     equal(place.running_job(process), name)
     place.good("checkpoint", name)  # and its output is committed
-    wait_until(lambda: committed(place / "out"), "committed output")
+    wait_until(lambda: set(committed(place / "out")) - set(before), "output of the second run")
     place.good("cancel", name)
     equal(process.wait().code, 0)
     before = committed(place / "out")
@@ -190,6 +192,8 @@ def restarts(place):
     # It throws at the same number each time, and so fails for good, with what came before it committed.
     equal(result.code, 1)
     equal(harness.json.loads(result.out)["restarts"], 2)
+    check(re.search(r"^weir: warning: job shapes started again after a failure \(restart [12]\): ", result.err, re.MULTILINE),
+          result.err)
     numbers = [int(line) for line in output_lines(output)]
     equal(len(numbers), len(set(numbers)), "numbers that are doubled")
     # The mended job goes on from there.

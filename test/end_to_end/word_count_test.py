@@ -173,7 +173,7 @@ def other_examples(place):
     equal(sorted(lines), sorted(summary(i, n) for i in range(4) for n in (3, 6)))
 
     source = place.write("text.txt", "".join(f"line {i}\n" for i in range(1000)))
-    place.good("run", "-p", 3, example_so("line_numbers"), "--input", source, "--output", place / "numbered")
+    place.good("run", example_so("line_numbers"), "--input", source, "--output", place / "numbered")
     equal(output_lines(place / "numbered"), [f"{i + 1}\tline {i}" for i in range(1000)])
 
 

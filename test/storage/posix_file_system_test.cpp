@@ -1,9 +1,12 @@
 #include "storage/posix_file_system.hpp"
 
 #include <csignal>
+#include <memory>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -27,6 +30,29 @@ std::vector<std::string> names(FileSystem& files, const std::string& directory) 
   std::vector<std::string> result;
   for (const auto& entry : *entries) result.push_back(entry.name);
   return result;
+}
+
+TEST_CASE("too many open files are told with the limit that is to be raised", "[storage]") {
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  const std::string path = directory.path() + "/file";
+  REQUIRE(files.create(path));
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit low{64, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+  std::vector<std::unique_ptr<InputFile>> open;
+  std::string refusal;
+  while (refusal.empty() && open.size() <= low.rlim_cur) {
+    auto file = files.open(path);
+    if (file)
+      open.push_back(std::move(*file));
+    else
+      refusal = file.error().what;
+  }
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(refusal ==
+        path + ": cannot open: Too many open files; raise the limit of open files (ulimit -n)");
 }
 
 SCENARIO("what is written reads back, in pieces of any size", "[storage]") {
