@@ -49,8 +49,8 @@ places = [i for i, e in enumerate(entries) if e["message"] == sys.argv[2]]
 asked = [i for i in places if entries[i]["from"] == "client"]
 entries = entries[asked[-1] if asked else places[0]:]
 if sys.argv[2] in start:
-    running = {e["to"] for e in entries if e["message"] == "StartTask"}
-    entries = [e for e in entries if e["message"] in start][:1 + 3 * len(running)]
+    end = max(i for i, e in enumerate(entries) if e["message"] == "StartTask")
+    entries = [e for e in entries[:end + 1] if e["message"] in start]
 else:
     # Periodic checkpoints may come in between: the savepoint is the first that is triggered behind the request.
     number = next(e["checkpoint"] for e in entries if e["message"] == "TriggerCheckpoint")
