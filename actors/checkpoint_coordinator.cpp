@@ -649,7 +649,8 @@ void CheckpointCoordinator::count_failure(const Error& error) {
   if (!config_.tolerable_failed || consecutive_failures_ <= *config_.tolerable_failed) return;
   fail_job({error.code,
             std::to_string(consecutive_failures_) +
-                " checkpoints failed in a row, more than "
+                (consecutive_failures_ == 1 ? " checkpoint" : " checkpoints") +
+                " failed in a row, more than "
                 "execution.checkpointing.tolerable-failed-checkpoints allows; the last one: " +
                 error.what},
            true);

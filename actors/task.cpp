@@ -60,6 +60,7 @@ class Listener final : public TaskListener {
   explicit Listener(Self self) : self_(self), actor_(self->ctrl()) {
     const TaskSetup& setup = self->state.setup;
     job_manager_ = setup.job_manager;
+    seams_ = setup.seams;
     fence_ = setup.fence;
     job_ = self->state.job;
     execution_ = self->state.execution;
@@ -79,11 +80,15 @@ class Listener final : public TaskListener {
     job_manager_->send(endpoint_of(execution_),
                        DeclineCheckpoint{job_, fence_, execution_, id, reason, std::move(detail)});
   }
+  void on_warning(std::string text) override {
+    seams_->log("warning", "job " + to_string(job_) + ": " + text);
+  }
 
  private:
   Self self_;  // only touched by mails that run on the actor
   caf::strong_actor_ptr actor_;
   std::shared_ptr<const JobManagerGateway> job_manager_;
+  std::shared_ptr<const ProcessSeams> seams_;
   Fence fence_;
   JobId job_;
   ExecutionId execution_;

@@ -19,7 +19,8 @@ namespace {
 
 int print(const std::string& text) {
   const bool printed = std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
-  return printed ? success_exit_code : failure_exit_code;
+  if (printed) return success_exit_code;
+  return report({Errc::io_error, "cannot write to standard output"}, failure_exit_code);
 }
 
 int compile(const CompileCommand& command) {

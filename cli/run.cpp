@@ -316,14 +316,15 @@ class JobWatch {
  public:
   /// Everything outlives the watch; `display` and `detached` may be null.
   JobWatch(const RunCommand& command, Host& host, JobClient& client, LiveDisplay* display,
-           DetachedProcess* detached, JobId job, std::chrono::milliseconds timeout)
+           DetachedProcess* detached, JobId job, std::chrono::milliseconds timeout, bool retained)
       : command_(command),
         host_(host),
         client_(client),
         display_(display),
         detached_(detached),
         job_(job),
-        timeout_(timeout) {}
+        timeout_(timeout),
+        retained_(retained) {}
 
   /// Waits until the job has ended, and cancels it when this process is asked to end.
   Result<JobDetails> wait() {
@@ -335,7 +336,7 @@ class JobWatch {
       if (wait_for_end_request(pause) && !cancelled_) {
         cancelled_ = true;
         above([&] {
-          warn("cancelling job " + details.overview.name +
+          warn("cancelling job " + details.overview.name + what_becomes_of_checkpoints(details) +
                "; a second signal ends the process at once");
         });
         // The answer comes with the job's end; an error says that it has ended already.
@@ -346,6 +347,13 @@ class JobWatch {
   }
 
  private:
+  [[nodiscard]] std::string what_becomes_of_checkpoints(const JobDetails& details) const {
+    if (details.checkpoint_directory.empty()) return {};
+    return retained_ ? ", whose last checkpoint is kept"
+                     : ", which deletes its checkpoints, as "
+                       "execution.checkpointing.externalized-checkpoint-retention is not "
+                       "RETAIN_ON_CANCELLATION";
+  }
   void tell(const JobDetails& details) {
     const JobOverview& job = details.overview;
     if (job.restarts > restarts_) {
@@ -398,6 +406,7 @@ class JobWatch {
   DetachedProcess* const detached_;
   const JobId job_;
   const std::chrono::milliseconds timeout_;
+  const bool retained_;  ///< a job that is cancelled leaves its last checkpoint
   std::uint32_t restarts_ = 0;
   CheckpointId last_completed_;  ///< checkpoint
   std::string last_failure_;     ///< of a checkpoint
@@ -512,7 +521,9 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
     tell("job " + job.name + " (" + to_string(id) + ") goes on from " + (*start)->directory);
 
   JobWatch watch(command, host, client, on_terminal ? &display : nullptr, detached, id,
-                 job.configuration.process().client_timeout);
+                 job.configuration.process().client_timeout,
+                 job.configuration.checkpoint_config().retention ==
+                     CheckpointRetention::retain_on_cancellation);
   const auto details = watch.wait();
   if (!details) {
     // Tasks may still run, and nothing can end them any more but the process itself.

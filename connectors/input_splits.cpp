@@ -10,6 +10,17 @@ std::unexpected<Error> unreadable(const Error& cause) {
                                "; make it readable, or give another file or directory");
 }
 
+/// Whether the file `path`, of which `entry` tells, can be cut into splits. What is no regular file seems to be empty.
+Status check_file(FileSystem& files, const std::string& path, const DirectoryEntry& entry) {
+  if (entry.size_bytes > 0) return {};
+  const auto file = files.open(path);
+  if (file) return {};
+  if (file.error().code != Errc::unsupported) return unreadable(file.error());
+  return error(Errc::unsupported, "input " + path +
+                                      " is no regular file: give a file or a directory, or what "
+                                      "comes through a pipe as standard input");
+}
+
 /// Appends the files below `directory`, which does not end in a slash.
 Status append_files(FileSystem& files, const std::string& directory, std::size_t depth,
                     std::vector<std::string>& found) {
@@ -26,6 +37,7 @@ Status append_files(FileSystem& files, const std::string& directory, std::size_t
     if (entry.is_directory) {
       WEIR_TRY(append_files(files, path, depth + 1, found));
     } else {
+      WEIR_TRY(check_file(files, path, entry));
       found.push_back(std::move(path));
     }
   }
@@ -44,6 +56,7 @@ Result<std::vector<std::string>> input_files(FileSystem& files,
                    "input " + path + " does not exist: give a file or a directory");
     if (!entry) return unreadable(entry.error());
     if (!entry->is_directory) {
+      WEIR_TRY(check_file(files, path, *entry));
       found.push_back(path);
       continue;
     }

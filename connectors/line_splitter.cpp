@@ -14,7 +14,16 @@ constexpr std::size_t tail_bytes = 16 << 10;
 Result<std::unique_ptr<LineSplitter>> LineSplitter::open(FileSystem& files, const FileSplit& split,
                                                          LineLimits limits) {
   WEIR_ASSERT(split.begin <= split.end && split.begin <= split.position && limits.chunk_bytes >= 1);
-  WEIR_TRY_ASSIGN(file, files.open(split.path));
+  auto opened = files.open(split.path);
+  // It was there when the splits were made, and without it the job has no way to go on.
+  if (!opened &&
+      (opened.error().code == Errc::not_found || opened.error().code == Errc::unsupported))
+    return error(Errc::state_incompatible,
+                 "input " + split.path +
+                     " is not there any more, and the job has not read all of it: " +
+                     opened.error().what + "; put it back, then go on with -s latest");
+  if (!opened) return std::unexpected(opened.error());
+  std::unique_ptr<InputFile> file = std::move(*opened);
   WEIR_TRY_ASSIGN(const size, file->size());
   std::unique_ptr<LineSplitter> splitter(new LineSplitter(split, limits, std::move(file)));
   const std::uint64_t known = std::max(split.end, split.position);

@@ -83,6 +83,11 @@ void Gate::accept_one() {
   Socket watched = socket.duplicate();
   if (!watched.is_open()) return;
   peers_.push_back(std::move(watched));
+  {
+    // Before anybody knows of the peer: who then stops the gate waits for it.
+    const std::scoped_lock lock(mutex_);
+    open_peers_ = peers_.size();
+  }
   admit_(std::move(socket));
 }
 

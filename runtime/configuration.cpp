@@ -393,7 +393,9 @@ std::span<const Row> table() {
           Section::processes, "heartbeat.timeout", "50 s",
           "A TaskManager that was silent for so long is taken for dead.", {.least = 1}),
       row<&S::process, &ProcessConfig::client_timeout>(
-          Section::processes, "client.timeout", "60 s", "How long a command waits for an answer.",
+          Section::processes, "client.timeout", "60 s",
+          "How long a command waits for an answer; for a snapshot it waits until that is "
+          "written or given up.",
           {.aliases = {"akka.client.timeout"}, .least = 1}),
       row<&S::directories, &DirectoryConfig::temporary>(Section::processes, "io.tmp.dirs", "",
                                                         "Directory of temporary files; one only.",
@@ -689,6 +691,9 @@ Status Configuration::check_pairs(const Configuration* last) const {
     return error(Errc::invalid_argument, setting(key) + " " + std::string(relation) + " " +
                                              setting(other) + "; " + std::string(mend));
   };
+  if (settings_.directories.temporary.contains(','))
+    return error(Errc::invalid_argument,
+                 setting("io.tmp.dirs") + " names several directories; name one, without a comma");
   const ExecutionConfig& execution = settings_.execution;
   if (is_certain("parallelism.default", "pipeline.max-parallelism") && execution.max_parallelism &&
       *execution.max_parallelism < execution.parallelism)

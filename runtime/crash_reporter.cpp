@@ -6,8 +6,11 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
+#include <new>
 #include <string_view>
+#include <system_error>
 #include <unistd.h>
 
 #include "runtime/stream_task.hpp"
@@ -39,6 +42,10 @@ struct FixedNotice {
 // A signal handler reaches nothing but what is global. One notice is read while the other is written.
 std::array<FixedNotice, 2> notices;
 std::atomic<std::size_t> current_notice{0};
+
+/// Of an exception that ends the process.
+thread_local bool is_out_of_memory = false;
+thread_local FixedText<subject_bytes> uncaught;
 
 /// What this thread runs.
 thread_local const StreamTask* task_of_thread = nullptr;
@@ -97,12 +104,41 @@ std::string_view name_of(int signal) {
   }
 }
 
+/// An exception that nobody has caught ends the process by SIGABRT; `report_crash` then says which.
+[[noreturn]] void end_by_exception() {
+  try {
+    if (std::current_exception()) throw;
+  } catch (const std::bad_alloc&) {
+    is_out_of_memory = true;
+  } catch (const std::system_error& failed) {
+    // Of a thread that could not be started.
+    is_out_of_memory = failed.code() == std::errc::resource_unavailable_try_again ||
+                       failed.code() == std::errc::not_enough_memory;
+    uncaught.set(failed.what());
+  } catch (const std::exception& failed) {
+    uncaught.set(failed.what());
+  } catch (...) {
+    uncaught.set("a value that is no std::exception");
+  }
+  std::abort();
+}
+
 void report_crash(int signal) {
   Sentence sentence;
   sentence.begin();
-  sentence.add(" crashed the process (");
-  sentence.add(name_of(signal));
-  sentence.add(")");
+  if (is_out_of_memory) {
+    sentence.add(
+        ": the process has no memory left, or may start no more threads, and ends: raise the limit "
+        "(ulimit -v or -u, or that of the control group), or lower the parallelism");
+  } else {
+    sentence.add(" crashed the process (");
+    sentence.add(name_of(signal));
+    sentence.add(")");
+    if (!uncaught.view().empty()) {
+      sentence.add(" by an exception that nobody has caught: ");
+      sentence.add(uncaught.view());
+    }
+  }
   sentence.end();
   // The signal now ends the process as if the handler had never been there. A sanitizer that stands in between
   // forgets SA_RESETHAND, so it is said again.
@@ -133,6 +169,7 @@ void catch_exit() {
 }  // namespace
 
 void install_crash_reporter() {
+  std::set_terminate(end_by_exception);
   struct sigaction action{};
   action.sa_handler = report_crash;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_ONSTACK | SA_NODEFER);

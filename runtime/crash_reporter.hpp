@@ -13,7 +13,8 @@ struct CrashNotice {
 };
 
 /// Makes a crash (SIGSEGV and the like) print one sentence before the process dies as it would have:
-/// which operator was working on the thread that crashed, of which job, and what to do. Once per process.
+/// which operator was working on the thread that crashed, of which job, and what to do. An exception that
+/// nobody catches is such a crash, and is told, too. Once per process.
 void install_crash_reporter();
 
 /// From here on, crashes are told with `notice`. Texts that are very long are cut.

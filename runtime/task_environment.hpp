@@ -33,6 +33,8 @@ class TaskListener {
   virtual void on_acknowledge(CheckpointId id, TaskSnapshot snapshot,
                               CheckpointMetrics metrics) = 0;
   virtual void on_decline(CheckpointId id, DeclineReason reason, std::string detail) = 0;
+  /// Something that people should know, a sentence.
+  virtual void on_warning(std::string text) = 0;
 };
 
 /// Everything that a task needs from outside. Pointers outlive the task unless they are shared.

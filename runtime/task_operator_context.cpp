@@ -89,7 +89,6 @@ Status TaskOperatorContext::check_claims() {
 
 /// Restored states that the operator did not ask for are an error unless the user allows it.
 Status TaskOperatorContext::check_unclaimed() const {
-  if (environment_.allow_non_restored_state) return {};
   std::vector<std::string> names = operator_state_.unclaimed_states();
   if (keyed_)
     std::ranges::move(keyed_->unclaimed_states(), std::back_inserter(names));
@@ -100,6 +99,12 @@ Status TaskOperatorContext::check_unclaimed() const {
   names.erase(std::ranges::unique(names).begin(), names.end());
   const bool one = names.size() == 1;
   for (std::string& name : names) name = "'" + name + "'";
+  if (environment_.allow_non_restored_state) {
+    environment_.listener->on_warning(label() + ", subtask " + std::to_string(subtask()) +
+                                      ": the snapshot has " + (one ? "the state " : "the states ") +
+                                      name_list(names) + ", which the job does not use: skipped");
+    return {};
+  }
   return error(Errc::state_incompatible,
                label() + ": the snapshot has " + (one ? "a state " : "states ") + name_list(names) +
                    " that the job does not use; keep " + (one ? "it" : "them") +

@@ -285,6 +285,9 @@ Result<std::unique_ptr<InputFile>> PosixFileSystem::open(const std::string& path
   if (!descriptor.is_open()) return failure(errno, path, "open");
   struct ::stat about{};
   if (::fstat(descriptor.number(), &about) != 0) return failure(errno, path, "examine");
+  // Of a pipe or a device nobody knows how long it is, nor can it be read again.
+  if (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))
+    return error(Errc::unsupported, path + ": is no regular file");
   if (S_ISDIR(about.st_mode)) return failure(EISDIR, path, "open");
   return std::make_unique<PosixInputFile>(std::move(descriptor), path);
 }

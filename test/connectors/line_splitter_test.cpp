@@ -193,7 +193,13 @@ SCENARIO("a file that was changed since the snapshot is an error that names it",
     }
     WHEN("it is gone") {
       files.files.clear();
-      CHECK(LineSplitter::open(files, snapshot).error().code == Errc::not_found);
+      // Trying again would not help.
+      const Error gone = LineSplitter::open(files, snapshot).error();
+      CHECK(gone.code == Errc::state_incompatible);
+      CHECK_THAT(gone.what,
+                 Catch::StartsWith("input /in is not there any more, and the job has not read all "
+                                   "of it: ") &&
+                     Catch::EndsWith("; put it back, then go on with -s latest"));
     }
   }
 }

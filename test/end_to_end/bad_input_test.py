@@ -106,6 +106,7 @@ def configuration_file(place):
     place.write("weir.yaml", "pipeline.max-parallelism: 1\nparallelism.default: 2\n")
     place.good("list")
     refused(place.weir("run", "-D", "heartbeat.timeout=1ms", place / "missing.so"), 2, "heartbeat.timeout")
+    refused(place.weir("run", "-D", f"io.tmp.dirs={place / 'a'},{place / 'b'}", place / "missing.so"), 2, "io.tmp.dirs", "name one")
     place.write("weir.yaml", "parallelism.default: 2\n")
     equal(place.json("run", "--json", *word_count(place))["parallelism"], 2)
 
@@ -184,6 +185,32 @@ def inputs(place):
     limits = without_rights(secret, 0)
     refused(place.weir("run", *job, "--input", secret, limits=limits), 1, secret, re.compile("[Pp]ermission"))
     check(not os.path.exists(place / "out"), "an output directory was made")
+
+
+@case("a pipe as an input file is refused, because it seems to be empty")
+def pipe_as_input(place):
+    os.mkfifo(place / "pipe")
+    os.mkdir(place / "directory")
+    os.mkfifo(place / "directory/inner")
+    for path, named in ((place / "pipe", place / "pipe"), (place / "directory", place / "directory/inner"),
+                        ("/dev/zero", "/dev/zero")):
+        refused(place.weir("run", example_so("word_count"), "--input", path, "--output", place / "out"), 1,
+                f"input {named} is no regular file", "standard input")
+    check(not os.path.exists(place / "out"), "an output directory was made")
+
+
+@case("a job whose input is gone when it goes on fails at once, and its checkpoints stay")
+def input_is_gone(place):
+    words = word_count(place, text=WORDS * 100_000)
+    source = words[words.index("--input") + 1]
+    checkpoints = settings(checkpoints=place / "checkpoints", interval="50ms")
+    process, trace = place.start_traced(*checkpoints, *words, "--rate", 1000)
+    trace.wait_for("NotifyCheckpointComplete", process=process)
+    process.kill()
+    os.rename(source, source + ".gone")
+    refused(place.weir("run", "-s", "latest", *checkpoints, *words), 1, source, "not there any more", "put it back")
+    os.rename(source + ".gone", source)
+    place.good("run", "-s", "latest", *checkpoints, *words)
 
 
 @case("paths of a job may be file URIs, and those of other schemes are refused as in settings")

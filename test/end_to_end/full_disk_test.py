@@ -16,7 +16,7 @@ from harness import case, check, equal, job_so, metadata_below, output_lines, re
 SKIPPED = 77
 INSIDE = "WEIR_TEST_MOUNTS"  # set in the namespace
 DISK_BYTES = 8 << 20
-LINES = 60_000
+LINES = 120_000
 RATE = 10_000  # lines per second
 
 

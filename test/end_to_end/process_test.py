@@ -66,7 +66,9 @@ def first_signal(place):
         process.send(number)
         result = process.wait()
         equal((result.code, result.out), (130, ""))
-        equal(result.err, "weir: warning: cancelling job shapes; a second signal ends the process at once\n")
+        equal(result.err, "weir: warning: cancelling job shapes, which deletes its checkpoints, as "
+              "execution.checkpointing.externalized-checkpoint-retention is not RETAIN_ON_CANCELLATION; a second signal ends "
+              "the process at once\n")
         check(trace.find("CancelJob") and trace.find("CancellationSuccess"), "the job was not cancelled")
         equal(metadata_below(place / "checkpoints"), [], "checkpoints left")
         equal(os.listdir(place / "run/weir"), [], "sockets left")

@@ -355,6 +355,9 @@ TEST_CASE("a task whose state does not fit fails for good", "[runtime]") {
     TaskUnderTest test(world, plan, 1, 0, restore, std::nullopt, true);
     CHECK(test.settle() == StepResult::idle);
     CHECK(test.listener->last() == "running");
+    CHECK(test.listener->warnings ==
+          Lines{"operator 'head', subtask 0: the snapshot has the state 'position', which the job "
+                "does not use: skipped"});
   }
 }
 

@@ -39,6 +39,7 @@ class RecordingListener final : public TaskListener {
   Error failure;
   bool recoverable = true;
   std::string detail;  ///< of the last decline
+  Lines warnings;
   std::map<CheckpointId, TaskSnapshot> snapshots;
 
   void on_state(TaskState state, const Error& why, bool is_recoverable) override {
@@ -55,6 +56,7 @@ class RecordingListener final : public TaskListener {
                     std::string(enumerator_name(reason)));
     detail = std::move(why);
   }
+  void on_warning(std::string text) override { warnings.push_back(std::move(text)); }
   [[nodiscard]] std::string last() const { return heard.empty() ? "" : heard.back(); }
 };
 

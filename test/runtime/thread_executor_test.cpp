@@ -3,7 +3,11 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
+#include <new>
+#include <stdexcept>
 #include <sys/wait.h>
+#include <system_error>
+#include <type_traits>
 #include <unistd.h>
 
 #include "runtime/crash_reporter.hpp"
@@ -24,6 +28,7 @@ class WaitingListener final : public TaskListener {
   }
   void on_acknowledge(CheckpointId, TaskSnapshot, CheckpointMetrics) override {}
   void on_decline(CheckpointId, DeclineReason, std::string) override {}
+  void on_warning(std::string) override {}
   /// Waits until the task is in `state`, or has ended.
   TaskState wait_for(TaskState state) {
     std::unique_lock lock(mutex_);
@@ -246,6 +251,38 @@ TEST_CASE("a crash in a user function names its operator, and the process dies o
   CHECK(
       made.starts_with("weir: operator 'bad-one', subtask 0 of job bad (12ab) crashed the process "
                        "(SIGSEGV); resume it\n"));
+}
+
+/// Throws where nobody may.
+template <class E>
+void throw_through_noexcept() {
+  const auto thrower = [] {
+    if constexpr (std::is_same_v<E, std::system_error>)
+      throw E(std::make_error_code(std::errc::resource_unavailable_try_again));
+    else if constexpr (std::is_same_v<E, std::runtime_error>)
+      throw E("no way out");
+    else
+      throw E();
+  };
+  const auto through = [](const auto& call) noexcept { call(); };
+  through(thrower);
+}
+
+TEST_CASE("an exception that nobody catches is told as such, and the want of memory as what it is",
+          "[runtime]") {
+  const auto [printed, status] =
+      crash_in_child(throw_through_noexcept<std::runtime_error>, "bad-one");
+  CHECK(printed ==
+        "weir: operator 'bad-one', subtask 0 of job bad (12ab) crashed the process (SIGABRT) by an "
+        "exception that nobody has caught: no way out; resume it\n");
+  REQUIRE(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGABRT);
+  const std::string without =
+      "weir: operator 'bad-one', subtask 0 of job bad (12ab): the process has no memory left, or "
+      "may start no more threads, and ends: raise the limit (ulimit -v or -u, or that of the "
+      "control group), or lower the parallelism; resume it\n";
+  CHECK(crash_in_child(throw_through_noexcept<std::bad_alloc>, "bad-one").first == without);
+  CHECK(crash_in_child(throw_through_noexcept<std::system_error>, "bad-one").first == without);
 }
 
 TEST_CASE(

@@ -32,6 +32,16 @@ std::vector<std::string> names(FileSystem& files, const std::string& directory) 
   return result;
 }
 
+TEST_CASE("a pipe is no file to read, and nobody waits for its writer", "[storage]") {
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  const std::string path = directory.path() + "/pipe";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  CHECK(files.open(path).error() == Error{Errc::unsupported, path + ": is no regular file"});
+  CHECK(files.open("/dev/zero").error() ==
+        Error{Errc::unsupported, "/dev/zero: is no regular file"});
+}
+
 TEST_CASE("too many open files are told with the limit that is to be raised", "[storage]") {
   TemporaryDirectory directory;
   PosixFileSystem files;
