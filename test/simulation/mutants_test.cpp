@@ -10,6 +10,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "test/sanitized.hpp"
+
 namespace weir::test {
 namespace {
 
@@ -76,7 +78,11 @@ Finding find(const Mutant& mutant) {
 }
 
 TEST_CASE("the promises of seeded runs notice code that is wrong in one place", "[simulation]") {
-  for (const Mutant& mutant : mutants()) {
+  // What is wrong is found on one thread, without touching memory that is not there: a sanitizer adds nothing.
+  constexpr std::size_t stride = sanitized ? 10 : 1;
+  const auto all = mutants();
+  for (std::size_t i = 0; i < all.size(); i += stride) {
+    const Mutant& mutant = all[i];
     DYNAMIC_SECTION(mutant.what) {
       const Finding finding = find(mutant);
       std::cout << mutant.what << ": seed " << finding.seed << ": " << finding.violation
