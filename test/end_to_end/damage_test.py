@@ -126,7 +126,8 @@ def check_damage(place, backend):
         with open(path, "rb") as file:
             content = file.read()
         regions = (regions_of_metadata if name == "_metadata" else regions_of_data)(content)
-        for region, places in regions.items():
+        # A sanitized process takes seconds to begin and to end.
+        for region, places in list(regions.items())[::10 if os.environ.get("WEIR_SANITIZER") else 1]:
             begin, end = chance.choice(places)
             at, bit = chance.randrange(begin, end), chance.randrange(8)
             flipped = bytearray(content)
