@@ -140,8 +140,8 @@ void report_crash(int signal) {
     }
   }
   sentence.end();
-  // The signal now ends the process as if the handler had never been there. A sanitizer that stands in between
-  // forgets SA_RESETHAND, so it is said again.
+  // The signal now ends the process as if the handler had never been there, also where that of a sanitizer stands
+  // in front of it.
   std::signal(signal, SIG_DFL);
   ::raise(signal);
 }
