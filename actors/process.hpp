@@ -35,7 +35,8 @@ struct ProcessSeams {
   JobLibraries* libraries = nullptr;
   /// Makes the backend that a job's configuration asks for; called once per job and TaskManager.
   std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
-  /// Writes one line into the process's log. `level` is one of `info`, `warning`, `error`.
+  /// Writes one line into the process's log. `level` is one of `info`, `warning`, `error`, or `notice`: a warning
+  /// that whoever looks at the process should see at once.
   std::function<void(const std::string& level, const std::string& text)> log;
   /// Ends the process at once with this sentence (a task that cannot be cancelled).
   std::function<void(const std::string& why)> fatal;

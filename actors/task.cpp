@@ -81,7 +81,7 @@ class Listener final : public TaskListener {
                        DeclineCheckpoint{job_, fence_, execution_, id, reason, std::move(detail)});
   }
   void on_warning(std::string text) override {
-    seams_->log("warning", "job " + to_string(job_) + ": " + text);
+    seams_->log("notice", "job " + to_string(job_) + ": " + text);
   }
 
  private:

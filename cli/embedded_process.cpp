@@ -59,8 +59,10 @@ Result<std::unique_ptr<EmbeddedProcess>> EmbeddedProcess::start(EmbeddedProcessP
   seams.delivery = &actors->delivery;
   seams.libraries = parts.libraries;
   seams.make_backend = make_backend_registry();
-  seams.log = [log = parts.log](const std::string& level, const std::string& text) {
+  seams.log = [log = parts.log, show = parts.warn](const std::string& level,
+                                                   const std::string& text) {
     log->write(level, text);
+    if (level == "notice") show(text);
   };
   seams.fatal = [log = parts.log](const std::string& why) { end_at_once(*log, why); };
 

@@ -31,7 +31,8 @@ struct EmbeddedProcessParts {
   StandardStreams* standard_streams = nullptr;
   JobLibraries* libraries = nullptr;
   LogFile* log = nullptr;
-  std::function<void(const std::string& line)> trace;  ///< may be empty
+  std::function<void(const std::string& line)> trace;    ///< may be empty
+  std::function<void(const std::string& warning)> warn;  ///< shows one; called on any thread
 };
 
 /// A JobManager and a TaskManager in this process, on real threads, and the gate through which commands

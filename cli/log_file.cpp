@@ -26,10 +26,10 @@ LogFile::LogFile(std::unique_ptr<Sink> sink) : sink_(std::move(sink)) {}
 LogFile::~LogFile() = default;
 
 void LogFile::write(const std::string& level, const std::string& text) {
-  const auto severity = level == "error"     ? spdlog::level::err
-                        : level == "warning" ? spdlog::level::warn
-                        : level == "debug"   ? spdlog::level::debug
-                                             : spdlog::level::info;
+  const auto severity = level == "error"                          ? spdlog::level::err
+                        : level == "warning" || level == "notice" ? spdlog::level::warn
+                        : level == "debug"                        ? spdlog::level::debug
+                                                                  : spdlog::level::info;
   sink_->logger.log(severity, "{}", text);
 }
 

@@ -16,7 +16,7 @@ class LogFile {
   [[nodiscard]] static Result<std::unique_ptr<LogFile>> open(const std::string& path, bool verbose);
   ~LogFile();
 
-  /// `level` is one of `debug`, `info`, `warning`, `error`.
+  /// `level` is one of `debug`, `info`, `warning`, `notice` (a warning, too), `error`.
   void write(const std::string& level, const std::string& text);
 
  private:

@@ -472,9 +472,10 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   const bool on_terminal = is_terminal_attached(command);
   LiveDisplay display([](const std::string& text) { std::fputs(text.c_str(), stderr); },
                       terminal_size);
-  auto trace = open_trace(host, command, **log, [&display](const std::string& warning) {
+  const auto show_warning = [&display](const std::string& warning) {
     display.print_above([&] { warn(warning); });
-  });
+  };
+  auto trace = open_trace(host, command, **log, show_warning);
   if (!trace) return std::unexpected(trace.error());
   if (detached != nullptr) {
     const Status redirected =
@@ -500,6 +501,7 @@ Outcome<int> run_loaded(Host& host, const RunCommand& command, const Job& job,
   parts.libraries = &libraries;
   parts.log = log->get();
   parts.trace = std::move(*trace);
+  parts.warn = show_warning;
   if (end_requested()) return interrupted_exit_code;
   auto process = EmbeddedProcess::start(std::move(parts));
   if (!process) return fail_outside(process.error());

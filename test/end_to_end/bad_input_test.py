@@ -361,8 +361,9 @@ def latest_that_works(place):
     words = [job_so("shapes"), "--output", place / "out", "--numbers", NUMBERS]
     process, trace = place.start_traced(*checkpoints, *words, "--rate", NUMBERS)
     trace.wait_for("NotifyCheckpointComplete", count=4, process=process)
+    wait_until(lambda: committed(place / "out") or process.code() is not None, "committed files")
     process.kill()
-    check(committed(place / "out"), "no committed files")
+    equal(process.code(), -9, "exit code of the process, with stderr", process.err())
     said = refused(place.weir("run", *words), 1, place / "out")
     check(said.endswith(": give an empty one"), said)
     said = refused(place.weir("run", *checkpoints, *words), 1, place / "out", ": give an empty one, or go on from")
@@ -522,6 +523,16 @@ def operator_lacking(place):
     warnings = result.err.splitlines()
     check(any("'counts'" in w and "skipped" in w for w in warnings), "what -n skips is not said:", warnings)
     check(all(w.startswith("weir: warning: ") for w in warnings), warnings)
+
+
+@case("a state that the job does not use is refused; -n skips it and says so")
+def state_lacking(place):
+    path = make_savepoint(place)
+    refused(restore(place, path, shape="other-state"), 1, "counts", "'state'", "--allowNonRestoredState")
+    result = restore(place, path, "-n", shape="other-state")
+    equal(result.code, 0, result.err)
+    check(any("operator 'counts', subtask 0: the snapshot has the state 'state', which the job does not use: skipped" in line
+              and line.startswith("weir: warning: ") for line in result.err.splitlines()), result.err)
 
 
 @case("an operator that the savepoint lacks starts without state, and the run says so")

@@ -76,6 +76,18 @@ DataStream<std::string> count(const DataStream<Number>& numbers) {
       });
 }
 
+/// Counts in a state of another name.
+struct OtherState final : KeyedProcessFunction<std::uint32_t, Number, std::string> {
+  void open(RuntimeContext& context) override {
+    seen_ = context.state(ValueStateDescriptor<std::uint64_t>{"seen"});
+  }
+  void process_element(const Number& number, Context&, Collector<std::string>& out) override {
+    seen_.update(number.value);
+    out.collect(std::to_string(number.value));
+  }
+  ValueState<std::uint64_t> seen_;
+};
+
 }  // namespace
 
 WEIR_JOB(shapes) {
@@ -95,7 +107,14 @@ WEIR_JOB(shapes) {
       [shape, at, once](const Number& number) { return misbehave(number, shape, at, once); });
   numbers.uid("passing").name("pass on");
 
-  auto lines = shape == "other-type" ? count<OtherCount>(numbers) : count<Count>(numbers);
+  auto lines = shape == "other-type" ? count<OtherCount>(numbers)
+               : shape == "other-state"
+                   ? numbers
+                         .key_by([](const Number& number) {
+                           return static_cast<std::uint32_t>(number.value % 10);
+                         })
+                         .process(OtherState{})
+                   : count<Count>(numbers);
   if (shape != "no-uid") lines.uid(shape == "renamed" ? "counts-2" : "counts");
   if (shape == "max-64") lines.set_max_parallelism(64);
   if (shape == "max-2") lines.set_max_parallelism(2);
