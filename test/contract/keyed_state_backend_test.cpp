@@ -541,7 +541,7 @@ class Subtask {
   }
 
   SnapshotForm form_;
-  PosixFileSystem files_;
+  inline static PosixFileSystem files_;  ///< outlives every snapshot, as that of a process does
   std::unique_ptr<StateBackend> backend_;
   KeyGroupRange groups_;
   std::string encoded_;
@@ -1786,7 +1786,7 @@ class TimedSubtask {
   }
 
   SnapshotForm form_;
-  PosixFileSystem files_;
+  inline static PosixFileSystem files_;  ///< as above
   std::unique_ptr<StateBackend> backend_;
   std::shared_ptr<StateTime> time_;
   StateClock& clock_;
