@@ -47,8 +47,9 @@ std::atomic<std::size_t> current_notice{0};
 thread_local bool is_out_of_memory = false;
 thread_local FixedText<subject_bytes> uncaught;
 
-/// What this thread runs.
+/// What this thread runs: a task, an operator apart from its task, or neither.
 thread_local const StreamTask* task_of_thread = nullptr;
+thread_local std::string_view label_of_thread;
 thread_local std::uint32_t subtask_of_thread = 0;
 thread_local bool in_user_code = false;
 
@@ -66,14 +67,16 @@ class Sentence {
   /// `weir: operator 'sums', subtask 3 of job words (0123...)`, as far as it is known.
   void begin() {
     const std::string_view subject = notices[current_notice].subject.view();
+    const std::string_view label =
+        task_of_thread != nullptr ? task_of_thread->current_operator() : label_of_thread;
     add("weir: ");
-    if (task_of_thread != nullptr) {
-      add(task_of_thread->current_operator());
+    if (!label.empty()) {
+      add(label);
       add(", subtask ");
       add_number(subtask_of_thread);
       if (!subject.empty()) add(" of ");
     }
-    add(subject.empty() && task_of_thread == nullptr ? "code of the job" : subject);
+    add(subject.empty() && label.empty() ? "code of the job" : subject);
   }
   void end() {
     const std::string_view advice = notices[current_notice].advice.view();
@@ -189,7 +192,13 @@ UserCode::UserCode(const StreamTask& task) : UserCode() {
   subtask_of_thread = task.environment().execution.subtask;
 }
 
+UserCode::UserCode(std::string_view label, std::uint32_t subtask) : UserCode() {
+  label_of_thread = label;
+  subtask_of_thread = subtask;
+}
+
 UserCode::UserCode() {
+  WEIR_ASSERT(!in_user_code);
   catch_exit();
   in_user_code = true;
 }
@@ -197,6 +206,7 @@ UserCode::UserCode() {
 UserCode::~UserCode() {
   in_user_code = false;
   task_of_thread = nullptr;
+  label_of_thread = {};
 }
 
 }  // namespace weir

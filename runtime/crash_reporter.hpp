@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace weir {
 
@@ -23,11 +25,14 @@ void set_crash_notice(const CrashNotice& notice);
 
 /// While it lives, this thread runs code of the user. If that calls `exit` or `quick_exit`, the process
 /// says so and ends with exit code 1, whatever code was asked for: the job has not ended, and what it has
-/// not committed is lost. Threads: made and destroyed on one; others have their own.
+/// not committed is lost. A thread has one at a time. Threads: made and destroyed on one; others have their
+/// own.
 class UserCode {
  public:
   /// `task` says which of its operators works, and outlives this.
   explicit UserCode(const StreamTask& task);
+  /// On another thread than its task's, for the operator that sentences call `label`, which outlives this.
+  UserCode(std::string_view label, std::uint32_t subtask);
   /// Code of the user outside of tasks, which the notice alone describes.
   UserCode();
   ~UserCode();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/crash_reporter.hpp"
 #include "state/thrown.hpp"
 
 namespace weir {
@@ -46,7 +47,8 @@ Result<TaskSnapshot> SnapshotJob::write() {
 
 Result<OperatorShare> SnapshotJob::write_operator(FrozenOperator& frozen,
                                                   std::vector<DataLocation>& locations) {
-  // Code that describes a type of the job may throw anything.
+  // Code that describes a type of the job, and functions that fold its state, may throw anything.
+  const UserCode user_code(frozen.label, frozen.subtask);
   try {
     return write_share(frozen, locations);
   } catch (...) {

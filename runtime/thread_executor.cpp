@@ -1,9 +1,9 @@
 #include "runtime/thread_executor.hpp"
 
 #include <csignal>
+#include <memory>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 #include "runtime/crash_reporter.hpp"
 #include "runtime/waker.hpp"
@@ -18,8 +18,27 @@ class ParkingWakeable final : public Wakeable {
   Waker waker;
 };
 
-/// A stack for the signal handler, so that an exhausted stack is reported too.
-constexpr std::size_t signal_stack_bytes = 64 * 1024;
+/// While it lives, this thread has a stack for the signal handler, so that an exhausted stack is reported too.
+class SignalStack {
+ public:
+  SignalStack() {
+    stack_t stack{};
+    stack.ss_sp = memory_.get();
+    stack.ss_size = bytes;
+    ::sigaltstack(&stack, nullptr);
+  }
+  ~SignalStack() {
+    stack_t none{};
+    none.ss_flags = SS_DISABLE;
+    ::sigaltstack(&none, nullptr);
+  }
+  SignalStack(const SignalStack&) = delete;
+  SignalStack& operator=(const SignalStack&) = delete;
+
+ private:
+  static constexpr std::size_t bytes = std::size_t{64} << 10;
+  const std::unique_ptr<char[]> memory_ = std::make_unique_for_overwrite<char[]>(bytes);
+};
 
 void run_task(StreamTask& task, Waker& waker) {
   for (;;) {
@@ -58,17 +77,11 @@ Status ThreadExecutor::start(std::shared_ptr<StreamTask> task) {
   }
   Worker& worker = workers_.emplace_back();
   auto run = [task = std::move(task), wakeable, &worker]() mutable {
-    std::vector<char> signal_stack(signal_stack_bytes);
-    stack_t alternate{};
-    alternate.ss_sp = signal_stack.data();
-    alternate.ss_size = signal_stack.size();
-    ::sigaltstack(&alternate, nullptr);
     {
+      const SignalStack signal_stack;
       const UserCode user_code(*task);
       run_task(*task, wakeable->waker);
     }
-    alternate.ss_flags = SS_DISABLE;
-    ::sigaltstack(&alternate, nullptr);
     task.reset();
     worker.done.store(true, std::memory_order_release);
   };
@@ -107,6 +120,7 @@ void IoPool::submit(std::function<void()> work) {
 }
 
 void IoPool::run() {
+  const SignalStack signal_stack;
   for (;;) {
     std::function<void()> work;
     {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/crash_reporter.hpp"
+#include "runtime/snapshot_job.hpp"
 #include "storage/system.hpp"
 #include "test/runtime/probe_operators.hpp"
 
@@ -185,10 +186,8 @@ TEST_CASE("the I/O pool runs everything that it was given before it ends", "[run
   CHECK(count == 1000);
 }
 
-/// What a forked child prints to stderr when a user function does `crash`, or the making of its operator
-/// does, and how it ended.
-std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& uid,
-                                           bool while_made = false) {
+/// What a forked child that does `work` prints to stderr, and how it ended.
+std::pair<std::string, int> in_child(const std::function<void()>& work) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   const pid_t child = ::fork();
@@ -201,25 +200,7 @@ std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& u
     install_crash_reporter();
     set_crash_notice({"job of another name", "told no more"});
     set_crash_notice({"job bad (12ab)", "resume it"});
-    auto script = std::make_shared<Script>();
-    auto source = std::make_shared<Script>();
-    source->values = {1};
-    script->on_record = [crash](long, Collector<long>&) { crash(); };
-    {
-      RunningPlan running(plan_of([&](StreamEnvironment& env) {
-        auto stream = probe_source(env, source)
-                          .add<long>(
-                              "bad",
-                              [=] {
-                                if (while_made) crash();
-                                return std::make_unique<Probe>("bad", script);
-                              },
-                              true);
-        if (!uid.empty()) stream.uid(uid);
-        drop(stream);
-      }));
-      running.listeners[0]->wait_for(TaskState::finished);
-    }
+    work();
     ::_exit(0);
   }
   ::close(ends[1]);
@@ -231,6 +212,30 @@ std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& u
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
   return {printed, status};
+}
+
+/// The same when a user function does `crash`, or the making of its operator does.
+std::pair<std::string, int> crash_in_child(void (*crash)(), const std::string& uid,
+                                           bool while_made = false) {
+  return in_child([&] {
+    auto script = std::make_shared<Script>();
+    auto source = std::make_shared<Script>();
+    source->values = {1};
+    script->on_record = [crash](long, Collector<long>&) { crash(); };
+    RunningPlan running(plan_of([&](StreamEnvironment& env) {
+      auto stream = probe_source(env, source)
+                        .add<long>(
+                            "bad",
+                            [=] {
+                              if (while_made) crash();
+                              return std::make_unique<Probe>("bad", script);
+                            },
+                            true);
+      if (!uid.empty()) stream.uid(uid);
+      drop(stream);
+    }));
+    running.listeners[0]->wait_for(TaskState::finished);
+  });
 }
 
 TEST_CASE("a crash in a user function names its operator, and the process dies of it",
@@ -283,6 +288,49 @@ TEST_CASE("an exception that nobody catches is told as such, and the want of mem
       "control group), or lower the parallelism; resume it\n";
   CHECK(crash_in_child(throw_through_noexcept<std::bad_alloc>, "bad-one").first == without);
   CHECK(crash_in_child(throw_through_noexcept<std::system_error>, "bad-one").first == without);
+}
+
+/// Does `crash` where a snapshot calls functions of the job.
+struct CrashingSnapshot final : SnapshotTask {
+  explicit CrashingSnapshot(void (*crash)()) : crash(crash) {}
+  Result<KeyedSnapshot> run(SnapshotSink&) override {
+    crash();
+    return KeyedSnapshot();
+  }
+  void (*crash)();
+};
+
+/// Uses up the stack.
+int descend(int depth) {
+  volatile char frame[1024];
+  frame[0] = static_cast<char>(depth);
+  return depth < 0 ? depth : descend(depth + 1) + frame[0];
+}
+
+TEST_CASE("a crash while a snapshot is written names the operator whose state it is", "[runtime]") {
+  using Case = std::pair<void (*)(), int>;
+  const auto [crash, signal] = GENERATE(values<Case>(
+      {{[] { std::abort(); }, SIGABRT}, {[] { (void)descend(0); }, SIGSEGV}, {[] {}, 0}}));
+  const auto [printed, status] = in_child([crash = crash] {
+    SystemRandom random;
+    IoPool pool(1);
+    std::vector<FrozenOperator> operators(2);
+    operators[0].label = "operator 'good'";
+    operators[1].label = "operator 'bad-one'";
+    operators[1].subtask = 3;
+    operators[1].keyed = std::make_unique<CrashingSnapshot>(crash);
+    auto writer = std::make_unique<TaskSnapshotWriter>(nullptr, "", "",
+                                                       SnapshotPlacement{.files = false}, random);
+    auto job = std::make_shared<SnapshotJob>(std::move(operators), std::move(writer));
+    pool.submit([job = std::move(job)] { (void)job->run(); });
+    pool.submit([] { std::abort(); });  // behind it the thread is nobody's
+  });
+  const std::string whose = signal == 0 ? "" : "operator 'bad-one', subtask 3 of ";
+  const std::string how = signal == SIGSEGV ? "SIGSEGV" : "SIGABRT";
+  CHECK(printed ==
+        "weir: " + whose + "job bad (12ab) crashed the process (" + how + "); resume it\n");
+  REQUIRE(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == (signal == 0 ? SIGABRT : signal));
 }
 
 TEST_CASE(
