@@ -28,10 +28,14 @@ struct ListStateDescriptor {
   std::optional<StateTtlConfig> ttl = std::nullopt;
 };
 
-/// Names one value per key that `reduce(accumulated, added)` keeps up to date. `reduce` is associative.
+/// Names one value per key that `reduce(accumulated, added)` keeps up to date. `reduce` must be associative:
+/// what is added may be folded in parts, and then these, in their order. Sums of floating-point numbers are so
+/// but for their last digits, which may differ with the backend and its memory.
 ///
 ///   ReducingStateDescriptor<double> descriptor{"largest", [](double a, double b) { return std::max(a, b); }};
 ///
+/// Threads: the tasks', and besides another one while a snapshot is written, so `reduce` keeps nothing and
+/// changes nothing. If it throws there, the snapshot fails and says so.
 template <Described T>
 struct ReducingStateDescriptor {
   std::string name;
@@ -57,7 +61,12 @@ struct ReducingStateDescriptor {
 ///     }
 ///   };
 ///
-/// One object may serve several tasks at the same time, so it keeps nothing in its fields.
+/// What is added to a key may be accumulated in parts, each of which begins with `create_accumulator`; to merge
+/// these, in their order, must give the same as to add all to one.
+///
+/// Threads: the tasks', and besides another one that calls `merge` while a snapshot is written. One object
+/// serves all of them at the same time, so it keeps nothing in its fields. If `merge` throws there, the snapshot
+/// fails and says so.
 template <class In, Described Acc, class Out>
 class AggregateFunction {
  public:

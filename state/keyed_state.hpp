@@ -101,6 +101,12 @@ class StateHandleOf {
     else
       table().erase(key);
   }
+  void discard(const KeyContext& key) const {
+    if (is_timed()) [[unlikely]]
+      timed_table().discard(key);
+    else
+      table().discard(key);
+  }
 
  private:
   Table<V>* table_ = nullptr;
@@ -157,9 +163,9 @@ class ListState : public StateHandleOf<ListValue<T>, ListValue<Timed<T>>> {
   void add(T element) {
     if (this->is_timed()) [[unlikely]] {
       auto& table = this->timed_table();
-      table.find_or_insert(this->key()).push_back({table.ttl().now_ms(), std::move(element)});
+      table.append_to(this->key()).push_back({table.ttl().now_ms(), std::move(element)});
     } else {
-      this->table().find_or_insert(this->key()).push_back(std::move(element));
+      this->table().append_to(this->key()).push_back(std::move(element));
     }
   }
   /// Appends the elements of `range` in order.
@@ -177,7 +183,7 @@ class ListState : public StateHandleOf<ListValue<T>, ListValue<Timed<T>>> {
     clear();
     add_all(elements);
   }
-  void clear() { this->erase(this->key()); }
+  void clear() { this->discard(this->key()); }
   [[nodiscard]] bool empty() const { return size() == 0; }
   [[nodiscard]] std::size_t size() const {
     if (this->is_timed()) [[unlikely]] {
@@ -207,9 +213,9 @@ class ListState : public StateHandleOf<ListValue<T>, ListValue<Timed<T>>> {
  private:
   template <class ListTable, class Range, class Make>
   void append(ListTable& table, const Range& range, const Make& make) {
-    decltype(&table.find_or_insert(this->key())) list = nullptr;
+    decltype(&table.append_to(this->key())) list = nullptr;
     for (const auto& element : range) {
-      if (list == nullptr) list = &table.find_or_insert(this->key());
+      if (list == nullptr) list = &table.append_to(this->key());
       list->push_back(make(element));
     }
   }
@@ -231,10 +237,10 @@ class ReducingState : public StateHandleOf<T, Timed<T>> {
   void add(T value) {
     if (this->is_timed()) [[unlikely]]
       add_timed(std::move(value));
-    else if (T* held = this->table().find_for_write(this->key()); held != nullptr)
+    else if (T* held = this->table().find_for_append(this->key()); held != nullptr)
       *held = this->table().codec().reduce(*held, value);
     else
-      this->table().find_or_insert(this->key()) = std::move(value);
+      this->table().insert_for_append(this->key()) = std::move(value);
   }
   /// The folded value of the current key, null if nothing was added.
   [[nodiscard]] const T* get() const {
@@ -242,7 +248,7 @@ class ReducingState : public StateHandleOf<T, Timed<T>> {
       return ttl::find(this->timed_table(), this->key());
     return this->table().find(this->key());
   }
-  void clear() { this->erase(this->key()); }
+  void clear() { this->discard(this->key()); }
 
  private:
   [[gnu::noinline]] void add_timed(T value) {
@@ -280,12 +286,12 @@ class AggregatingState : public StateHandleOf<Acc, Timed<Acc>> {
       Acc& held = ttl::find_or_insert(this->timed_table(), this->key(), &is_new);
       if (is_new) held = function_->create_accumulator();
       function_->add(value, held);
-    } else if (Acc* held = this->table().find_for_write(this->key()); held != nullptr) {
+    } else if (Acc* held = this->table().find_for_append(this->key()); held != nullptr) {
       function_->add(value, *held);
     } else {
       Acc created = function_->create_accumulator();
       function_->add(value, created);
-      this->table().find_or_insert(this->key()) = std::move(created);
+      this->table().insert_for_append(this->key()) = std::move(created);
     }
   }
   /// What the function makes of all that was added for the current key; none if that is nothing.
@@ -295,7 +301,7 @@ class AggregatingState : public StateHandleOf<Acc, Timed<Acc>> {
     if (held == nullptr) return std::nullopt;
     return function_->get_result(*held);
   }
-  void clear() { this->erase(this->key()); }
+  void clear() { this->discard(this->key()); }
 
  private:
   std::shared_ptr<const Function> function_;

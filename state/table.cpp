@@ -6,6 +6,7 @@
 #include "state/entry_key.hpp"
 #include "state/frozen_table.hpp"
 #include "state/table_storage.hpp"
+#include "state/thrown.hpp"
 
 namespace weir {
 
@@ -145,13 +146,16 @@ Result<KeyContext> TableBase::context_of(std::string_view entry_key) const {
 }
 
 Status TableBase::decode_entry(std::string_view bytes, void* value) const {
-  try {
-    if (decode(bytes, value)) return {};
-  } catch (const std::exception& failure) {
-    return error(Errc::user_function_failed, "the function that folds state '" +
-                                                 declaration_->name + "' threw: " + failure.what());
-  }
-  return error(Errc::corruption, "a value of state '" + declaration_->name +
+  return table::decoded(declaration_->name, [&] { return decode(bytes, value); });
+}
+
+std::unexpected<Error> table::folding_threw(const std::string& state) {
+  return error(Errc::user_function_failed,
+               "the function that folds state '" + state + "' threw" + thrown_text());
+}
+
+std::unexpected<Error> table::does_not_decode(const std::string& state) {
+  return error(Errc::corruption, "a value of state '" + state +
                                      "' does not decode: it is damaged or of another version");
 }
 
@@ -238,6 +242,7 @@ void TableBase::lay_out(Group& group, std::uint64_t entries) {
   for (std::uint32_t i = 0; i < std::uint32_t{1} << depth; ++i) {
     group.directory[i] = storage_->make_segment(group.slot_mask, depth, epoch_, new_dirty());
     table::header_of(group.directory[i].slots).incomplete = incomplete;
+    table::header_of(group.directory[i].slots).run = storage_->run;
   }
 }
 
@@ -252,14 +257,16 @@ void TableBase::make_room(Group& group, std::uint64_t home) {
   const auto make_segment = [&](std::uint32_t slot_mask, std::uint32_t its_depth) {
     const Segment made = storage_->make_segment(slot_mask, its_depth, epoch_, new_dirty());
     table::header_of(made.slots).incomplete = table::header_of(old.slots).incomplete;
+    table::header_of(made.slots).run = table::header_of(old.slots).run;
     return made;
   };
-  // A change stays one in its new place.
+  // A change stays one in its new place, and so does a run.
   const auto move = [&](const Group& into, Segment& segment, const char* slot) {
     const auto from = static_cast<std::uint32_t>((slot - old.slots) / shape_.slot_bytes);
     const std::uint32_t to = put_slot(into, segment.slots, slot);
     segment.dirty |= (changed >> (from >> shape_.granule_shift) & 1)
                      << (to >> shape_.granule_shift);
+    if (table::is_run(old.slots, from)) table::mark_run(segment.slots, to, true);
   };
   if (group.slot_mask < full_mask) {
     Group grown = group;
@@ -408,13 +415,25 @@ bool TableBase::remove(const KeyContext& key) {
     const std::uint32_t wanted = table::first_slot(home_of(slot_at(next)), group.slot_mask);
     if (((next - wanted) & group.slot_mask) < ((next - hole) & group.slot_mask)) continue;
     std::memcpy(slot_at(hole), slot_at(next), shape_.slot_bytes);
+    table::mark_run(slots, hole, table::is_run(slots, next));
     hole = next;
     (void)thaw_slot(group, home, hole);  // its granule is written too
   }
   std::memset(slot_at(hole), 0, shape_.slot_bytes);
+  table::mark_run(slots, hole, false);
   --table::header_of(slots).used;
   --group.used;
   return true;
+}
+
+void TableBase::discard_entry(const KeyContext& key) {
+  if (storage_->run == 0) {
+    erase_entry(key);
+    return;
+  }
+  if (find_value(key) == nullptr && !may_be_stored(key)) return;
+  note_removal(key);
+  remove(key);
 }
 
 void TableBase::link(Node* node) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -49,6 +50,7 @@ struct TableCounters {
   std::uint64_t entries_encoded = 0;  ///< by `flush_group`
   std::uint64_t entries_loaded = 0;   ///< from a `StateBacking`
   std::uint64_t look_ups = 0;         ///< in a `StateBacking`, of one key or of several together
+  std::uint64_t runs_begun = 0;       ///< appends that found nothing in memory and read nothing
   std::uint64_t segments_evicted = 0;
   bool operator==(const TableCounters&) const = default;
 };
@@ -65,18 +67,25 @@ class StateAccessFailed : public std::runtime_error {
   Error error_;
 };
 
+/// The value of an entry that is wanted of a database.
+struct LookUp {
+  std::string_view entry_key;   ///< layout of state/entry_key.hpp
+  std::uint32_t below_run = 0;  ///< without what this run has brought there; 0: all of it
+};
+
 /// Where a table that is only a cache finds the entries that it does not hold.
 /// Threads: the table's owner.
 class StateBacking {
  public:
   virtual ~StateBacking() = default;
-  /// Reads the value of `entry_key` (layout of state/entry_key.hpp) into `value`; false if there is
-  /// none. May block. Errors: `io_error`, `corruption`.
-  [[nodiscard]] virtual Result<bool> load(std::string_view entry_key, std::string& value) = 0;
-  /// Reads several values together and calls `visit(index, value)` for each of `entry_keys`, which
-  /// ascend, that has one, in their order. May block. Errors: `io_error`, `corruption`, those of `visit`.
+  /// Reads what is looked up into `value`; false if there is no entry. May block. Errors: `io_error`,
+  /// `corruption`.
+  [[nodiscard]] virtual Result<bool> load(const LookUp& wanted, std::string& value) = 0;
+  /// Reads several values together and calls `visit(index, value)` for each of `wanted`, whose keys
+  /// ascend, that has an entry, in their order. May block. Errors: `io_error`, `corruption`, those of
+  /// `visit`.
   [[nodiscard]] virtual Status load_all(
-      std::span<const std::string_view> entry_keys,
+      std::span<const LookUp> wanted,
       const std::function<Status(std::size_t index, std::string_view value)>& visit) = 0;
   /// Calls `visit(entry key, value)` for the entries whose keys begin with `prefix`, ascending, until it
   /// returns false. May block. Errors: `io_error`.
@@ -85,10 +94,16 @@ class StateBacking {
       const std::function<bool(std::string_view entry_key, std::string_view value)>& visit) = 0;
 };
 
-/// Receives a changed entry: its key and its encoded value, or none if it was removed. Both are valid
-/// during the call. An error ends the walk.
-using ChangeVisitor =
-    std::function<Status(std::string_view entry_key, std::optional<std::string_view> value)>;
+/// Receives a changed entry: its key and its encoded value, or none if it was removed. If `run` is not 0,
+/// the value is what was appended in this run: it belongs behind what the database has of earlier ones, in
+/// the place of what it has of this one. All are valid during the call. An error ends the walk.
+using ChangeVisitor = std::function<Status(
+    std::string_view entry_key, std::optional<std::string_view> value, std::uint32_t run)>;
+
+/// Makes the bytes of an entry, which may be several partial values, those of one value, in `buffer`.
+/// Errors: `user_function_failed` if the function that folds them throws; `corruption` if they do not decode.
+/// Threads: any, with a buffer of its own; also when the table that it comes from is gone.
+using ValueFold = std::function<Status(std::string_view& bytes, std::string& buffer)>;
 
 /// How a table's values become the bytes of an entry and back. This one serves value state and, with
 /// `reduce`, reducing state, whose entry holds one or more partial values.
@@ -166,12 +181,18 @@ struct InlineSlot {
   V value;
 };
 
-/// What lies before the slots of a segment. Only its owner reads it.
+/// Slots of a full segment at most, as a power of two.
+inline constexpr std::uint32_t most_segment_shift = 8;
+
+/// What lies before the slots of a segment.
 struct alignas(64) SegmentHeader {
   std::uint32_t used;   // slots taken
   std::uint32_t depth;  // topmost bits of their homes that all entries share
   // 1: a database may hold entries of this segment that are not in memory
   std::uint32_t incomplete;
+  std::uint32_t run;  // the number of runs that begin here; 0: none do
+  // by slot: the value is a run, to which belongs what a database has
+  std::array<std::uint64_t, (1U << most_segment_shift) / 64> runs;
 };
 
 /// An entry of a group's directory: about 4 KiB of slots, in which linear probing wraps around.
@@ -219,7 +240,7 @@ inline constexpr bool is_inline =
 /// Slots of a full segment, as a power of two: as many as fit into 4 KiB, but from 32 to 256.
 constexpr std::uint32_t segment_shift(std::size_t slot_bytes) {
   const auto fitting = static_cast<std::uint32_t>(std::bit_width(4096 / slot_bytes)) - 1;
-  return fitting < 5 ? 5 : fitting > 8 ? 8 : fitting;
+  return fitting < 5 ? 5 : fitting > most_segment_shift ? most_segment_shift : fitting;
 }
 /// Slots of a granule, as a power of two: a full segment has 32 granules.
 constexpr std::uint32_t granule_shift(std::size_t slot_bytes) {
@@ -311,6 +332,21 @@ struct Shape {
   std::uint32_t granule_shift;
 };
 
+/// The errors of `decoded`; the first is to be called in a handler.
+[[nodiscard]] std::unexpected<Error> folding_threw(const std::string& state);
+[[nodiscard]] std::unexpected<Error> does_not_decode(const std::string& state);
+/// What comes of `decode()`, which decodes a value of `state` and returns whether that worked.
+/// Errors: `user_function_failed` if it throws, `corruption` if it returns false.
+template <class Decode>
+[[nodiscard]] Status decoded(const std::string& state, const Decode& decode) {
+  try {
+    if (decode()) return {};
+  } catch (...) {
+    return folding_threw(state);
+  }
+  return does_not_decode(state);
+}
+
 class Storage;    // owns groups, segments and nodes; shared with frozen tables
 struct Removals;  // keys that a cache removed
 
@@ -333,6 +369,10 @@ class FrozenTable;
 /// database may leave the memory (`evict`), and a miss in a segment that does not hold all there is of
 /// its range is looked up. So that a pointer stays valid while a batch is processed, nothing is evicted
 /// but by that call.
+///
+/// What is appended to an entry that is not in memory begins a run, which is flushed as such, until
+/// somebody reads the entry (docs/design/012-appends-that-read-nothing.md). Of list state, and of reducing
+/// and aggregating state without a time to live.
 /// Threads: one owner, at a time; frozen tables go anywhere.
 class TableBase {
  public:
@@ -367,6 +407,8 @@ class TableBase {
   [[nodiscard]] virtual std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const = 0;
   /// Of the structures in its values, for entries that were written before a field was added.
   [[nodiscard]] virtual SchemaDefaults defaults() const = 0;
+  /// What makes one value of the partial ones that an entry may hold; none if it holds no such.
+  [[nodiscard]] virtual ValueFold value_fold() const = 0;
   /// The contents as they are now; of a cache, those in memory. Copies and serializes no entry.
   [[nodiscard]] std::unique_ptr<FrozenTable> freeze();
   /// The snapshot of `epoch` is one that later ones build on: what was written up to it no longer counts
@@ -407,14 +449,15 @@ class TableBase {
   [[nodiscard]] LiveFilter live_filter() const;
   [[nodiscard]] LiveFilter snapshot_filter() const;
   /// Looks for expired entries in memory behind those that it looked at before, and removes them: a
-  /// bounded piece of work.
-  void clean_up() {
-    if (ttl_ != nullptr) remove_expired();
-  }
+  /// bounded piece of work. Errors: those of `StateBacking::load`.
+  [[nodiscard]] Status clean_up();
 
   /// Makes the table a cache in front of `backing`, which outlives it; before the first access.
   /// `backing_is_empty` saves the look-ups of keys that were never there.
   void set_backing(StateBacking* backing, bool backing_is_empty);
+  /// The highest number of a run in the database is `newest`. Before the first access, and needed if the
+  /// database has runs of another table.
+  void continue_runs_after(std::uint32_t newest);
   /// Passes all that was changed in `group` and is in no confirmed snapshot to `visit`, ascending by
   /// entry key, and takes it for stored: the caller brings it into the database, behind all that was
   /// frozen before, or gives the table up. Errors: those of `visit`; then it is still to be stored.
@@ -425,7 +468,10 @@ class TableBase {
   /// Whether the keys of the next `records` records should be handed to `look_ahead`, because many were
   /// not in memory lately. Asked once before each slice of a batch.
   [[nodiscard]] bool wants_keys(std::size_t records) {
-    return (misses_ | ahead_slices_) != 0 && plan_ahead(records);
+    if ((misses_ | ahead_slices_) != 0) [[unlikely]]
+      return plan_ahead(records);
+    runs_ = 0;
+    return false;
   }
   /// Notes a key that will be needed soon, if it is not in memory but may be in the database.
   void look_ahead(const KeyContext& key);
@@ -446,10 +492,16 @@ class TableBase {
   // What is off the path of a hit. A `slot` is an index within the segment of `home`.
   void* insert_default(const KeyContext& key, bool is_change = true);
   void* load(const KeyContext& key, bool for_write);
+  /// The entry of `key`, whose value in memory is `value`, made whole if that is a run.
+  void* whole(const KeyContext& key, void* value);
+  /// What `load` returns for an entry to be changed, null if a run is to begin.
+  void* load_for_append(const KeyContext& key);
+  void* insert_appended(const KeyContext& key);
   char* thaw_slot(table::Group& group, std::uint64_t home, std::uint32_t slot);
   table::Node* thaw_node(table::Group& group, std::uint64_t home, std::uint32_t slot);
   table::Node* thaw_zero(table::Group& group);
   bool erase_entry(const KeyContext& key);
+  void discard_entry(const KeyContext& key);
   /// The first entry of `key`, and the one that follows `node`; null if there is none.
   [[nodiscard]] const table::Node* first_of(std::string_view key) const;
   [[nodiscard]] const table::Node* next_of(const table::Node* node, std::string_view key) const;
@@ -465,6 +517,7 @@ class TableBase {
   table::Group* groups_ = nullptr;  // of `storage_`, by group - range_.first
   KeyGroupRange range_;
   std::uint32_t epoch_ = 1;
+  bool has_runs_ = false;  // a value in memory may be a run
   StateBacking* backing_ = nullptr;
   table::Shape shape_;
 
@@ -502,6 +555,20 @@ class TableBase {
   void append_entry_key_of(const KeyContext& key, std::string& out) const;
   /// Whether a key that is not in memory cannot be in the database either.
   [[nodiscard]] bool is_complete(const KeyContext& key) const;
+  /// Whether the database may have an entry of a key that is not in memory; then `key_buffer_` holds its
+  /// entry key.
+  [[nodiscard]] bool may_be_stored(const KeyContext& key);
+  /// The entry of `key`, which the database may have.
+  void* load_stored(const KeyContext& key, bool for_write);
+  /// Whether what is appended to `key`, of which memory has nothing and the database may have something, begins
+  /// a run.
+  [[nodiscard]] bool may_be_run(const KeyContext& key) const;
+  /// The run that the entry of `key` in memory is, 0 if it is whole.
+  [[nodiscard]] std::uint32_t run_of(const KeyContext& key) const;
+  /// Makes the entry of `key` whole, which is the run `run`. May throw `StateAccessFailed`.
+  void* load_below(const KeyContext& key, std::uint32_t run);
+  /// The same with `below`, what the database has of it but for the run. No change.
+  void* complete_run(const KeyContext& key, std::string_view below);
   [[nodiscard]] bool is_removed(const table::Group& group, std::uint32_t number,
                                 std::string_view entry_key) const;
   /// Whether what the database says of `key`, whose entry key is `entry_key`, does not count.
@@ -541,10 +608,18 @@ class TableBase {
   std::uint32_t hand_group_ = 0;    // where the next eviction goes on: index of the group
   std::uint64_t hand_home_ = 0;     // and home within it
   std::uint32_t circle_epoch_ = 0;  // when the hand last began anew: what was written since stays
+  bool run_begins_ = false;         // at the key that was last looked up to be appended to
+  bool run_is_used_ = false;        // a run has begun since the number was last counted up
+  std::uint32_t runs_ = 0;          // that have begun since the last slice
   std::uint32_t misses_ = 0;        // loaded one by one since the last slice
   std::uint32_t ahead_slices_ = 0;  // for which keys are still wanted
-  std::string ahead_;               // entry keys that were noted, one behind the other
-  std::vector<std::size_t> ahead_ends_;
+  /// A key that was noted: where its entry key ends in `ahead_`, and its run in memory.
+  struct Ahead {
+    std::size_t end;
+    std::uint32_t run;
+  };
+  std::string ahead_;  // entry keys, one behind the other
+  std::vector<Ahead> ahead_keys_;
   std::vector<std::string_view> absent_;  // of them those that the database lacks; ascending
   std::string key_buffer_;
   std::string value_buffer_;
@@ -565,16 +640,24 @@ class Table final : public TableBase {
   /// The value of `key`, null if there is none. May throw `StateAccessFailed`, as all accesses, if the
   /// table is a cache.
   [[nodiscard]] const V* find(const KeyContext& key) {
-    const V* value = locate<false>(key);
-    if (value == nullptr && backing_ != nullptr) [[unlikely]]
-      value = static_cast<const V*>(load(key, false));
+    V* value = locate<false>(key);
+    if (value == nullptr) {
+      if (backing_ != nullptr) [[unlikely]]
+        value = static_cast<V*>(load(key, false));
+    } else if (has_runs_) [[unlikely]] {
+      value = static_cast<V*>(whole(key, value));
+    }
     return value;
   }
   /// The same, to be changed.
   [[nodiscard]] V* find_for_write(const KeyContext& key) {
     V* value = locate<true>(key);
-    if (value == nullptr && backing_ != nullptr) [[unlikely]]
-      value = static_cast<V*>(load(key, true));
+    if (value == nullptr) {
+      if (backing_ != nullptr) [[unlikely]]
+        value = static_cast<V*>(load(key, true));
+    } else if (has_runs_) [[unlikely]] {
+      value = static_cast<V*>(whole(key, value));
+    }
     return value;
   }
   /// The value of `key`, to be changed; the default value if there was none.
@@ -583,11 +666,32 @@ class Table final : public TableBase {
     if (value == nullptr) [[unlikely]] {
       if (backing_ != nullptr) value = static_cast<V*>(load(key, true));
       if (value == nullptr) value = static_cast<V*>(insert_default(key));
+    } else if (has_runs_) [[unlikely]] {
+      value = static_cast<V*>(whole(key, value));
     }
     return *value;
   }
+  /// What `key` has, to be added to without being looked at: a value, or the part of one that does not
+  /// begin in memory. If there is null, `insert_for_append` comes next.
+  [[nodiscard]] V* find_for_append(const KeyContext& key) {
+    V* value = locate<true>(key);
+    if (value == nullptr && backing_ != nullptr) [[unlikely]]
+      value = static_cast<V*>(load_for_append(key));
+    return value;
+  }
+  /// A default value for what is added to `key`, of which `find_for_append` has just returned null.
+  [[nodiscard]] V& insert_for_append(const KeyContext& key) {
+    return *static_cast<V*>(backing_ == nullptr ? insert_default(key) : insert_appended(key));
+  }
+  /// Both together, for values whose default is the empty one.
+  [[nodiscard]] V& append_to(const KeyContext& key) {
+    V* value = find_for_append(key);
+    return value != nullptr ? *value : insert_for_append(key);
+  }
   /// Removes the entry of `key`; false if there was none.
   bool erase(const KeyContext& key) { return erase_entry(key); }
+  /// Removes the entry of `key` if there is one, without looking where appends do not either.
+  void discard(const KeyContext& key) { discard_entry(key); }
   /// Calls `f(bytes, value)` for each entry in memory of the key `key` of a composite table, in no
   /// promised order; `bytes` are those of the entry's context. `key` is the canonical encoding. `f` must
   /// not use the table.
@@ -617,6 +721,22 @@ class Table final : public TableBase {
   [[nodiscard]] const EntryCodec<V>& codec() const { return codec_; }
 
   [[nodiscard]] SchemaDefaults defaults() const override { return EntryCodec<V>::defaults(); }
+  [[nodiscard]] ValueFold value_fold() const override {
+    if constexpr (requires { codec_.reduce; }) {
+      if (codec_.reduce)
+        return [codec = codec_, state = declaration().name](std::string_view& bytes,
+                                                            std::string& buffer) -> Status {
+          V value{};
+          WEIR_TRY(table::decoded(state, [&] { return codec.decode(bytes, value); }));
+          buffer.clear();
+          ByteWriter writer(buffer);
+          codec.encode(value, writer);
+          bytes = buffer;
+          return {};
+        };
+    }
+    return {};
+  }
   [[nodiscard]] std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const override {
     return std::make_unique<Table>(declaration(), options_for(groups), codec_);
   }

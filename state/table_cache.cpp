@@ -25,11 +25,11 @@ class ChangeMerger {
     std::ranges::sort(removed_);
   }
   /// Keys ascend.
-  Status put(std::string_view key, std::string_view value) {
+  Status put(std::string_view key, std::string_view value, std::uint32_t run) {
     WEIR_TRY(remove_up_to(key));
-    // A key that was removed and then written again has its entry.
-    while (next_ < removed_.size() && removed_[next_] == key) ++next_;
-    return visit_(key, value);
+    // A key that was removed and then written again has its entry, which is whole.
+    for (; next_ < removed_.size() && removed_[next_] == key; ++next_) WEIR_ASSERT(run == 0);
+    return visit_(key, value, run);
   }
   Status finish() {
     while (next_ < removed_.size()) WEIR_TRY(remove_next());
@@ -44,7 +44,7 @@ class ChangeMerger {
   Status remove_next() {
     const std::string_view key = removed_[next_];
     while (next_ < removed_.size() && removed_[next_] == key) ++next_;
-    return visit_(key, std::nullopt);
+    return visit_(key, std::nullopt, 0);
   }
 
   const ChangeVisitor& visit_;
@@ -52,7 +52,7 @@ class ChangeMerger {
   std::size_t next_ = 0;
 };
 
-/// Calls `f(slot)` for each taken slot with a change.
+/// Calls `f(slot, run)` for each taken slot with a change; `run` is 0 if its value is whole.
 template <class F>
 void for_each_changed_slot(const Shape& shape, const Group& group, std::uint32_t clean, F&& f) {
   if (group.used == 0) return;
@@ -67,7 +67,7 @@ void for_each_changed_slot(const Shape& shape, const Group& group, std::uint32_t
       const std::uint32_t end = std::min(begin + (1U << shape.granule_shift), group.slot_mask + 1);
       for (std::uint32_t at = begin; at < end; ++at)
         if (char* slot = segment->slots + std::size_t{at} * shape.slot_bytes; is_taken(shape, slot))
-          f(slot);
+          f(slot, is_run(segment->slots, at) ? header_of(segment->slots).run : 0);
     }
   }
 }
@@ -77,12 +77,13 @@ Status visit_compact(const Shape& shape, const Group& group, std::uint32_t numbe
   struct Entry {
     std::uint64_t order;
     const char* value;
+    std::uint32_t run;
   };
   std::vector<Entry> entries;
   if (group.zero != nullptr && group.zero->epoch > clean)
-    entries.push_back({0, value_of(shape, group.zero)});
-  for_each_changed_slot(shape, group, clean, [&](char* slot) {
-    entries.push_back({byte_order(word_of(slot)), slot_value(shape, slot)});
+    entries.push_back({0, value_of(shape, group.zero), 0});
+  for_each_changed_slot(shape, group, clean, [&](char* slot, std::uint32_t run) {
+    entries.push_back({byte_order(word_of(slot)), slot_value(shape, slot), run});
   });
   std::ranges::sort(entries, {}, &Entry::order);
   std::string key;
@@ -95,7 +96,7 @@ Status visit_compact(const Shape& shape, const Group& group, std::uint32_t numbe
     append_entry_key({number, {reinterpret_cast<const char*>(&word), shape.key_width}, {}, {}},
                      shape.key_width, key);
     shape.layout->encode(entry.value, writer);
-    WEIR_TRY(changes.put(key, value));
+    WEIR_TRY(changes.put(key, value, entry.run));
   }
   return changes.finish();
 }
@@ -106,14 +107,15 @@ Status visit_wide(const Shape& shape, const Group& group, std::uint32_t number, 
     std::size_t offset;  // of the entry key
     std::size_t size;
     const char* value;
+    std::uint32_t run;
   };
   std::vector<Entry> entries;
   std::string keys;
-  for_each_changed_slot(shape, group, clean, [&](char* slot) {
+  for_each_changed_slot(shape, group, clean, [&](char* slot, std::uint32_t run) {
     const Node* node = node_of(slot);
     const std::size_t offset = keys.size();
     append_node_key(shape, number, node, keys);
-    entries.push_back({offset, keys.size() - offset, value_of(shape, node)});
+    entries.push_back({offset, keys.size() - offset, value_of(shape, node), run});
   });
   const auto key_of = [&](const Entry& entry) {
     return std::string_view(keys).substr(entry.offset, entry.size);
@@ -124,7 +126,7 @@ Status visit_wide(const Shape& shape, const Group& group, std::uint32_t number, 
   for (const Entry& entry : entries) {
     value.clear();
     shape.layout->encode(entry.value, writer);
-    WEIR_TRY(changes.put(key_of(entry), value));
+    WEIR_TRY(changes.put(key_of(entry), value, entry.run));
   }
   return changes.finish();
 }
@@ -149,6 +151,17 @@ constexpr std::uint32_t slices_ahead = 64;
 /// Keys are loaded ahead when at least one record of so many had to be looked up.
 constexpr std::uint32_t records_of_miss = 8;
 constexpr std::uint64_t homes = std::uint64_t{1} << 32;
+/// Of so many runs of a value that is folded one does not begin, so that its partial values are folded.
+constexpr std::uint32_t runs_of_fold = 16;
+
+/// Whether additions to the values that `declaration` describes can be stored apart and put together by
+/// putting the one behind the other. Whether a folded value had expired before something was added to it
+/// could not be seen then.
+bool may_be_runs(const StateDeclaration& declaration) {
+  const bool is_folded =
+      declaration.kind == StateKind::reducing || declaration.kind == StateKind::aggregating;
+  return declaration.kind == StateKind::list || (is_folded && !has_time_to_live(declaration));
+}
 
 }  // namespace
 
@@ -156,8 +169,14 @@ void TableBase::set_backing(StateBacking* backing, bool backing_is_empty) {
   WEIR_ASSERT(entries() == 0 && epoch_ == 1);
   backing_ = backing;
   epoch_ = 2;
+  if (may_be_runs(*declaration_)) storage_->run = 1;
   complete_.assign(range_.size(), backing_is_empty);
   if (!backing_is_empty) std::ranges::fill(storage_->groups, table::absent_group);
+}
+
+void TableBase::continue_runs_after(std::uint32_t newest) {
+  if (storage_->run != 0 && storage_->run <= newest)
+    storage_->run = newest + 1;  // 0 if that was the last
 }
 
 void TableBase::append_entry_key_of(const KeyContext& key, std::string& out) const {
@@ -198,17 +217,118 @@ void TableBase::note_removal(const KeyContext& key) {
   if (open.keys[key.group - range_.first].insert(std::move(entry_key)).second) open.bytes += bytes;
 }
 
-void* TableBase::load(const KeyContext& key, bool for_write) {
-  if (is_complete(key)) return nullptr;
+bool TableBase::may_be_stored(const KeyContext& key) {
+  if (is_complete(key)) return false;
   key_buffer_.clear();
   append_entry_key_of(key, key_buffer_);
-  if (is_removed(groups_[key.group - range_.first], key.group, key_buffer_)) return nullptr;
-  if (std::ranges::binary_search(absent_, std::string_view(key_buffer_))) return nullptr;
+  return !is_removed(groups_[key.group - range_.first], key.group, key_buffer_) &&
+         !std::ranges::binary_search(absent_, std::string_view(key_buffer_));
+}
+
+void* TableBase::load(const KeyContext& key, bool for_write) {
+  return may_be_stored(key) ? load_stored(key, for_write) : nullptr;
+}
+
+void* TableBase::load_stored(const KeyContext& key, bool for_write) {
   ++misses_;
   ++counters_.look_ups;
-  auto found = backing_->load(key_buffer_, value_buffer_);
+  auto found = backing_->load({key_buffer_}, value_buffer_);
   if (!found) throw StateAccessFailed(std::move(found.error()));
   return *found ? insert_loaded(key, value_buffer_, for_write) : nullptr;
+}
+
+bool TableBase::may_be_run(const KeyContext& key) const {
+  if (storage_->run == 0 || (shape_.inline_values && key.word == 0)) return false;
+  const Group& group = groups_[key.group - range_.first];
+  const Segment& segment = group.directory[(key.hash >> 32) >> group.shift];
+  const std::uint32_t run =
+      segment.epoch == 0 ? storage_->run : table::header_of(segment.slots).run;
+  if (run == 0) return false;
+  if (declaration_->kind == StateKind::list) return true;
+  const std::array<std::uint64_t, 2> chance{key.hash, run};
+  return hash_bytes({reinterpret_cast<const char*>(chance.data()), sizeof(chance)}) %
+             runs_of_fold !=
+         0;
+}
+
+void* TableBase::load_for_append(const KeyContext& key) {
+  run_begins_ = false;
+  if (!may_be_stored(key)) return nullptr;
+  if (!may_be_run(key)) return load_stored(key, true);
+  run_begins_ = true;
+  return nullptr;
+}
+
+void* TableBase::insert_appended(const KeyContext& key) {
+  void* value = insert_default(key);
+  if (run_begins_) {
+    const Group& group = groups_[key.group - range_.first];
+    std::uint32_t slot = 0;
+    WEIR_ASSERT(find_slot(group, key, slot));
+    table::mark_run(group.directory[(key.hash >> 32) >> group.shift].slots, slot, true);
+    has_runs_ = run_is_used_ = true;
+    ++runs_;
+    ++counters_.runs_begun;
+  }
+  return value;
+}
+
+std::uint32_t TableBase::run_of(const KeyContext& key) const {
+  const Group& group = groups_[key.group - range_.first];
+  std::uint32_t slot = 0;
+  if ((shape_.inline_values && key.word == 0) || !find_slot(group, key, slot)) return 0;
+  char* slots = group.directory[(key.hash >> 32) >> group.shift].slots;
+  return table::is_run(slots, slot) ? table::header_of(slots).run : 0;
+}
+
+void* TableBase::whole(const KeyContext& key, void* value) {
+  const std::uint32_t run = run_of(key);
+  if (run == 0) return value;
+  ++misses_;
+  return load_below(key, run);
+}
+
+void* TableBase::load_below(const KeyContext& key, std::uint32_t run) {
+  key_buffer_.clear();
+  append_entry_key_of(key, key_buffer_);
+  ++counters_.look_ups;
+  auto found = backing_->load({key_buffer_, run}, value_buffer_);
+  if (!found) throw StateAccessFailed(std::move(found.error()));
+  return complete_run(key, *found ? std::string_view(value_buffer_) : std::string_view());
+}
+
+void* TableBase::complete_run(const KeyContext& key, std::string_view below) {
+  Group& group = groups_[key.group - range_.first];
+  std::uint32_t index = 0;
+  WEIR_ASSERT(find_slot(group, key, index));
+  char* slots = storage_->thaw_segment(group, key.hash >> 32, epoch_, counters_).slots;
+  char* slot = slots + std::size_t{index} * shape_.slot_bytes;
+  char* value = table::slot_value(shape_, slot);
+  if (!below.empty()) {
+    ++counters_.entries_loaded;
+    std::string bytes(below);
+    ByteWriter writer(bytes);
+    shape_.layout->encode(value, writer);
+    // The old value is there until the new one is.
+    Node* made = make_node(shape_.inline_values ? std::string_view() : key.bytes);
+    char* joined = table::value_of(shape_, made);
+    if (auto decoded = decode_entry(bytes, joined); !decoded) {
+      storage_->release_node(made);
+      throw StateAccessFailed(std::move(decoded.error()));
+    }
+    if (shape_.inline_values) {
+      shape_.layout->copy(value, joined);  // trivial
+      storage_->release_node(made);
+    } else {
+      Node* run = table::node_of(slot);
+      made->epoch = std::max(run->epoch, epoch_ - 1);
+      storage_->release_node(run);
+      table::node_of(slot) = made;
+      value = joined;
+    }
+  }
+  table::mark_run(slots, index, false);
+  return value;
 }
 
 void* TableBase::insert_loaded(const KeyContext& key, std::string_view bytes, bool is_change) {
@@ -222,8 +342,9 @@ void* TableBase::insert_loaded(const KeyContext& key, std::string_view bytes, bo
 }
 
 bool TableBase::plan_ahead(std::size_t records) {
-  const bool often = std::size_t{misses_} * records_of_miss >= records;
-  misses_ = 0;
+  // What is only appended need not be read, nor what is in the same slice as much of that.
+  const bool often = std::size_t{misses_} * records_of_miss >= records && misses_ >= runs_;
+  misses_ = runs_ = 0;
   // Without keys the last of these slices shows what is missing now.
   if (ahead_slices_ > 0) return --ahead_slices_ > 0;
   // The entries of one key of a composite table are known to nobody before they are used.
@@ -232,44 +353,59 @@ bool TableBase::plan_ahead(std::size_t records) {
 }
 
 void TableBase::look_ahead(const KeyContext& key) {
-  if (ahead_ends_.empty()) {
+  if (ahead_keys_.empty()) {
     ahead_.clear();
     absent_.clear();
   }
-  if (is_complete(key) || find_value(key) != nullptr) return;
+  if (is_complete(key)) return;
+  const std::uint32_t run = has_runs_ ? run_of(key) : 0;
+  if (run == 0 && find_value(key) != nullptr) return;
   const std::size_t begin = ahead_.size();
   append_entry_key_of(key, ahead_);
   const Group& group = groups_[key.group - range_.first];
   if (is_removed(group, key.group, std::string_view(ahead_).substr(begin)))
     ahead_.resize(begin);
   else
-    ahead_ends_.push_back(ahead_.size());
+    ahead_keys_.push_back({ahead_.size(), run});
 }
 
 void TableBase::load_ahead() {
-  if (ahead_ends_.empty()) return;
-  std::vector<std::string_view> keys;
-  keys.reserve(ahead_ends_.size());
+  if (ahead_keys_.empty()) return;
+  std::vector<LookUp> wanted;
+  wanted.reserve(ahead_keys_.size());
   std::size_t begin = 0;
-  for (const std::size_t end : std::exchange(ahead_ends_, {})) {
-    keys.push_back(std::string_view(ahead_).substr(begin, end - begin));
-    begin = end;
+  for (const Ahead& key : std::exchange(ahead_keys_, {})) {
+    wanted.push_back({std::string_view(ahead_).substr(begin, key.end - begin), key.run});
+    begin = key.end;
   }
-  std::ranges::sort(keys);
-  const auto repeated = std::ranges::unique(keys);
-  keys.erase(repeated.begin(), repeated.end());
+  std::ranges::sort(wanted, {}, &LookUp::entry_key);
+  const auto repeated = std::ranges::unique(wanted, {}, &LookUp::entry_key);
+  wanted.erase(repeated.begin(), repeated.end());
   ++counters_.look_ups;
   std::size_t next = 0;
-  auto loaded = backing_->load_all(keys, [&](std::size_t index, std::string_view value) -> Status {
-    absent_.insert(absent_.end(), keys.begin() + static_cast<std::ptrdiff_t>(next),
-                   keys.begin() + static_cast<std::ptrdiff_t>(index));
-    next = index + 1;
-    WEIR_TRY_ASSIGN(key, context_of(keys[index]));
-    insert_loaded(key, value, false);
+  // What the database lacks, up to the key `end`.
+  const auto pass_absent = [&](std::size_t end) -> Status {
+    for (; next < end; ++next) {
+      absent_.push_back(wanted[next].entry_key);
+      if (wanted[next].below_run == 0) continue;
+      WEIR_TRY_ASSIGN(key, context_of(wanted[next].entry_key));
+      complete_run(key, {});
+    }
     return {};
-  });
+  };
+  const auto take = [&](std::size_t index, std::string_view value) -> Status {
+    WEIR_TRY(pass_absent(index));
+    next = index + 1;
+    WEIR_TRY_ASSIGN(key, context_of(wanted[index].entry_key));
+    if (wanted[index].below_run != 0)
+      complete_run(key, value);
+    else
+      insert_loaded(key, value, false);
+    return {};
+  };
+  auto loaded = backing_->load_all(wanted, take);
+  if (loaded) loaded = pass_absent(wanted.size());
   if (!loaded) throw StateAccessFailed(std::move(loaded.error()));
-  absent_.insert(absent_.end(), keys.begin() + static_cast<std::ptrdiff_t>(next), keys.end());
 }
 
 Status TableBase::flush_group(std::uint32_t group, const ChangeVisitor& visit) {
@@ -280,10 +416,11 @@ Status TableBase::flush_group(std::uint32_t group, const ChangeVisitor& visit) {
     if (one->epoch == 0 || one->epoch > header.flushed_epoch)
       removals.push_back(&one->keys[group - range_.first]);
   std::uint64_t changes = 0;
-  const auto visit_and_count = [&](std::string_view key, std::optional<std::string_view> value) {
+  const auto visit_and_count = [&](std::string_view key, std::optional<std::string_view> value,
+                                   std::uint32_t run) {
     ++changes;
     if (value) ++counters_.entries_encoded;
-    return visit(key, value);
+    return visit(key, value, run);
   };
   WEIR_TRY(table::visit_changes(shape_, header, group, storage_->confirmed_epoch, removals,
                                 visit_and_count));
@@ -307,6 +444,8 @@ void TableBase::evict(std::size_t target_bytes) {
   WEIR_ASSERT(backing_ != nullptr);
   heap_bytes_of_node_ = sample_heap_bytes();
   absent_.clear();  // from here an entry of theirs may be in the database alone
+  // What comes in the place of a segment that is dropped here has runs of its own.
+  if (std::exchange(run_is_used_, false) && storage_->run != 0) ++storage_->run;
   // To the end of the circle, and once around without regard to what was written lately.
   for (int ends = 0; bytes_with(heap_bytes_of_node_) > target_bytes;) {
     hand_home_ = evict_from(groups_[hand_group_], hand_home_, target_bytes);

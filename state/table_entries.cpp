@@ -80,20 +80,27 @@ LiveFilter TableBase::snapshot_filter() const {
   return expiry_rule().at(ttl_->time->read_ms());
 }
 
+Status TableBase::clean_up() {
+  if (ttl_ == nullptr) return {};
+  try {
+    remove_expired();
+  } catch (const StateAccessFailed& failed) {
+    return std::unexpected(failed.error());
+  }
+  return {};
+}
+
 void TableBase::remove_expired() {
   const table::TimedLayout& timed = *shape_.layout->timed;
   const std::int64_t newest_expired_ms = ttl_->newest_expired_ms();
   struct Found {
     KeyContext key;
     std::string bytes;  // that the key views
-    table::Expiry expiry;
   };
   std::vector<Found> found;
   const auto look_at = [&](std::uint64_t word, const Node* node, const void* value) {
-    const table::Expiry expiry = timed.expiry(value, newest_expired_ms);
-    if (expiry == table::Expiry::none) return;
+    if (timed.expiry(value, newest_expired_ms) == table::Expiry::none) return;
     Found& one = found.emplace_back();
-    one.expiry = expiry;
     one.key.group = range_.first + cleaned_.group;
     if (shape_.compact) {
       WEIR_ASSERT(shape_.key_width <= sizeof(word));
@@ -130,10 +137,15 @@ void TableBase::remove_expired() {
 
   for (Found& one : found) {
     if (!shape_.compact) one.key.bytes = one.bytes;
-    if (one.expiry == table::Expiry::all) {
-      erase_entry(one.key);
-      continue;
-    }
+    const void* value = find_value(one.key);
+    if (value == nullptr) continue;  // a small table is walked more than once
+    table::Expiry expiry = timed.expiry(value, newest_expired_ms);
+    // Below a run there may be something younger, if a clock was behind.
+    if (const std::uint32_t run = has_runs_ ? run_of(one.key) : 0;
+        run != 0 && expiry == table::Expiry::all)
+      expiry = timed.expiry(load_below(one.key, run), newest_expired_ms);
+    if (expiry == table::Expiry::all) erase_entry(one.key);
+    if (expiry != table::Expiry::some) continue;
     Group& group = groups_[one.key.group - range_.first];
     std::uint32_t slot = 0;
     if (!find_slot(group, one.key, slot)) continue;

@@ -133,6 +133,7 @@ Segment& Storage::thaw_segment(Group& group, std::uint64_t home, std::uint32_t e
   if (written.epoch == 0) {
     thawed = make_segment(group.slot_mask, header_of(written.slots).depth, epoch);
     header_of(thawed.slots).incomplete = 1;
+    header_of(thawed.slots).run = run;
   } else if (is_seen(written.epoch)) {
     const std::size_t bytes = segment_bytes(shape, group.slot_mask);
     auto* copy = static_cast<char*>(arena.allocate(bytes));

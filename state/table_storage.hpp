@@ -34,7 +34,7 @@ inline constexpr std::uint32_t max_depth = 24;
 /// What the directory of a group without entries points to: one free slot of any width. Nobody writes
 /// it, because it has no room.
 struct EmptySegment {
-  SegmentHeader header{0, 0, 0};
+  SegmentHeader header{0, 0, 0, 0, {}};
   alignas(64) char slot[512] = {};
 };
 inline constexpr EmptySegment empty_segment;
@@ -42,7 +42,7 @@ inline constexpr Segment empty_directory{const_cast<char*>(empty_segment.slot), 
 inline constexpr Group empty_group{
     const_cast<Segment*>(&empty_directory), nullptr, 32, 0, 0, 0, 0, 0};
 /// The same for a group of which the database may have entries.
-inline constexpr EmptySegment absent_segment{{0, 0, 1}};
+inline constexpr EmptySegment absent_segment{{0, 0, 1, 0, {}}};
 inline constexpr Segment absent_directory{const_cast<char*>(absent_segment.slot), 0, 0};
 inline constexpr Group absent_group{
     const_cast<Segment*>(&absent_directory), nullptr, 32, 0, 0, 0, 0, 0};
@@ -99,6 +99,15 @@ inline char* slot_value(const Shape& shape, char* slot) {
 }
 
 inline SegmentHeader& header_of(char* slots) { return reinterpret_cast<SegmentHeader*>(slots)[-1]; }
+/// Whether the value of a slot is a run.
+inline bool is_run(char* slots, std::uint32_t slot) {
+  return (header_of(slots).runs[slot / 64] >> (slot % 64) & 1) != 0;
+}
+inline void mark_run(char* slots, std::uint32_t slot, bool is_run) {
+  std::uint64_t& runs = header_of(slots).runs[slot / 64];
+  const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
+  runs = is_run ? runs | bit : runs & ~bit;
+}
 inline std::uint32_t depth_of(const Group& group) { return 32 - group.shift; }
 inline std::size_t directory_bytes(const Group& group) {
   return sizeof(Segment) << depth_of(group);
@@ -204,8 +213,10 @@ class Storage {
   Arena arena;
   std::vector<Group> groups;
   std::size_t nodes = 0;  // allocated
-  std::uint32_t confirmed_epoch =
-      0;  // what was written up to here is where the next snapshot builds on
+  // What was written up to here is where the next snapshot builds on.
+  std::uint32_t confirmed_epoch = 0;
+  // The number of the runs of segments that come into being; 0: none begin.
+  std::uint32_t run = 0;
 
  private:
   /// A block, or a node if `bytes` is 0, that the owner has replaced.

@@ -177,7 +177,7 @@ std::vector<StateDeclaration> HeapKeyedStateBackend::declarations() const {
 
 Status HeapKeyedStateBackend::store_changes() {
   for (const auto& table : tables_) {
-    table->clean_up();
+    WEIR_TRY(table->clean_up());
     table->reclaim();
   }
   if (!memory_.budget().is_limited() || ++slices_ % slices_between_looks != 0) return {};

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "backends/rocksdb/rocksdb_database.hpp"
+#include "backends/rocksdb/stored_value.hpp"
 
 namespace weir {
 
@@ -18,15 +19,28 @@ class ExpiryFilter final : public rocksdb::CompactionFilter {
 
   Decision FilterV2(int, const rocksdb::Slice&, ValueType type, const rocksdb::Slice& existing,
                     std::string* live, std::string*) const override {
-    if (type != kValue) return Decision::kKeep;
-    std::string_view kept = view_of(existing);
+    if (type != kValue) return Decision::kKeep;  // operands are merged first
+    const auto stored = read_stored_value(view_of(existing));
+    if (!stored) return Decision::kKeep;  // whoever reads the entry is told
+    // The last run apart, because a longer one may come in its place.
+    const std::size_t run_bytes = stored->last.bytes;
+    std::string_view below = stored->canonical.substr(0, stored->canonical.size() - run_bytes);
+    std::string_view run = stored->canonical.substr(below.size());
+    std::string below_buffer;
+    std::string run_buffer;
     try {
-      if (!filter_.keep(kept, *live)) return Decision::kRemove;
+      if (!below.empty() && !filter_.keep(below, below_buffer)) below = {};
+      if (!run.empty() && !filter_.keep(run, run_buffer)) run = {};
     } catch (...) {
       // By the code that describes a type of the job; whoever reads the entry is told.
       return Decision::kKeep;
     }
-    return kept.size() < existing.size() ? Decision::kChangeValue : Decision::kKeep;
+    if (below.empty() && run.empty()) return Decision::kRemove;
+    if (below.size() + run.size() == stored->canonical.size()) return Decision::kKeep;
+    live->assign(below);
+    live->append(run);
+    append_trailer(*live, {stored->last.number, static_cast<std::uint32_t>(run.size())});
+    return Decision::kChangeValue;
   }
 
  private:

@@ -94,10 +94,10 @@ Status FlushQueue::bring_in_some(Flush& flush) {
       const KeyGroupRange groups = part.table->groups();
       while (flush.next_group < groups.size()) {
         if (files.bytes() >= step_bytes) return {};
-        WEIR_TRY(part.table->for_each_changed(
-            groups.first + flush.next_group++, [&](auto key, auto value) {
-              return value ? files.put(part.family, key, *value) : files.remove(part.family, key);
-            }));
+        WEIR_TRY(part.table->for_each_changed(groups.first + flush.next_group++,
+                                              [&](auto key, auto value, std::uint32_t run) {
+                                                return files.change(part.family, key, value, run);
+                                              }));
       }
       part.table.reset();  // the task can use its memory again
     }

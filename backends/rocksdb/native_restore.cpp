@@ -91,9 +91,10 @@ class DatabaseEntries final : public NativeEntries {
     bytes_.clear();
     std::vector<std::pair<std::size_t, std::size_t>> lengths;  // of key and value
     for (; entries_->Valid() && bytes_.size() < entries_piece_bytes; entries_->Next()) {
-      lengths.emplace_back(entries_->key().size(), entries_->value().size());
+      WEIR_TRY_ASSIGN(value, database_.canonical(entries_->value()));
+      lengths.emplace_back(entries_->key().size(), value.size());
       bytes_ += view_of(entries_->key());
-      bytes_ += view_of(entries_->value());
+      bytes_ += value;
     }
     WEIR_TRY(to_error(entries_->status(), part_.front().source->name() + ": its copy in " +
                                               database_.path() + " cannot be read"));

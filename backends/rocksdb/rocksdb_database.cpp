@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "backends/rocksdb/expiry_filter.hpp"
+#include "backends/rocksdb/run_merging.hpp"
+#include "backends/rocksdb/stored_value.hpp"
 #include "backends/rocksdb/unsynced_file_system.hpp"
 #include "state/remove_tree.hpp"
 
@@ -39,6 +41,7 @@ rocksdb::Options make_options(rocksdb::Env* env, const TableFiles& files) {
   options.keep_log_file_num = 1;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+  merge_runs(options);
   return options;
 }
 
@@ -161,36 +164,58 @@ Status RocksDBDatabase::drop_column_family(rocksdb::ColumnFamilyHandle* family) 
   return to_error(dropped.ok() ? released : dropped, what);
 }
 
-Result<bool> RocksDBDatabase::get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
+Result<bool> RocksDBDatabase::get(rocksdb::ColumnFamilyHandle* family, const LookUp& wanted,
                                   std::string& value) {
   rocksdb::ReadOptions options;
   options.fill_cache = !table_files_.leave_no_blocks();
-  const auto status = db_->Get(options, family, slice_of(key), &value);
+  const auto status = db_->Get(options, family, slice_of(wanted.entry_key), &value);
   if (status.IsNotFound()) return false;
   WEIR_TRY(to_error(status, path_ + ": cannot read an entry of '" + family->GetName() + "'"));
+  const auto stored = read_stored_value(value);
+  if (!stored) return damaged();
+  value.resize(stored->below(wanted.below_run).size());
   return true;
 }
 
 Status RocksDBDatabase::get_all(
-    rocksdb::ColumnFamilyHandle* family, std::span<const std::string_view> keys,
+    rocksdb::ColumnFamilyHandle* family, std::span<const LookUp> wanted,
     const std::function<Status(std::size_t index, std::string_view value)>& visit) {
   std::vector<rocksdb::Slice> slices;
-  slices.reserve(keys.size());
-  for (const std::string_view key : keys) slices.push_back(slice_of(key));
-  std::vector<rocksdb::PinnableSlice> values(keys.size());
-  std::vector<rocksdb::Status> statuses(keys.size());
+  slices.reserve(wanted.size());
+  for (const LookUp& one : wanted) slices.push_back(slice_of(one.entry_key));
+  std::vector<rocksdb::PinnableSlice> values(wanted.size());
+  std::vector<rocksdb::Status> statuses(wanted.size());
   constexpr bool sorted = true;
   rocksdb::ReadOptions options;
   options.fill_cache = !table_files_.leave_no_blocks();
-  db_->MultiGet(options, family, keys.size(), slices.data(), values.data(), statuses.data(),
+  db_->MultiGet(options, family, wanted.size(), slices.data(), values.data(), statuses.data(),
                 sorted);
-  for (std::size_t i = 0; i < keys.size(); ++i) {
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (statuses[i].IsNotFound()) continue;
     WEIR_TRY(
         to_error(statuses[i], path_ + ": cannot read an entry of '" + family->GetName() + "'"));
-    WEIR_TRY(visit(i, view_of(values[i])));
+    const auto stored = read_stored_value(view_of(values[i]));
+    if (!stored) return damaged();
+    WEIR_TRY(visit(i, stored->below(wanted[i].below_run)));
   }
   return {};
+}
+
+Result<std::string_view> RocksDBDatabase::canonical(const rocksdb::Slice& stored) const {
+  const auto value = read_stored_value(view_of(stored));
+  if (!value) return damaged();
+  return value->canonical;
+}
+
+std::unexpected<Error> RocksDBDatabase::damaged() const {
+  return error(Errc::corruption, path_ + ": a stored value is malformed");
+}
+
+Result<std::uint32_t> RocksDBDatabase::newest_run(rocksdb::ColumnFamilyHandle* family) {
+  rocksdb::TablePropertiesCollection files;
+  WEIR_TRY(to_error(db_->GetPropertiesOfAllTables(family, &files),
+                    path_ + ": cannot read the properties of its files"));
+  return newest_run_of(files);
 }
 
 std::string RocksDBDatabase::new_file() {

@@ -17,6 +17,7 @@
 #include "backends/rocksdb/table_files.hpp"
 #include "state/file_system.hpp"
 #include "state/result.hpp"
+#include "state/table.hpp"
 
 namespace weir {
 
@@ -35,7 +36,7 @@ class ExpiryFilterFactory;
 /// An open database with its column families, shared by a backend and its snapshots: it is closed when
 /// the last of them lets go, and its directory is removed then if `remove_when_closed` was called. It
 /// writes no log and syncs nothing: what is not in a checkpoint is lost with the task anyway. Entries come
-/// in as sorted files alone (`SortedFiles`).
+/// in as sorted files alone (`SortedFiles`), and values lie in their stored form (`StoredValue`).
 /// Threads: any, but for what makes and drops column families and `remove_when_closed`, which the task calls
 /// alone.
 class RocksDBDatabase {
@@ -63,14 +64,19 @@ class RocksDBDatabase {
   [[nodiscard]] Status allow_compactions(rocksdb::ColumnFamilyHandle* family);
   /// Removes a column family with all that is in it. Errors: `io_error`; it then goes with the database.
   [[nodiscard]] Status drop_column_family(rocksdb::ColumnFamilyHandle* family);
-  /// False if there is no such entry.
-  [[nodiscard]] Result<bool> get(rocksdb::ColumnFamilyHandle* family, std::string_view key,
+  /// The canonical value of an entry; false if there is no such one. Errors: `io_error`, `corruption`.
+  [[nodiscard]] Result<bool> get(rocksdb::ColumnFamilyHandle* family, const LookUp& wanted,
                                  std::string& value);
-  /// Calls `visit(index, value)` for each of `keys`, which ascend, that has an entry. Errors: those of
-  /// `visit` too.
+  /// Calls `visit(index, value)` for each of `wanted`, whose keys ascend, that has an entry. Errors: those
+  /// of `visit` too.
   [[nodiscard]] Status get_all(
-      rocksdb::ColumnFamilyHandle* family, std::span<const std::string_view> keys,
+      rocksdb::ColumnFamilyHandle* family, std::span<const LookUp> wanted,
       const std::function<Status(std::size_t index, std::string_view value)>& visit);
+  /// What an iterator shows of an entry, as its canonical value. Errors: `corruption`.
+  [[nodiscard]] Result<std::string_view> canonical(const rocksdb::Slice& stored) const;
+  /// The highest number of a run in the files of `family`, 0 if there is none. Errors: `io_error`,
+  /// `corruption`.
+  [[nodiscard]] Result<std::uint32_t> newest_run(rocksdb::ColumnFamilyHandle* family);
   /// The path of a file beside the database that does not exist yet.
   [[nodiscard]] std::string new_file();
   /// Removes such a file if it is there and that is possible: it goes with the directory at the latest.
@@ -90,6 +96,7 @@ class RocksDBDatabase {
   RocksDBDatabase(FileSystem& files, std::string directory, std::shared_ptr<rocksdb::Cache> cache);
   [[nodiscard]] rocksdb::ColumnFamilyOptions family_options(
       std::shared_ptr<ExpiryFilterFactory> expiry) const;
+  [[nodiscard]] std::unexpected<Error> damaged() const;
 
   FileSystem& files_;
   const std::string directory_;

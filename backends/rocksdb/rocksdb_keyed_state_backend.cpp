@@ -33,6 +33,7 @@ class RocksDBSnapshotTask final : public SnapshotTask {
     std::string name;
     rocksdb::ColumnFamilyHandle* family;
     LiveFilter filter;
+    ValueFold fold;
   };
   RocksDBSnapshotTask(std::shared_ptr<FlushQueue> queue, std::shared_ptr<Flush> flush,
                       std::vector<Source> states)
@@ -65,13 +66,16 @@ class RocksDBSnapshotTask final : public SnapshotTask {
     std::optional<ExtentWriter> extent;
     std::uint32_t group = 0;
     std::string buffer;
+    std::string folded;
     for (entries->SeekToFirst(); entries->Valid(); entries->Next()) {
       const std::string_view key = view_of(entries->key());
       ByteReader reader(key);
       const std::uint32_t next_group = reader.big_endian<std::uint16_t>();
       if (reader.failed()) return error(Errc::corruption, what + ": a key is malformed");
-      std::string_view value = view_of(entries->value());
+      WEIR_TRY_ASSIGN(value, queue_->database().canonical(entries->value()));
       if (!state.filter.keep(value, buffer)) continue;
+      // One value for each key, whatever was in memory when: so equal state has equal bytes.
+      if (state.fold) WEIR_TRY(state.fold(value, folded));
       if (extent && next_group != group) {
         WEIR_TRY_ASSIGN(finished, extent->finish());
         handle.groups.push_back(finished);
@@ -185,7 +189,11 @@ Status RocksDBKeyedStateBackend::import_piece(Loading& loading) {
   WEIR_TRY_ASSIGN(outcome, loading.import->next());
   if (outcome == FileImport::Outcome::unfit) loading.import.reset();
   if (outcome != FileImport::Outcome::imported) return {};
-  loading.state->family = loading.import->family();
+  State& state = *loading.state;
+  state.family = loading.import->family();
+  // It may have runs of tables that are gone.
+  WEIR_TRY_ASSIGN(newest, database_->newest_run(state.family));
+  state.table->continue_runs_after(newest);
   note_restored(loading.import->known());
   loading_.pop_back();
   return {};
@@ -237,16 +245,16 @@ std::vector<StateDeclaration> RocksDBKeyedStateBackend::declarations() const {
   return declarations;
 }
 
-Result<bool> RocksDBKeyedStateBackend::State::load(std::string_view entry_key, std::string& value) {
-  WEIR_TRY_ASSIGN(found, database->get(family, entry_key, value));
+Result<bool> RocksDBKeyedStateBackend::State::load(const LookUp& wanted, std::string& value) {
+  WEIR_TRY_ASSIGN(found, database->get(family, wanted, value));
   if (found) WEIR_TRY(check_size(value.size()));
   return found;
 }
 
 Status RocksDBKeyedStateBackend::State::load_all(
-    std::span<const std::string_view> entry_keys,
+    std::span<const LookUp> wanted,
     const std::function<Status(std::size_t index, std::string_view value)>& visit) {
-  return database->get_all(family, entry_keys,
+  return database->get_all(family, wanted,
                            [&](std::size_t index, std::string_view value) -> Status {
                              WEIR_TRY(check_size(value.size()));
                              return visit(index, value);
@@ -271,7 +279,9 @@ Status RocksDBKeyedStateBackend::State::scan(
       database->db().NewIterator(rocksdb::ReadOptions(), family));
   for (entries->Seek(slice_of(prefix)); entries->Valid(); entries->Next()) {
     const std::string_view key = view_of(entries->key());
-    if (!key.starts_with(prefix) || !visit(key, view_of(entries->value()))) break;
+    if (!key.starts_with(prefix)) break;
+    WEIR_TRY_ASSIGN(value, database->canonical(entries->value()));
+    if (!visit(key, value)) break;
   }
   return to_error(entries->status(), database->path() + ": cannot scan");
 }
@@ -279,7 +289,7 @@ Status RocksDBKeyedStateBackend::State::scan(
 Status RocksDBKeyedStateBackend::store_changes() {
   for (const auto& state : states_) {
     if (state->table->has_ttl()) horizon_->advance(state->table->ttl().now_ms());
-    state->table->clean_up();
+    WEIR_TRY(state->table->clean_up());
   }
   confirm();
   for (const auto& state : states_) state->table->reclaim();
@@ -349,9 +359,9 @@ Result<bool> RocksDBKeyedStateBackend::flush_some() {
 
 Status RocksDBKeyedStateBackend::flush_group(State& state, std::uint32_t group,
                                              SortedFiles& files) {
-  return state.table->flush_group(group, [&](auto key, auto value) -> Status {
+  return state.table->flush_group(group, [&](auto key, auto value, std::uint32_t run) -> Status {
     if (value) WEIR_TRY(state.check_size(value->size()));
-    return value ? files.put(state.family, key, *value) : files.remove(state.family, key);
+    return files.change(state.family, key, value, run);
   });
 }
 
@@ -362,8 +372,8 @@ Result<std::unique_ptr<SnapshotTask>> RocksDBKeyedStateBackend::begin_snapshot(
   std::vector<RocksDBSnapshotTask::Source> sources;
   Frozen frozen;
   for (const auto& state : states_) {
-    sources.push_back(
-        {state->table->declaration().name, state->family, state->table->snapshot_filter()});
+    sources.push_back({state->table->declaration().name, state->family,
+                       state->table->snapshot_filter(), state->table->value_fold()});
     auto table = state->table->freeze();
     frozen.epochs.push_back(table->epoch());
     parts.push_back({state->family, std::move(table)});
@@ -429,7 +439,7 @@ Result<std::vector<std::string>> RocksDBKeyedStateBackend::keys_of_group(std::ui
       EntryKey entry;
       if (!read_entry_key(view_of(entries->key()), context_.key_width, entry))
         return error(Errc::corruption, database_->path() + ": a key is malformed");
-      std::string_view value = view_of(entries->value());
+      WEIR_TRY_ASSIGN(value, database_->canonical(entries->value()));
       // The entries of one key stand together.
       const bool is_new = keys.empty() || keys.back() != entry.key;
       if (is_new && filter.keep(value, buffer)) keys.emplace_back(entry.key);

@@ -59,9 +59,9 @@ class RocksDBKeyedStateBackend final : public KeyedStateBackend {
     std::unique_ptr<TableBase> table;
     const TableMemory::Share* memory = nullptr;
     std::string label;  // for error sentences
-    Result<bool> load(std::string_view entry_key, std::string& value) override;
+    Result<bool> load(const LookUp& wanted, std::string& value) override;
     Status load_all(
-        std::span<const std::string_view> entry_keys,
+        std::span<const LookUp> wanted,
         const std::function<Status(std::size_t index, std::string_view value)>& visit) override;
     /// Whether tables have room for a value of this encoded size. Errors: `limit_exceeded`.
     [[nodiscard]] Status check_size(std::size_t bytes) const;

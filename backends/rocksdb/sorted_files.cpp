@@ -1,24 +1,33 @@
 #include "backends/rocksdb/sorted_files.hpp"
 
-#include <string>
+#include "backends/rocksdb/stored_value.hpp"
 
 namespace weir {
 
 Status SortedFiles::put(rocksdb::ColumnFamilyHandle* family, std::string_view key,
                         std::string_view value) {
-  WEIR_TRY(open_for(family));
-  bytes_ += key.size() + value.size();
-  file_bytes_ += key.size() + value.size();
-  return to_error(writer_->Put(slice_of(key), slice_of(value)),
-                  families_.back().external_files.back() + ": cannot write");
+  return change(family, key, value, 0);
 }
 
 Status SortedFiles::remove(rocksdb::ColumnFamilyHandle* family, std::string_view key) {
+  return change(family, key, std::nullopt, 0);
+}
+
+Status SortedFiles::change(rocksdb::ColumnFamilyHandle* family, std::string_view key,
+                           std::optional<std::string_view> value, std::uint32_t run) {
   WEIR_TRY(open_for(family));
-  bytes_ += key.size();
-  file_bytes_ += key.size();
-  return to_error(writer_->Delete(slice_of(key)),
-                  families_.back().external_files.back() + ": cannot write");
+  rocksdb::Status added;
+  count(key.size());
+  if (!value) {
+    added = writer_->Delete(slice_of(key));
+  } else {
+    stored_ = *value;
+    append_trailer(stored_, {run, run == 0 ? 0 : static_cast<std::uint32_t>(value->size())});
+    count(stored_.size());
+    added = run == 0 ? writer_->Put(slice_of(key), slice_of(stored_))
+                     : writer_->Merge(slice_of(key), slice_of(stored_));
+  }
+  return to_error(added, families_.back().external_files.back() + ": cannot write");
 }
 
 Status SortedFiles::open_for(rocksdb::ColumnFamilyHandle* family) {

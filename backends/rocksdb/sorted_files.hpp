@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,7 +14,7 @@
 namespace weir {
 
 /// Entries on their way into a database as sorted files, past its memtable. Within a column family keys
-/// ascend, and one family comes after the other.
+/// ascend, and one family comes after the other. Values are canonical, and get their stored form here.
 ///
 ///   SortedFiles files(database);
 ///   WEIR_TRY(files.put(family, key, value));
@@ -26,10 +28,13 @@ class SortedFiles {
   SortedFiles(const SortedFiles&) = delete;
   SortedFiles& operator=(const SortedFiles&) = delete;
 
-  /// Errors of both: `io_error`.
+  /// Errors of these: `io_error`.
   [[nodiscard]] Status put(rocksdb::ColumnFamilyHandle* family, std::string_view key,
                            std::string_view value);
   [[nodiscard]] Status remove(rocksdb::ColumnFamilyHandle* family, std::string_view key);
+  /// A change as a `ChangeVisitor` receives it.
+  [[nodiscard]] Status change(rocksdb::ColumnFamilyHandle* family, std::string_view key,
+                              std::optional<std::string_view> value, std::uint32_t run);
   /// Bytes of keys and values so far.
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   /// Makes all that was added part of the database at once, newer than what is there; nothing else is
@@ -40,6 +45,10 @@ class SortedFiles {
 
  private:
   [[nodiscard]] Status open_for(rocksdb::ColumnFamilyHandle* family);
+  void count(std::size_t bytes) {
+    bytes_ += bytes;
+    file_bytes_ += bytes;
+  }
   [[nodiscard]] Status finish_file();
 
   RocksDBDatabase& database_;
@@ -47,6 +56,7 @@ class SortedFiles {
   std::vector<rocksdb::IngestExternalFileArg> families_;
   std::uint64_t bytes_ = 0;
   std::uint64_t file_bytes_ = 0;
+  std::string stored_;  // the value that is being added
 };
 
 }  // namespace weir

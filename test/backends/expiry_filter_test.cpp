@@ -10,6 +10,7 @@
 #include <rocksdb/cache.h>
 
 #include "backends/rocksdb/rocksdb_keyed_state_backend.hpp"
+#include "backends/rocksdb/stored_value.hpp"
 #include "state/entry_key.hpp"
 #include "state/keyed_state.hpp"
 #include "storage/posix_file_system.hpp"
@@ -115,7 +116,7 @@ struct Subtask {
     const std::unique_ptr<rocksdb::Iterator> entries(
         keyed->database().db().NewIterator({}, keyed->database().families()[family]));
     for (entries->SeekToFirst(); entries->Valid(); entries->Next())
-      stored[entries->key().ToString()] = entries->value().ToString();
+      stored[entries->key().ToString()] = keyed->database().canonical(entries->value()).value();
     return stored;
   }
   Counts stored_counts() { return {stored(0).size(), stored(1).size()}; }
@@ -220,6 +221,38 @@ SCENARIO("compaction removes what has expired for everybody", "[backends]") {
       }
     }
   }
+  GIVEN("lists to which runs were added without reading them") {
+    Subtask subtask(0);
+    const auto add = [&](std::int64_t element) {
+      for (std::uint64_t i = 1; i <= keys; ++i) {
+        subtask.select(i);
+        subtask.list.add(element);
+      }
+      subtask.flush();
+      subtask.pass(400ms);
+    };
+    add(1);
+    add(2);
+    add(3);  // the first has expired
+    WHEN("the database merges its files, more is added, and they are merged again") {
+      subtask.compact();
+      CHECK(subtask.stored_counts() == Counts{0, keys});
+      add(4);  // the second has expired
+      subtask.compact();
+      THEN("what has not expired is there, once") {
+        for (std::uint64_t i = 1; i <= keys; ++i) {
+          subtask.select(i);
+          REQUIRE(subtask.list.get() == std::vector<std::int64_t>{3, 4});
+          REQUIRE(subtask.stored(1).at(subtask.entry_key()).size() == 2 * 16);
+        }
+      }
+      THEN("all of it goes when all has expired") {
+        subtask.pass(1s);
+        subtask.compact();
+        CHECK(subtask.stored_counts() == Counts{0, 0});
+      }
+    }
+  }
   GIVEN("a value in memory and in the database") {
     Subtask subtask(std::size_t{1} << 20);
     subtask.select(7);
@@ -274,11 +307,13 @@ TEST_CASE("compaction leaves alone what it cannot tell", "[backends]") {
   const auto horizon = std::make_shared<ExpiryHorizon>();
   horizon->advance(1100);
   using Decision = rocksdb::CompactionFilter::Decision;
-  const auto decide = [&](const table::TimedLayout* timed, const std::string& bytes,
+  std::string changed;
+  const auto decide = [&](const table::TimedLayout* timed, std::string bytes,
                           rocksdb::CompactionFilter::ValueType type =
-                              rocksdb::CompactionFilter::kValue) {
+                              rocksdb::CompactionFilter::kValue,
+                          StoredRun run = {}) {
     ExpiryFilterFactory factory({timed, 1s}, horizon);
-    std::string changed;
+    append_trailer(bytes, run);
     std::string skip_until;
     return factory.CreateCompactionFilter({})->FilterV2(0, "key", type, bytes, &changed,
                                                         &skip_until);
@@ -289,8 +324,24 @@ TEST_CASE("compaction leaves alone what it cannot tell", "[backends]") {
   CHECK(decide(values, timed(100)) == Decision::kRemove);
   CHECK(decide(values, timed(101)) == Decision::kKeep);
   CHECK(decide(lists, timed(100) + timed(101)) == Decision::kChangeValue);
+  const auto with_run = [](std::string bytes, std::uint32_t run_bytes) {
+    append_trailer(bytes, {3, run_bytes});
+    return bytes;
+  };
+  const auto size = static_cast<std::uint32_t>(timed(0).size());
+  const auto decide_run = [&](std::int64_t below, std::int64_t run) {
+    return decide(lists, timed(below) + timed(run), rocksdb::CompactionFilter::kValue, {3, size});
+  };
+  CHECK(decide_run(101, 102) == Decision::kKeep);
+  CHECK(decide_run(100, 101) == Decision::kChangeValue);
+  CHECK(changed == with_run(timed(101), size));
+  CHECK(decide_run(101, 100) == Decision::kChangeValue);
+  CHECK(changed == with_run(timed(101), 0));
+  CHECK(decide_run(99, 100) == Decision::kRemove);
   CHECK(decide(values, "?") == Decision::kKeep);
   CHECK(decide(lists, timed(100) + "?") == Decision::kKeep);
+  CHECK(decide(lists, timed(100), rocksdb::CompactionFilter::kValue, {3, size + 1}) ==
+        Decision::kKeep);
   CHECK(decide(values, timed(100), rocksdb::CompactionFilter::kMergeOperand) == Decision::kKeep);
   CHECK(decide(table::timed_layout<Timed<Undecodable>>,
                encode_value(std::int64_t{100}) + std::string(1, '\1')) == Decision::kKeep);

@@ -115,11 +115,11 @@ struct Database {
     const std::unique_ptr<rocksdb::Iterator> entries(
         database->db().NewIterator(rocksdb::ReadOptions(), family));
     for (entries->SeekToFirst(); entries->Valid(); entries->Next())
-      held.emplace(view_of(entries->key()), view_of(entries->value()));
+      held.emplace(view_of(entries->key()), database->canonical(entries->value()).value());
     REQUIRE(entries->status().ok());
     for (const auto& [key, value] : contents) {
       std::string found;
-      REQUIRE(database->get(family, key, found) == Result<bool>(true));
+      REQUIRE(database->get(family, {key}, found) == Result<bool>(true));
       REQUIRE(found == value);
     }
     return held;

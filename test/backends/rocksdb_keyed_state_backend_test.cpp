@@ -190,8 +190,9 @@ struct Queued {
     for (entries->SeekToFirst(); entries->Valid(); entries->Next()) {
       ByteReader key(view_of(entries->key()));
       (void)key.raw(2);
-      ByteReader value(view_of(entries->value()));
-      held[key.number<std::uint64_t>()] = value.number<std::uint64_t>();
+      const auto value = database->canonical(entries->value());
+      REQUIRE(value);
+      held[key.number<std::uint64_t>()] = ByteReader(*value).number<std::uint64_t>();
     }
     return held;
   }
@@ -199,13 +200,13 @@ struct Queued {
   struct Backing final : StateBacking {
     RocksDBDatabase* database = nullptr;
     rocksdb::ColumnFamilyHandle* family = nullptr;
-    Result<bool> load(std::string_view key, std::string& value) override {
-      return database->get(family, key, value);
+    Result<bool> load(const LookUp& wanted, std::string& value) override {
+      return database->get(family, wanted, value);
     }
     Status load_all(
-        std::span<const std::string_view> keys,
+        std::span<const LookUp> wanted,
         const std::function<Status(std::size_t index, std::string_view value)>& visit) override {
-      return database->get_all(family, keys, visit);
+      return database->get_all(family, wanted, visit);
     }
     Status scan(std::string_view,
                 const std::function<bool(std::string_view, std::string_view)>&) override {

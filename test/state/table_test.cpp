@@ -19,6 +19,8 @@
 #include "state/entry_key.hpp"
 #include "state/extents.hpp"
 #include "state/frozen_table.hpp"
+#include "state/keyed_state.hpp"
+#include "test/state/map_backing.hpp"
 #include "test/state/memory_payload.hpp"
 
 namespace weir {
@@ -387,60 +389,13 @@ TEST_CASE("keys that were made to have the same hash fail the access, not the pr
   CHECK_THROWS_WITH(insert_all(), Catch::Contains("same hash"));
 }
 
-/// A database in memory that counts how often it is asked.
-struct MapBacking final : StateBacking {
-  std::map<std::string, std::string, std::less<>> entries;
-  int loads = 0;
-  std::optional<Error> failure;
-  Result<bool> load(std::string_view entry_key, std::string& value) override {
-    ++loads;
-    if (failure) return std::unexpected(*failure);
-    const auto found = entries.find(entry_key);
-    if (found == entries.end()) return false;
-    value = found->second;
-    return true;
-  }
-  Status scan(std::string_view,
-              const std::function<bool(std::string_view, std::string_view)>&) override {
-    return error(Errc::unsupported, "this table's entries are not walked");
-  }
-  Status load_all(
-      std::span<const std::string_view> entry_keys,
-      const std::function<Status(std::size_t index, std::string_view value)>& visit) override {
-    ++loads;
-    if (failure) return std::unexpected(*failure);
-    CHECK(std::ranges::is_sorted(entry_keys));
-    for (std::size_t i = 0; i < entry_keys.size(); ++i)
-      if (const auto found = entries.find(entry_keys[i]); found != entries.end())
-        WEIR_TRY(visit(i, found->second));
-    return {};
-  }
-  /// Takes changes in, and checks that they come in order.
-  ChangeVisitor taker() {
-    return [this, previous = std::string()](auto key, auto value) mutable -> Status {
-      CHECK(previous < key);
-      previous = key;
-      if (value)
-        entries.insert_or_assign(std::string(key), std::string(*value));
-      else
-        entries.erase(std::string(key));
-      return {};
-    };
-  }
-  void flush(TableBase& table) {
-    for (std::uint32_t group = 0; group < 4; ++group) REQUIRE(table.flush_group(group, taker()));
-  }
-  void take(const FrozenTable& frozen) {
-    for (std::uint32_t group = 0; group < 4; ++group)
-      REQUIRE(frozen.for_each_changed(group, taker()));
-  }
-};
+using test::MapBacking;
 
 /// Keys that `frozen` brings, and those that it removes.
 std::pair<std::size_t, std::size_t> changes_of(const FrozenTable& frozen) {
   std::pair<std::size_t, std::size_t> changes;
   for (std::uint32_t group = 0; group < 4; ++group)
-    REQUIRE(frozen.for_each_changed(group, [&](auto, auto value) -> Status {
+    REQUIRE(frozen.for_each_changed(group, [&](auto, auto value, auto) -> Status {
       ++(value ? changes.first : changes.second);
       return {};
     }));
@@ -592,7 +547,7 @@ SCENARIO("a table in front of a database is its memtable and cache", "[state]") 
       }
     }
     WHEN("a flush fails") {
-      const auto fail = [](auto, auto) -> Status { return error(Errc::io_error, "full"); };
+      const auto fail = [](auto, auto, auto) -> Status { return error(Errc::io_error, "full"); };
       CHECK(table.flush_group(1, fail).error().what == "full");
       THEN("the changes are still there") {
         backing.flush(table);

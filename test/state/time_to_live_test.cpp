@@ -12,6 +12,7 @@
 #include "state/entry_key.hpp"
 #include "state/frozen_table.hpp"
 #include "state/keyed_state.hpp"
+#include "test/state/map_backing.hpp"
 #include "test/state/state_clock.hpp"
 
 namespace weir::test {
@@ -168,48 +169,6 @@ TEST_CASE("a time to live of centuries does not overflow", "[state]") {
   CHECK(*mean.get() == 3);
 }
 
-/// A database in memory.
-struct MapBacking final : StateBacking {
-  std::map<std::string, std::string> entries;
-  int scanned = 0;
-  std::optional<Error> failure;
-  Result<bool> load(std::string_view entry_key, std::string& value) override {
-    const auto found = entries.find(std::string(entry_key));
-    if (found == entries.end()) return false;
-    value = found->second;
-    return true;
-  }
-  Status scan(std::string_view prefix,
-              const std::function<bool(std::string_view, std::string_view)>& visit) override {
-    if (failure) return std::unexpected(*failure);
-    for (auto entry = entries.lower_bound(std::string(prefix)); entry != entries.end(); ++entry) {
-      ++scanned;
-      if (!entry->first.starts_with(prefix) || !visit(entry->first, entry->second)) break;
-    }
-    return {};
-  }
-  Status load_all(std::span<const std::string_view>,
-                  const std::function<Status(std::size_t, std::string_view)>&) override {
-    return error(Errc::unsupported, "these tests look for one key at a time");
-  }
-  Status take(std::string_view key, std::optional<std::string_view> value) {
-    if (value)
-      entries.insert_or_assign(std::string(key), std::string(*value));
-    else
-      entries.erase(std::string(key));
-    return {};
-  }
-  void take_changes(TableBase& table) {
-    for (std::uint32_t group = 0; group < 4; ++group)
-      REQUIRE(table.flush_group(group, [&](auto key, auto value) { return take(key, value); }));
-  }
-  void take(const FrozenTable& frozen) {
-    for (std::uint32_t group = 0; group < 4; ++group)
-      REQUIRE(
-          frozen.for_each_changed(group, [&](auto key, auto value) { return take(key, value); }));
-  }
-};
-
 SCENARIO("a map in front of a database is walked as a whole", "[state]") {
   GIVEN("entries that only the database has, some that were changed and some that were removed") {
     MapBacking backing;
@@ -221,7 +180,7 @@ SCENARIO("a map in front of a database is walked as a whole", "[state]") {
       key = key_of(n);
       for (std::uint32_t i = 0; i < 100; ++i) map.put(i, i);
     }
-    backing.take_changes(*table);
+    backing.flush(*table);
     table->evict(0);
     REQUIRE(table->entries() == 0);
     key = key_of(1);
@@ -243,7 +202,7 @@ SCENARIO("a map in front of a database is walked as a whole", "[state]") {
       CHECK(size() == 100);
       CHECK(sum() == 4950 - 3 + 33 - 4 + 1);
       CHECK(table->entries() == 2);  // walking keeps nothing in memory
-      backing.take_changes(*table);
+      backing.flush(*table);
       table->evict(0);
       CHECK(size() == 100);
       CHECK(sum() == 4950 - 3 + 33 - 4 + 1);
@@ -261,7 +220,7 @@ SCENARIO("a map in front of a database is walked as a whole", "[state]") {
         CHECK(map.get(5) == nullptr);
         map.put(6, 7);
         CHECK(size() == 1);
-        backing.take_changes(*table);
+        backing.flush(*table);
         CHECK(backing.entries.size() == 101);
         key = key_of(2);
         CHECK(size() == 100);
@@ -296,7 +255,7 @@ SCENARIO("a map of which a part has left the memory is walked as a whole", "[sta
     table->set_backing(&backing, true);
     constexpr std::uint32_t entries = 10'000;
     for (std::uint32_t i = 0; i < entries; ++i) map.put(i, i);
-    backing.take_changes(*table);
+    backing.flush(*table);
     table->evict(table->memory_bytes() / 2);
     REQUIRE(table->entries() > entries / 10);
     REQUIRE(table->entries() < entries * 9 / 10);
@@ -336,7 +295,7 @@ SCENARIO("a map of which a part has left the memory is walked as a whole", "[sta
         CHECK(map.is_empty());
         map.put(5, 5);
         CHECK(keys() == std::multiset<std::uint32_t>{5});
-        backing.take_changes(*table);
+        backing.flush(*table);
         CHECK(backing.entries.size() == 1);
       }
     }
@@ -367,11 +326,11 @@ SCENARIO("expired entries in memory are removed from there and from the database
       key = key_of(n);
       list.add(2);
     }
-    backing.take_changes(*table);
+    backing.flush(*table);
     REQUIRE(backing.entries.size() == 5000);
     const auto clean = [&](int times) {
-      for (int i = 0; i < times; ++i) table->clean_up();
-      backing.take_changes(*table);
+      for (int i = 0; i < times; ++i) REQUIRE(table->clean_up());
+      backing.flush(*table);
     };
     WHEN("nothing has expired") {
       clean(500);
