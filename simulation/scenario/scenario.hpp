@@ -60,7 +60,7 @@ struct MessagePattern {
 struct OutputExpectation {
   bool exactly_once = false;  ///< those of the same job without any step but `run` to its end
   std::optional<std::vector<std::string>> lines;     ///< these and no others
-  std::string file;                                  ///< those of this file; absolute
+  std::string file;                                  ///< that `lines` were read from, as written
   std::optional<std::vector<std::string>> contains;  ///< these are among them
   std::optional<std::uint64_t> count;                ///< so many
 };

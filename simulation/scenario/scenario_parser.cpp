@@ -5,6 +5,7 @@
 #include <limits>
 #include <regex>
 #include <set>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 #include <yaml-cpp/eventhandler.h>
@@ -1098,9 +1099,13 @@ class ScenarioReader {
     expectation.lines = values.find<std::vector<std::string>>("lines");
     expectation.contains = values.find<std::vector<std::string>>("contains");
     if (values.has("file")) {
-      expectation.file = beside(values.text("file"));
-      if (const auto entry = files_.stat(expectation.file); !entry)
-        throw std::pair{values.mark_of("file"), entry.error()};
+      expectation.file = values.text("file");
+      const auto content =
+          read_file(files_, beside(expectation.file), ScenarioLimits::expected_bytes);
+      if (!content) throw std::pair{values.mark_of("file"), content.error()};
+      std::istringstream stream(*content);
+      expectation.lines.emplace();
+      for (std::string line; std::getline(stream, line);) expectation.lines->push_back(line);
     }
     return expectation;
   }

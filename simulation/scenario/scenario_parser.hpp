@@ -17,6 +17,8 @@ struct ScenarioLimits {
   static constexpr std::size_t steps = 1'000;
   static constexpr std::size_t expectations = 1'000;
   static constexpr std::uint64_t input_bytes = 256 << 20;  ///< of all `files` together
+  static constexpr std::uint64_t expected_bytes = 16
+                                                  << 20;  ///< of a file of lines that are expected
   static constexpr std::uint32_t task_managers = 64;
   static constexpr std::uint32_t parallelism = 1'024;
 };

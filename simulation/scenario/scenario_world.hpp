@@ -118,6 +118,7 @@ class ScenarioWorld {
 
   /// All that were delivered since `begin`, in order; grows.
   [[nodiscard]] virtual const std::vector<SeenMessage>& messages() = 0;
+  /// What is asked for here and below may be a little behind; it is asked after every `advance`.
   [[nodiscard]] virtual Result<SeenJob> job() = 0;
   /// The lines of all committed files below `${output}`, sorted.
   [[nodiscard]] virtual Result<std::vector<std::string>> output() = 0;
@@ -129,6 +130,8 @@ class ScenarioWorld {
   [[nodiscard]] virtual std::string told() = 0;
   /// The names of the job's vertices by number, for diagrams; those that are not known are left out.
   [[nodiscard]] virtual std::map<std::uint32_t, std::string> vertex_names() = 0;
+  /// Whether all processes of the scenario are one, which dies as a whole; for diagrams.
+  [[nodiscard]] virtual bool is_one_process() const = 0;
   /// How a run that failed can be looked at or repeated, such as a command; may be empty.
   [[nodiscard]] virtual std::string how_to_repeat() const = 0;
 };
