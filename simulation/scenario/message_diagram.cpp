@@ -17,10 +17,8 @@ constexpr std::size_t most_task_lines = 8;
 constexpr std::size_t most_rows = 300;
 /// More messages of one kind in a row than this are folded.
 constexpr std::size_t most_of_one_kind = 6;
-/// So many checkpoints that go the same way are drawn before the rest is folded.
-constexpr std::size_t checkpoints_drawn = 1;
 
-constexpr int line_distance = 164;
+constexpr int line_distance = 176;
 constexpr int first_line_x = 150;
 constexpr int header_height = 96;
 constexpr int row_height = 26;
@@ -63,7 +61,8 @@ struct Row {
   enum class Kind : std::uint8_t { message, step, fold } kind = Kind::message;
   const SeenMessage* message = nullptr;
   const StepReport* step = nullptr;
-  std::string text;  ///< of a fold
+  std::size_t count = 1;  ///< of messages that are the same
+  std::string text;       ///< of a fold
 };
 
 std::string number(int value) { return std::to_string(value); }
@@ -82,70 +81,88 @@ class Diagram {
  private:
   // ---- what is drawn
 
-  /// Checkpoints whose messages are those of the one before, which is drawn.
+  /// A checkpoint of one run of a job.
+  using Checkpoint = std::pair<std::string, std::uint64_t>;
+  static Checkpoint checkpoint_of(const SeenMessage& message) {
+    return {message.job, message.checkpoint};
+  }
+  static Checkpoint next_of(Checkpoint checkpoint) {
+    ++checkpoint.second;
+    return checkpoint;
+  }
+
+  /// Finds checkpoints whose messages are those of the one before, which is drawn.
   void choose_messages() {
     const auto& messages = report_.messages;
-    std::map<std::uint64_t, std::multiset<std::string>> ways;
-    std::map<std::uint64_t, std::pair<std::size_t, std::size_t>> spans;
+    std::map<Checkpoint, std::multiset<std::string>> ways;
+    std::map<Checkpoint, std::pair<std::size_t, std::size_t>> spans;
     for (std::size_t i = 0; i < messages.size(); ++i) {
       const SeenMessage& message = messages[i];
       if (message.checkpoint == 0 || is_left_out(message)) continue;
-      ways[message.checkpoint].insert(message.from + ">" + message.to + ">" + message.message);
-      spans.try_emplace(message.checkpoint, i, i).first->second.second = i;
+      const Checkpoint checkpoint = checkpoint_of(message);
+      ways[checkpoint].insert(message.from + ">" + message.to + ">" + message.message);
+      spans.try_emplace(checkpoint, i, i).first->second.second = i;
     }
-    const auto has_fault = [&](const std::pair<std::size_t, std::size_t>& span) {
+    // Behind a step one looks for what it has changed.
+    const auto step_between = [&](const Checkpoint& one, const Checkpoint& next) {
       return std::ranges::any_of(report_.steps, [&](const StepReport& step) {
-        return step.is_fault && step.first_message > span.first &&
-               step.first_message <= span.second;
+        return step.first_message > spans[one].first && step.first_message <= spans[next].second;
       });
     };
-    const std::multiset<std::string>* last = nullptr;
-    std::uint64_t last_number = 0;
-    std::size_t same = 0;
+    const std::multiset<std::string>* last_way = nullptr;
+    Checkpoint last;
     for (const auto& [checkpoint, way] : ways) {
-      const bool goes_the_same_way = last != nullptr && *last == way &&
-                                     last_number + 1 == checkpoint && !has_fault(spans[checkpoint]);
-      same = goes_the_same_way ? same + 1 : 0;
-      if (same >= checkpoints_drawn) folded_.insert(checkpoint);
-      last = &way;
-      last_number = checkpoint;
+      if (last_way != nullptr && *last_way == way && next_of(last) == checkpoint &&
+          !step_between(last, checkpoint))
+        folded_.insert(checkpoint);
+      last_way = &way;
+      last = checkpoint;
     }
     // One alone takes no more room than saying so.
-    for (auto at = folded_.begin(); at != folded_.end();) {
-      const bool alone = !folded_.contains(*at - 1) && !folded_.contains(*at + 1);
-      at = alone ? folded_.erase(at) : std::next(at);
-    }
+    std::set<Checkpoint> more;
+    for (const Checkpoint& one : folded_)
+      if (folded_.contains(next_of(one))) more.insert({one, next_of(one)});
+    folded_ = std::move(more);
   }
 
   static bool is_left_out(const SeenMessage& message) {
     return std::ranges::find(left_out, message.message) != left_out.end();
   }
 
+  static bool are_same(const SeenMessage& a, const SeenMessage& b) {
+    return a.from == b.from && a.to == b.to && a.message == b.message && a.reason == b.reason &&
+           checkpoint_of(a) == checkpoint_of(b);
+  }
+
   void make_rows() {
     std::vector<Row> rows;
     std::size_t next_step = 0;
-    std::set<std::uint64_t> told;  // folded checkpoints of which a row speaks
+    std::set<Checkpoint> told;  // folded ones of which a row speaks
     const auto& messages = report_.messages;
     const auto add_steps = [&](std::size_t up_to) {
       for (; next_step < report_.steps.size() && report_.steps[next_step].first_message <= up_to;
            ++next_step)
-        rows.push_back({Row::Kind::step, nullptr, &report_.steps[next_step], {}});
+        rows.push_back({Row::Kind::step, nullptr, &report_.steps[next_step], 1, {}});
     };
     for (std::size_t i = 0; i < messages.size(); ++i) {
       add_steps(i);
       const SeenMessage& message = messages[i];
       if (is_left_out(message)) continue;
-      if (folded_.contains(message.checkpoint)) {
-        if (told.contains(message.checkpoint)) continue;
-        std::uint64_t last = message.checkpoint;
-        while (folded_.contains(last + 1)) ++last;
-        for (std::uint64_t one = message.checkpoint; one <= last; ++one) told.insert(one);
-        rows.push_back({Row::Kind::fold, nullptr, nullptr,
-                        "checkpoints " + std::to_string(message.checkpoint) + " to " +
-                            std::to_string(last) + " go the same way"});
+      const Checkpoint checkpoint = checkpoint_of(message);
+      if (folded_.contains(checkpoint)) {
+        if (told.contains(checkpoint)) continue;
+        Checkpoint last = checkpoint;
+        for (; folded_.contains(last); last = next_of(last)) told.insert(last);
+        rows.push_back({Row::Kind::fold, nullptr, nullptr, 1,
+                        "checkpoints " + std::to_string(checkpoint.second) + " to " +
+                            std::to_string(last.second - 1) + " go the same way"});
         continue;
       }
-      rows.push_back({Row::Kind::message, &message, nullptr, {}});
+      if (!rows.empty() && rows.back().message != nullptr &&
+          are_same(*rows.back().message, message))
+        ++rows.back().count;
+      else
+        rows.push_back({Row::Kind::message, &message, nullptr, 1, {}});
     }
     add_steps(messages.size());
     fold_runs(rows);
@@ -153,7 +170,7 @@ class Diagram {
     const std::size_t cut = rows_.size() - most_rows;
     const auto begin = rows_.begin() + most_rows / 2;
     rows_.erase(begin, begin + static_cast<std::ptrdiff_t>(cut));
-    rows_.insert(rows_.begin() + most_rows / 2, {Row::Kind::fold, nullptr, nullptr,
+    rows_.insert(rows_.begin() + most_rows / 2, {Row::Kind::fold, nullptr, nullptr, 1,
                                                  std::to_string(cut) + " rows are left out here"});
   }
 
@@ -172,7 +189,7 @@ class Diagram {
       rows_.insert(rows_.end(), rows.begin() + static_cast<std::ptrdiff_t>(i),
                    rows.begin() + static_cast<std::ptrdiff_t>(fold ? i + 2 : end));
       if (fold) {
-        rows_.push_back({Row::Kind::fold, nullptr, nullptr,
+        rows_.push_back({Row::Kind::fold, nullptr, nullptr, 1,
                          std::to_string(end - i - 3) + " more of " + rows[i].message->message});
         rows_.push_back(rows[end - 1]);
       }
@@ -265,7 +282,7 @@ class Diagram {
     for (const Row& row : rows_) {
       y += row_height;
       if (row.kind == Row::Kind::message)
-        draw_message(*row.message, y, body);
+        draw_message(row, y, body);
       else if (row.kind == Row::Kind::fold)
         draw_fold(row.text, y, width, body);
       else
@@ -337,27 +354,31 @@ class Diagram {
 
   /// The lifeline goes on, if it was ended.
   void revive(const std::string& line, int y) {
+    alive_.insert(line);
     auto& gaps = gaps_[line];
     if (!gaps.empty() && gaps.back().second == never) gaps.back().second = y - 8;
   }
 
-  void draw_message(const SeenMessage& message, int y, std::string& body) {
+  void draw_message(const Row& row, int y, std::string& body) {
+    const SeenMessage& message = *row.message;
     const std::string from_line = line_of(message.from);
     const std::string to_line = line_of(message.to);
     revive(from_line, y);
     revive(to_line, y);
     const int from = x_[from_line];
     const int to = x_[to_line];
-    const bool inside = kind_of(message.from) == "Task" || from == to;
     const bool bad = message.message.find("Failure") != std::string::npos ||
                      message.message == "DeclineCheckpoint" ||
                      message.message == "NotifyCheckpointAborted";
     const std::string step = step_number(message);
-    if (!step.empty() && step != last_step_number_) draw_number(step, y, body);
-    last_step_number_ = step;
+    if (!step.empty() && step != last_step_number_) {
+      draw_number(step, y, body);
+      last_step_number_ = step;
+    }
     std::string label = message.message;
     if (message.checkpoint != 0) label += " " + std::to_string(message.checkpoint);
     if (!message.reason.empty()) label += ": " + message.reason;
+    if (row.count > 1) label += " × " + std::to_string(row.count);
     int label_x = (from + to) / 2;
     std::string path = "M" + number(from + (to > from ? 3 : -3)) + "," + number(y) + " H" +
                        number(to + (to > from ? -3 : 3));
@@ -368,8 +389,7 @@ class Diagram {
     // Over many lifelines the label stands near the sender, where one looks for it.
     if (std::abs(to - from) > 2 * line_distance)
       label_x = from + (to > from ? 1 : -1) * line_distance;
-    body += "  <path class=\"arrow" + std::string(bad ? " bad" : "") + (inside ? "" : "") +
-            "\" d=\"" + path + "\"/>\n";
+    body += "  <path class=\"arrow" + std::string(bad ? " bad" : "") + "\" d=\"" + path + "\"/>\n";
     body += "  <text class=\"small halo" + std::string(bad ? " badtext" : "") + "\" x=\"" +
             number(label_x) + "\" y=\"" + number(y - 6) + "\" text-anchor=\"middle\">" +
             xml_text(label) + "</text>\n";
@@ -405,7 +425,7 @@ class Diagram {
       for (const std::string& line : lines_ended_by(step)) {
         const int x = x_[line];
         auto& gaps = gaps_[line];
-        if (!gaps.empty() && gaps.back().second == never) continue;
+        if (!alive_.contains(line) || (!gaps.empty() && gaps.back().second == never)) continue;
         body += "  <path class=\"cross\" d=\"M" + number(x - 7) + "," + number(y - 12) +
                 " l14,14 m0,-14 l-14,14\"/>\n";
         gaps.emplace_back(y - 5, never);
@@ -465,12 +485,13 @@ class Diagram {
 )";
 
   const ScenarioReport& report_;
-  std::set<std::uint64_t> folded_;  ///< checkpoints
+  std::set<Checkpoint> folded_;
   std::vector<Row> rows_;
   std::vector<std::string> lines_;
   std::map<std::string, int> x_;
   std::map<std::string, std::vector<std::pair<int, int>>>
-      gaps_;  ///< where a lifeline is interrupted
+      gaps_;                     ///< where a lifeline is interrupted
+  std::set<std::string> alive_;  ///< lifelines that have taken part so far
   bool one_line_a_vertex_ = false;
   std::string last_step_number_;
 };

@@ -261,8 +261,8 @@ struct Step {
 
 struct ScenarioCluster {
   std::uint32_t task_managers = 1;
-  std::uint32_t slots = 0;  ///< of each; 0: as many as the job needs
-  std::map<std::string, std::string> configuration;
+  std::uint32_t slots = 0;                           ///< of each; 0: as many as the job needs
+  std::map<std::string, std::string> configuration;  ///< canonical keys
 };
 struct ScenarioJob {
   Place place;
@@ -270,7 +270,7 @@ struct ScenarioJob {
   bool is_source = false;  ///< C++, to be compiled
   std::vector<std::string> arguments;  ///< with `${work}`, `${output}` and `${scenario}`
   std::uint32_t parallelism = 0;
-  std::map<std::string, std::string> configuration;
+  std::map<std::string, std::string> configuration;  ///< canonical keys
 };
 /// A file that is there before the first step.
 struct ScenarioFile {

@@ -353,14 +353,15 @@ MessagePattern read_pattern(const YAML::Node& node, const std::string& key) {
           values.find<std::uint64_t>("checkpoint")};
 }
 
-std::map<std::string, std::string> read_settings(const YAML::Node& node, const std::string& key) {
-  if (node.IsNull()) return {};
-  if (!node.IsMap())
-    refuse(node.Mark(), code(key) + " has " + described(node) +
-                            "; write lines of 'key: value', as in weir.yaml");
-  std::map<std::string, std::string> settings;
+/// Adds the settings of `node`, whose keys continue `prefix`, which is empty or ends in a dot.
+void add_settings(const YAML::Node& node, const std::string& prefix,
+                  std::map<std::string, std::string>& settings) {
   for (const auto& pair : node) {
-    const std::string name = read_text(pair.first, key);
+    const std::string name = prefix + read_text(pair.first, "configuration");
+    if (pair.second.IsMap() && pair.second.size() > 0) {
+      add_settings(pair.second, name + ".", settings);
+      continue;
+    }
     if (!pair.second.IsScalar())
       refuse(pair.first.Mark(),
              code(name) + " has " + described(pair.second) + "; write one value");
@@ -371,9 +372,18 @@ std::map<std::string, std::string> read_settings(const YAML::Node& node, const s
       if (what.starts_with("@: ")) what.erase(0, 3);
       refuse(pair.first.Mark(), what);
     }
-    if (!settings.emplace(name, pair.second.Scalar()).second)
+    if (!settings.emplace(*canonical_key(name), pair.second.Scalar()).second)
       refuse(pair.first.Mark(), code(name) + " stands twice; remove one of the two");
   }
+}
+
+std::map<std::string, std::string> read_settings(const YAML::Node& node, const std::string& key) {
+  std::map<std::string, std::string> settings;
+  if (node.IsNull()) return settings;
+  if (!node.IsMap())
+    refuse(node.Mark(), code(key) + " has " + described(node) +
+                            "; write lines of 'key: value', as in weir.yaml");
+  add_settings(node, "", settings);
   return settings;
 }
 

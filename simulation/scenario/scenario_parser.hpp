@@ -23,16 +23,16 @@ struct ScenarioLimits {
   static constexpr std::uint32_t parallelism = 1'024;
 };
 
-/// Reads the scenario `yaml`, which is called `path` in errors; relative names in it begin at `directory`, absolute.
-/// Opens only the files that it names for content. Checks also what can be known to be impossible, such as the name of a savepoint that no
-/// step takes.
-/// Errors: `invalid_argument`, one sentence that begins with `path:line:column`; `not_found`, `io_error` for
-/// a file that it names.
+/// Reads the scenario `yaml`, which is called `path` in errors; relative names in it begin at `directory`,
+/// absolute. Opens only the files that it names for content. Checks also what can be known to be
+/// impossible, such as the name of a savepoint that no step takes.
+/// Errors: `invalid_argument`, one sentence that begins with `path:line:column`; `not_found`, `io_error`
+/// for a file that it names.
 [[nodiscard]] Result<Scenario> parse_scenario(std::string_view yaml, const std::string& path,
                                               const std::string& directory, FileSystem& files);
 
-/// Reads the file at `path`, which is taken from `working_directory` (absolute) if it is relative. Errors: also `not_found`, `io_error`,
-/// `limit_exceeded`.
+/// Reads the file at `path`, which is taken from `working_directory` (absolute) if it is relative. Errors:
+/// also `not_found`, `io_error`, `limit_exceeded`.
 [[nodiscard]] Result<Scenario> read_scenario(FileSystem& files, const std::string& path,
                                              const std::string& working_directory);
 

@@ -190,6 +190,18 @@ Status ScenarioRunner::await(const std::function<Result<bool>()>& done,
   }
 }
 
+Status ScenarioRunner::let_pass(milliseconds time) {
+  const milliseconds end = world_->now() + time;
+  if (end > scenario_.time_limit)
+    return error(Errc::timed_out, "the time limit of the scenario, " +
+                                      duration_text(scenario_.time_limit) + ", is over before");
+  while (world_->now() < end) {
+    WEIR_TRY_ASSIGN(moved, world_->advance(std::min(end - world_->now(), longest_move)));
+    if (!moved) break;  // whatever time it is, nothing changes any more
+  }
+  return {};
+}
+
 Status ScenarioRunner::settle(const Pending& pending, const Result<WorldAnswer>& answer) {
   const Asking& asking = pending.asking;
   if (!answer) {
@@ -200,9 +212,17 @@ Status ScenarioRunner::settle(const Pending& pending, const Result<WorldAnswer>&
     return error(answer.error().code,
                  "it failed as it should, but not with '" + *asking.fails + "': " + what);
   }
-  if (!pending.name.empty())
-    taken_[pending.name] = {answer->directory, answer->checkpoint, pending.first_message,
-                            world_->messages().size()};
+  if (!pending.name.empty()) {
+    Taken one{answer->directory,
+              answer->checkpoint,
+              {},
+              pending.first_message,
+              world_->messages().size()};
+    // The request and its answer name the job.
+    for (std::size_t i = one.first_message; i < one.end_message && one.job.empty(); ++i)
+      if (world_->messages()[i].from == "client") one.job = world_->messages()[i].job;
+    taken_[pending.name] = std::move(one);
+  }
   if (asking.fails)
     return error(Errc::invalid_argument,
                  "it succeeded, and was to fail with '" + *asking.fails + "'");
@@ -255,7 +275,7 @@ Result<ScenarioRunner::Taken> ScenarioRunner::taken(const std::string& snapshot)
     WEIR_TRY_ASSIGN(directory, world_->latest_snapshot());
     if (directory.empty())
       return error(Errc::not_found, "there is no complete snapshot of the job");
-    return Taken{directory, 0, 0, 0};
+    return Taken{directory, 0, {}, 0, 0};
   }
   WEIR_TRY(await_answers(&snapshot, std::nullopt));
   const auto found = taken_.find(snapshot);
@@ -296,6 +316,7 @@ Status ScenarioRunner::do_step(const Step& step) {
               WEIR_TRY_ASSIGN(directory, directory_of(start.from));
               request.restore = directory;
             }
+            run_first_message_ = world_->messages().size();
             return ask(request, start.asking, "", step);
           },
           [&](const CheckpointStep& one) {
@@ -309,11 +330,7 @@ Status ScenarioRunner::do_step(const Step& step) {
           [&](const WaitStep& wait) -> Status {
             const std::size_t first = world_->messages().size();
             if (wait.answers) return await_answers(nullptr, step.within);
-            if (wait.time) {
-              const milliseconds end = world_->now() + *wait.time;
-              return await([&]() -> Result<bool> { return world_->now() >= end; }, std::nullopt,
-                           "the time to pass", false);
-            }
+            if (wait.time) return let_pass(*wait.time);
             // What was seen is not looked at again.
             std::size_t next = first;
             std::uint64_t seen = 0;
@@ -341,10 +358,12 @@ Status ScenarioRunner::do_step(const Step& step) {
               return completed.size() >= *wait.checkpoints;
             };
             const auto number_reached = [&]() -> Result<bool> {
-              return std::ranges::any_of(world_->messages(), [&](const SeenMessage& message) {
-                return message.message == "NotifyCheckpointComplete" &&
-                       message.checkpoint == *wait.checkpoint;
-              });
+              const auto& messages = world_->messages();
+              return std::any_of(messages.begin() + static_cast<std::ptrdiff_t>(run_first_message_),
+                                 messages.end(), [&](const SeenMessage& message) {
+                                   return message.message == "NotifyCheckpointComplete" &&
+                                          message.checkpoint == *wait.checkpoint;
+                                 });
             };
             return await(wait.checkpoint ? std::function<Result<bool>()>(number_reached) : reached,
                          step.within, "what the step says", true);
@@ -523,7 +542,8 @@ Result<std::vector<const SeenMessage*>> ScenarioRunner::messages_of(const std::s
   }
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const bool while_asked = i >= snapshot.first_message && i < snapshot.end_message;
-    if (messages[i].checkpoint == snapshot.checkpoint ||
+    const bool same_job = snapshot.job.empty() || messages[i].job == snapshot.job;
+    if ((messages[i].checkpoint == snapshot.checkpoint && same_job) ||
         (messages[i].checkpoint == 0 && while_asked))
       result.push_back(&messages[i]);
   }

@@ -18,18 +18,18 @@ namespace weir {
 /// Whether `message` is one that `pattern` means.
 [[nodiscard]] bool matches(const MessagePattern& pattern, const SeenMessage& message);
 
-/// Carries a scenario out in a world and says what came of it: one step after the other, then the expectations at the
-/// end. The first step that fails ends the run; of expectations all are looked at.
+/// Carries a scenario out in a world and says what came of it: one step after the other, then the
+/// expectations at the end. The first step that fails ends the run; of expectations all are looked at.
 /// Threads: one.
 class ScenarioRunner {
  public:
-  /// `scenario` outlives the runner. `make_world` is called for the scenario, and once more if an expectation compares its
-  /// output with that of a run without faults.
+  /// `scenario` outlives the runner. `make_world` is called for the scenario, and once more if an
+  /// expectation compares its output with that of a run without faults.
   ScenarioRunner(const Scenario& scenario, MakeScenarioWorld make_world);
   ~ScenarioRunner();
 
-  /// Once. Errors, which say that there was no run: `unsupported`, with the place of a step that the world cannot do; those
-  /// of `ScenarioWorld::begin`.
+  /// Once. Errors, which say that there was no run: `unsupported`, with the place of a step that the world
+  /// cannot do; those of `ScenarioWorld::begin`.
   [[nodiscard]] Result<ScenarioReport> run();
 
  private:
@@ -37,6 +37,7 @@ class ScenarioRunner {
   struct Taken {
     std::string directory;
     std::uint64_t checkpoint = 0;
+    std::string job;
     std::size_t first_message = 0;  ///< of those that were delivered while the step asked for it
     std::size_t end_message = 0;
   };
@@ -55,10 +56,12 @@ class ScenarioRunner {
     std::string found;
   };
 
-  /// Lets the world move until `done`, for `limit` at most and no longer than the scenario may take. `what` says what is waited for.
+  /// Lets the world move until `done`, for `limit` at most and no longer than the scenario may take. `what`
+  /// says what is waited for.
   [[nodiscard]] Status await(const std::function<Result<bool>()>& done,
                              std::optional<std::chrono::milliseconds> limit,
                              const std::string& what, bool ends_with_job);
+  [[nodiscard]] Status let_pass(std::chrono::milliseconds time);
   [[nodiscard]] Status do_step(const Step& step);
   [[nodiscard]] Status ask(const WorldRequest& request, const Asking& asking,
                            const std::string& name, const Step& step);
@@ -90,6 +93,7 @@ class ScenarioRunner {
   ScenarioReport report_;
   std::map<std::string, Taken> taken_;
   std::vector<Pending> pending_;
+  std::size_t run_first_message_ = 0;  ///< of the newest run of the job
   std::optional<std::vector<std::string>> fault_free_output_;
 };
 

@@ -104,7 +104,8 @@ std::vector<ScenarioItem> make_steps() {
          {"created", "running", "restarting", "failing", "failed", "cancelling", "canceled",
           "finished"}},
         {"checkpoints", V::positive, "so many more checkpoints have completed"},
-        {"checkpoint", V::positive, "the checkpoint of this number has completed"},
+        {"checkpoint", V::positive,
+         "the checkpoint of this number has completed in this run of the job"},
         {"output", V::positive, "so many lines are committed"},
         {"message", V::pattern, "such a message is delivered from here on"},
         {"times", V::positive, "how many such messages; 1 if left out"},
@@ -390,7 +391,7 @@ Json schema_of(const ScenarioField& field) {
                "^(client|JobManager|CheckpointCoordinator|TaskManager(:[0-9]+)?|Task(:[0-9]+/"
                "[0-9]+)?)$"}};
     case V::message:
-      return {{"enum", traced_message_names()}};
+      return reference_to("message");
     case V::pattern:
       return reference_to("pattern");
     case V::patterns:
@@ -400,7 +401,7 @@ Json schema_of(const ScenarioField& field) {
     case V::words:
       return {{"oneOf", {Json{{"type", "string"}}, Json{{"type", "array"}, {"items", scalar()}}}}};
     case V::settings:
-      return {{"type", "object"}, {"additionalProperties", scalar()}};
+      return {{"type", "object"}};
     case V::json:
       return Json(true);
     case V::files:
@@ -659,9 +660,9 @@ std::string scenario_schema() {
   file = Json{{"anyOf", {Json{{"type", {"string", "number", "boolean"}}}, std::move(file)}}};
   const Json pattern{
       {"anyOf",
-       {Json{{"enum", traced_message_names()}},
+       {reference_to("message"),
         Json{{"type", "object"},
-             {"patternProperties", {{"^.+ -> .+$", {{"enum", traced_message_names()}}}}},
+             {"patternProperties", {{"^.+ -> .+$", reference_to("message")}}},
              {"additionalProperties", false},
              {"minProperties", 1},
              {"maxProperties", 1},
@@ -675,6 +676,7 @@ std::string scenario_schema() {
   whole["$defs"] = Json{{"cluster", schema_of(scenario_cluster())},
                         {"job", schema_of(scenario_job())},
                         {"file", std::move(file)},
+                        {"message", {{"enum", traced_message_names()}}},
                         {"pattern", pattern},
                         {"step", schema_of_choice(scenario_steps())},
                         {"expectation", schema_of_choice(scenario_expectations())}};

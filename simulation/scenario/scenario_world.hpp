@@ -23,7 +23,8 @@ struct SeenMessage {
   std::string from;                   ///< `client`, `JobManager`, `TaskManager:1`, `Task:0/1`, ...
   std::string to;
   std::string message;
-  std::uint64_t checkpoint = 0;  ///< 0 if it names none
+  std::string job;               ///< its id; empty if it names none
+  std::uint64_t checkpoint = 0;  ///< of that job; 0 if it names none
   std::string state;             ///< of a task, if it tells one
   std::string reason;            ///< of `DeclineCheckpoint`
   std::string detail;            ///< the sentence of `DeclineCheckpoint`
@@ -88,8 +89,8 @@ class ScenarioWorld {
   /// Whether the world can do what `step` says, before anything is started. Errors: `unsupported`, a sentence
   /// without place, such as "a real cluster is one process, so no link can be cut".
   [[nodiscard]] virtual Status check(const Step& step) const = 0;
-  /// Makes the files and starts the processes of the scenario; once, first. Errors: `not_found` if there is no such
-  /// library; whatever else keeps it from beginning.
+  /// Makes the files and starts the processes of the scenario; once, first. Errors: `not_found` if there is
+  /// no such library; whatever else keeps it from beginning.
   [[nodiscard]] virtual Status begin() = 0;
 
   // ---- time

@@ -25,10 +25,11 @@ struct SnapshotValues {
   std::map<std::pair<std::string, std::string>, StateValues> states;
 };
 
-/// Verifies every byte of the snapshot in `directory` and shows its state as JSON. A key is the text of its JSON, without
-/// quotes if it is a string. Values of map state are objects, those of lists are lists, timers are lists of times; what has a
-/// time to live is shown without it. Segments and database files are unreadable here: a canonical savepoint has
-/// none. Errors: as `verify_snapshot`; `corruption`. Threads: any; may block.
+/// Verifies every byte of the snapshot in `directory` and shows its state as JSON. A key is the text of its
+/// JSON, without quotes if it is a string. Values of map state are objects, those of lists are lists,
+/// timers are lists of times; what has a time to live is shown without it. Segments and database files are
+/// unreadable here: a canonical savepoint has none. Errors: as `verify_snapshot`; `corruption`. Threads:
+/// any; may block.
 [[nodiscard]] Result<SnapshotValues> read_snapshot_values(CheckpointStorage& storage,
                                                           const std::string& directory);
 

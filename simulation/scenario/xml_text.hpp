@@ -5,7 +5,8 @@
 
 namespace weir {
 
-/// `text`, whatever its bytes, as it can stand in XML between tags and in quotes. What XML has no way to say becomes `?`.
+/// `text`, whatever its bytes, as it can stand in XML between tags and in quotes. What XML has no way to
+/// say becomes `?`.
 [[nodiscard]] inline std::string xml_text(std::string_view text) {
   std::string result;
   for (std::size_t i = 0; i < text.size();) {
