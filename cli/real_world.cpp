@@ -212,6 +212,10 @@ class RealWorld final : public ScenarioWorld {
     const auto exit_code = request.process->exit_code();
     if (!exit_code) return std::nullopt;
     if (*exit_code != 0) return std::unexpected(error_of(*request.process, *exit_code));
+    const auto* savepoint = std::get_if<TakeSavepointRequest>(&request.words);
+    if (std::holds_alternative<CancelJobRequest>(request.words) ||
+        (savepoint != nullptr && savepoint->end != SavepointEnd::runs_on))
+      run_->ends = true;
     const Json object = object_in(request.process->output());
     WorldAnswer answer{text_of(object, "savepoint"), number_of(object, "checkpoint")};
     if (answer.directory.empty()) answer.directory = text_of(object, "directory");
@@ -351,6 +355,7 @@ class RealWorld final : public ScenarioWorld {
     std::uint64_t trace_read = 0;  ///< bytes
     std::size_t first_message = 0;
     bool all_run = false;  ///< every task has begun, once
+    bool ends = false;     ///< a request to end the job has succeeded
     bool client_done = false;
     bool summary_taken = false;
   };
@@ -378,8 +383,7 @@ class RealWorld final : public ScenarioWorld {
     if (scenario_.cluster.slots != 0)
       settings["taskmanager.numberOfTaskSlots"] = std::to_string(scenario_.cluster.slots);
     for (const auto& [key, value] : scenario_.cluster.configuration) {
-      const auto canonical = canonical_key(key);
-      settings[canonical ? std::string(*canonical) : key] = replaced(value);
+      settings[key] = replaced(value);
     }
     // JSON strings are YAML.
     std::string text;
@@ -392,7 +396,7 @@ class RealWorld final : public ScenarioWorld {
     std::string directory = directories_.work + "/checkpoints";
     for (const auto* settings : {&scenario_.cluster.configuration, &scenario_.job.configuration})
       for (const auto& [key, value] : *settings)
-        if (canonical_key(key) == "state.checkpoints.dir") directory = replaced(value);
+        if (key == "state.checkpoints.dir") directory = replaced(value);
     return parse_path(directory, directories_.work);
   }
 
@@ -437,7 +441,15 @@ class RealWorld final : public ScenarioWorld {
                       request);
   }
 
+  /// Whether a request is under way that may end the job.
+  [[nodiscard]] bool something_is_asked() {
+    return std::ranges::any_of(requests_, [](auto& one) {
+      return one.second.process != nullptr && !one.second.process->exit_code();
+    });
+  }
+
   Status start_run(const StartJobRequest& start) {
+    forget_client();
     std::vector<std::string> words{
         "run", "--json", "--trace",
         parts_.directory + "/" + std::to_string(process_count_ + 1) + ".trace"};
@@ -447,7 +459,7 @@ class RealWorld final : public ScenarioWorld {
       words.push_back(key + "=" + value);
     };
     for (const auto& [key, value] : scenario_.job.configuration)
-      if (start.backend.empty() || canonical_key(key) != "state.backend") set(key, replaced(value));
+      if (start.backend.empty() || key != "state.backend") set(key, replaced(value));
     if (!start.backend.empty()) set("state.backend", start.backend);
     const std::uint32_t parallelism =
         start.parallelism != 0 ? start.parallelism : scenario_.job.parallelism;
@@ -474,10 +486,12 @@ class RealWorld final : public ScenarioWorld {
                                                      const StartJobRequest& start) {
     if (request.answer) return request.answer;
     if (!request.begun) {
-      // A job that has ended leaves its directories before its process ends.
-      if (run_ && !run_->process->exit_code() && !last_.gone && is_terminal(last_.state)) {
-        forget_client();
-        return std::nullopt;
+      if (run_ && !run_->process->exit_code()) {
+        // A process ends a moment after its job.
+        const auto job = this->job();
+        if ((job && is_terminal(job->state)) || run_->ends || something_is_asked())
+          return std::nullopt;
+        return error(Errc::unavailable, "the job still runs; end it first");
       }
       if (const Status started = start_run(start); !started)
         return std::unexpected(started.error());
@@ -623,6 +637,7 @@ class RealWorld final : public ScenarioWorld {
       message.from = text_of(line, "from");
       message.to = text_of(line, "to");
       message.message = text_of(line, "message");
+      message.job = text_of(line, "job");
       message.checkpoint = number_of(line, "checkpoint");
       message.state = text_of(line, "state");
       message.reason = text_of(line, "reason");

@@ -14,16 +14,16 @@ namespace weir {
 /// Threads: one.
 class ScenarioJobs {
  public:
-  /// Libraries are looked for in `directories`, absolute, before beside the scenario file. What is compiled goes to
-  /// `output_directory`, which is there.
+  /// Libraries are looked for in `directories`, absolute, before beside the scenario file. What is compiled
+  /// goes to `output_directory`, which is there.
   ScenarioJobs(FileSystem& files, std::vector<std::string> directories,
                std::string output_directory)
       : files_(files),
         directories_(std::move(directories)),
         output_directory_(std::move(output_directory)) {}
 
-  /// The absolute path of the library of the job of `scenario`. Errors: `not_found`, `user_function_failed` if it does not
-  /// compile; with the place in the scenario file.
+  /// The absolute path of the library of the job of `scenario`. Errors: `not_found`, `user_function_failed`
+  /// if it does not compile; with the place in the scenario file.
   [[nodiscard]] Result<std::string> library_of(const Scenario& scenario);
 
  private:

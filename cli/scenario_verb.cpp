@@ -1,7 +1,11 @@
 #include "cli/scenario_verb.hpp"
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <map>
 #include <sys/stat.h>
+#include <system_error>
 #include <utility>
 #include <vector>
 

@@ -16,8 +16,8 @@ using MakeSimulatedWorld = std::function<Result<std::unique_ptr<ScenarioWorld>>(
 /// The one that is built in; empty if there is none.
 [[nodiscard]] MakeSimulatedWorld simulated_world_factory();
 
-/// `weir scenario run`. Returns the exit code: 1 if a scenario failed or a job is missing, 2 if a file says something wrong, or what the
-/// world cannot do.
+/// `weir scenario run`. Returns the exit code: 1 if a scenario failed or a job is missing, 2 if a file says
+/// something wrong, or what the world cannot do.
 [[nodiscard]] int run_scenarios(const ScenarioRunCommand& command);
 /// `weir scenario new`
 [[nodiscard]] int write_scenario(const ScenarioNewCommand& command);
