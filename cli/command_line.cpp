@@ -138,8 +138,8 @@ void add_run(CLI::App& app, Words& words) {
 
 void add_type(CLI::App& app, Words& words) {
   app.add_option("--type", words.type,
-                 "How a savepoint is written: canonical (default), from which types\n"
-                 "of state can change on every state backend, or native, which is faster")
+                 "How a savepoint is written: canonical (default), sorted entries that are\n"
+                 "the same from every state backend, or native, which is faster")
       ->type_name("TYPE");
 }
 

@@ -108,7 +108,7 @@ Status HeapKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
 /// What of the restored checkpoint the next one can leave where it is. Of a table that was restored from
 /// something else, nothing.
 void HeapKeyedStateBackend::note_images(const TableBase& table, const RestoredEntries& entries) {
-  if (entries.is_native()) return;
+  if (entries.is_native() || entries.changes_type()) return;
   TableImages images;
   images.groups.resize(table.groups().size());
   for (const RestoredEntries::Extent& extent : entries.extents()) {
