@@ -92,7 +92,8 @@ RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
       has_many_(has_many_values(table.declaration().kind)),
       extents_(std::move(extents)),
       written_(std::move(written)),
-      migration_(std::move(migration)) {}
+      migration_(std::move(migration)),
+      takes_images_(!migration_) {}
 
 RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
                                  std::vector<NativePart> parts,
@@ -103,6 +104,7 @@ RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
       key_width_(table.key_width()),
       has_many_(has_many_values(table.declaration().kind)),
       migration_(std::move(migration)),
+      takes_images_(false),
       native_parts_(std::move(parts)),
       native_states_(std::move(states)) {}
 
@@ -124,6 +126,12 @@ Status RestoredEntries::next_image(const std::function<Status(std::string_view b
   WEIR_TRY(say_where(extent, take(bytes)));
   ++next_;
   return {};
+}
+
+void RestoredEntries::give_up_images() {
+  // The last image of a chain may have failed, with which `next_` has not gone on.
+  while (next_ > 0 && extents_[next_ - 1].group.group == group().group) --next_;
+  takes_images_ = false;
 }
 
 /// Opens what the next group is read from. The images of a group are laid over each other in a table that

@@ -51,7 +51,7 @@ class RestoredEntries {
   [[nodiscard]] bool at_group_begin() const { return !reader_; }
   /// Whether what comes next is a segment image of values as the table has them. Requires `!done()`.
   [[nodiscard]] bool is_image() const {
-    return !is_native() && !changes_type() && extents_[next_].format == StateFormat::segments;
+    return takes_images_ && !is_native() && extents_[next_].format == StateFormat::segments;
   }
   /// Everything that is, or was, to be handed out, but for files.
   [[nodiscard]] const std::vector<Extent>& extents() const { return extents_; }
@@ -61,6 +61,8 @@ class RestoredEntries {
   /// expired by now. Requires `!done()`. Errors: as `ExtentReader::next` or `NativeEntries::next`, and those of
   /// `take` with operator, state and source put before.
   [[nodiscard]] Status next(const std::function<Status(std::span<const EntryView>)>& take);
+  /// Goes back to the first image of `group()`; from there on everything comes as entries.
+  void give_up_images();
   /// Passes the next image, which belongs to `group()` and matches its checksum, to `take`. Requires
   /// `is_image()` and that nothing of the group went through `next`. Errors: as `next`.
   [[nodiscard]] Status next_image(const std::function<Status(std::string_view bytes)>& take);
@@ -84,6 +86,7 @@ class RestoredEntries {
   std::vector<Extent> extents_;
   StateDeclaration written_;
   std::optional<SchemaMigration> migration_;
+  bool takes_images_;
   std::string migrated_bytes_;  // of the last call of `next`
   std::vector<EntryView> migrated_;
   std::size_t next_ = 0;

@@ -146,8 +146,20 @@ Status HeapKeyedStateBackend::load_piece() {
   auto& [table, entries] = loading_.back();
   if (entries.is_image()) {
     const std::uint32_t group = entries.group().group;
-    WEIR_TRY(entries.next_image(
-        [&](std::string_view bytes) { return table->load_images(group, bytes); }));
+    bool fits = true;
+    const Status laid = entries.next_image([&](std::string_view bytes) {
+      Status loaded = table->load_images(group, bytes);
+      fits = loaded.has_value();
+      return loaded;
+    });
+    if (!fits) {
+      // Values may take another room in memory although they are encoded as before: a member that is not
+      // described was added, say. Their entries fit; what is damaged is found there as well.
+      entries.give_up_images();
+      restored_images_.erase(table->declaration().name);
+      return {};
+    }
+    WEIR_TRY(laid);
     if (entries.done()) loading_.pop_back();
     return {};
   }
