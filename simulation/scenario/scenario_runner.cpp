@@ -481,7 +481,7 @@ Result<ScenarioRunner::Comparison> ScenarioRunner::compare(const StateExpectatio
     std::set<std::pair<std::string, std::string>> names;
     for (const auto* side : {&values, &other})
       for (const auto& [name, state] : side->states) {
-        if (!state.keyed) continue;
+        if (!is_keyed(state.kind)) continue;
         if (!state.unreadable.empty())
           return error(Errc::unsupported, "operator '" + name.first + "', state '" + name.second +
                                               "': " + state.unreadable);
@@ -517,9 +517,9 @@ Result<ScenarioRunner::Comparison> ScenarioRunner::compare(const StateExpectatio
                       std::to_string(json.size())};
   const bool part = expectation.contains.has_value();
   const Json wanted = Json::parse(part ? *expectation.contains : *expectation.equals);
-  if (wanted.is_object() != found->second.keyed && !wanted.empty())
+  if (wanted.is_object() != is_keyed(found->second.kind) && !wanted.empty())
     return error(Errc::invalid_argument,
-                 found->second.keyed
+                 is_keyed(found->second.kind)
                      ? "the state is keyed; a mapping from keys to values is compared with it"
                      : "the state belongs to no key; a list is compared with it");
   const std::string difference =

@@ -9,47 +9,12 @@
 #include "state/extents.hpp"
 #include "state/schema.hpp"
 #include "state/snapshot_io.hpp"
+#include "state/time_to_live.hpp"
 
 namespace weir {
 namespace {
 
 using Json = nlohmann::json;
-
-/// Bytes of every encoding of `schema`; 0 if they vary.
-std::size_t fixed_width(const Schema& schema) {
-  switch (schema.kind) {
-    case SchemaKind::boolean:
-    case SchemaKind::int8:
-    case SchemaKind::uint8:
-      return 1;
-    case SchemaKind::int16:
-    case SchemaKind::uint16:
-      return 2;
-    case SchemaKind::int32:
-    case SchemaKind::uint32:
-    case SchemaKind::float32:
-      return 4;
-    case SchemaKind::int64:
-    case SchemaKind::uint64:
-    case SchemaKind::float64:
-      return 8;
-    case SchemaKind::enumeration:
-      return fixed_width(schema.children[0]);
-    case SchemaKind::array:
-      return fixed_width(schema.children[0]) * static_cast<std::size_t>(schema.number);
-    case SchemaKind::structure: {
-      std::size_t sum = 0;
-      for (const Schema& child : schema.children) {
-        const std::size_t width = fixed_width(child);
-        if (width == 0) return 0;
-        sum += width;
-      }
-      return sum;
-    }
-    default:
-      return 0;
-  }
-}
 
 Result<Json> read_json(const Schema& schema, ByteReader& reader) {
   std::string text;
@@ -68,7 +33,8 @@ Result<Json> read_all(const Schema& schema, std::string_view bytes) {
 
 /// What has a time to live, without it.
 Json without_time_to_live(const Schema& schema, Json value) {
-  if (schema.name != "weir.ttl" || !value.is_object() || !value.contains("value")) return value;
+  if (schema.name != timed_schema_name || !value.is_object() || !value.contains("value"))
+    return value;
   return value["value"];
 }
 
@@ -130,7 +96,7 @@ class KeyedValues {
   }
 
   void unreadable(std::string why) { unreadable_ = std::move(why); }
-  StateValues take() { return {true, json_.dump(), std::move(unreadable_)}; }
+  StateValues take() { return {declaration_.kind, json_.dump(), std::move(unreadable_)}; }
 
  private:
   const StateDeclaration& declaration_;
@@ -195,7 +161,7 @@ class OperatorReader {
         }
       }
     }
-    return StateValues{false, json.dump(), {}};
+    return StateValues{declaration.kind, json.dump(), {}};
   }
 
   CheckpointStorage& storage_;

@@ -6,12 +6,13 @@
 
 #include "state/checkpoint_storage.hpp"
 #include "state/result.hpp"
+#include "state/snapshot_metadata.hpp"
 
 namespace weir {
 
 /// One state of one operator, of all subtasks together.
 struct StateValues {
-  bool keyed = false;
+  StateKind kind = StateKind::value;
   /// JSON. Keyed: an object from keys to values. Else a list of the elements, by subtask.
   std::string json;
   /// Why the values are not known, although the snapshot is whole; empty if they are.

@@ -58,8 +58,8 @@ ExpectationReport expected(const std::string& expectation, Script& script,
 SnapshotValues counts(const std::string& json, const std::string& unreadable = "") {
   SnapshotValues values;
   values.checkpoint = 7;
-  values.states[{"count", "n"}] = {true, json, unreadable};
-  values.states[{"source", "offsets"}] = {false, "[1,2]", ""};
+  values.states[{"count", "n"}] = {StateKind::value, json, unreadable};
+  values.states[{"source", "offsets"}] = {StateKind::operator_list, "[1,2]", ""};
   return values;
 }
 
