@@ -83,6 +83,8 @@ Effects CheckpointCoordinator::attempt_started(std::uint32_t attempt) {
   job_fails_ = false;
   settle_wanted_ = false;
   consecutive_failures_ = 0;
+  newest_completion_.reset();
+  unheard_.clear();
   tasks_.clear();
   for (std::uint32_t vertex = 0; vertex < graph_.vertices.size(); ++vertex) {
     for (std::uint32_t subtask = 0; subtask < graph_.vertices[vertex].parallelism; ++subtask)
@@ -264,6 +266,25 @@ Effects CheckpointCoordinator::metadata_written(CheckpointId checkpoint, WriteOu
       break;
   }
   complete_in_order(now);
+  return finish();
+}
+
+Effects CheckpointCoordinator::tasks_heard(const std::map<ExecutionId, HeardCheckpoints>& heard) {
+  if (!is_running() || job_fails_) return finish();
+  const auto starters = barrier_starters();
+  for (const auto& [execution, checkpoints] : heard) {
+    const auto known = tasks_.find(execution);
+    if (known == tasks_.end() || is_terminal(known->second)) continue;
+    auto unheard = unheard_by(execution, checkpoints, starters);
+    auto& before = unheard_[execution];
+    std::vector<Unheard> again;
+    std::ranges::set_intersection(unheard, before, std::back_inserter(again));
+    for (const Unheard& what : again) {
+      tell_again(execution, what);
+      unheard.erase(what);
+    }
+    before = std::move(unheard);
+  }
   return finish();
 }
 
@@ -824,6 +845,7 @@ CheckpointCounts CheckpointCoordinator::counts() const {
 void CheckpointCoordinator::notify_complete(CheckpointId id, std::int64_t timestamp_ms,
                                             SnapshotKind kind, bool ends_task) {
   if (!is_running()) return;  // the tasks are ending; what is completed is committed at the restore
+  if (kind == SnapshotKind::checkpoint) newest_completion_ = Ending{id, timestamp_ms, kind};
   for (const auto& [execution, state] : tasks_) {
     if (!is_terminal(state)) {
       emit(
@@ -843,6 +865,44 @@ void CheckpointCoordinator::drain_sources() {
   for (const auto& [execution, state] : tasks_) {
     if (graph_.vertices[execution.vertex].source && state == TaskState::running)
       emit(DrainTask{job_.id, fence(), execution});
+  }
+}
+
+std::set<CheckpointCoordinator::Unheard> CheckpointCoordinator::unheard_by(
+    const ExecutionId& execution, const HeardCheckpoints& heard,
+    const std::vector<ExecutionId>& starters) const {
+  std::set<Unheard> unheard;
+  const bool starts = std::ranges::binary_search(starters, execution);
+  for (const auto& [id, checkpoint] : pending_) {
+    if (starts && checkpoint.state == PendingState::triggered && checkpoint.awaits(execution) &&
+        heard.triggered < id)
+      unheard.insert({Unheard::What::trigger, id});
+  }
+  // What ends the job is announced again and again in any case.
+  if (ending_) return unheard;
+  if (newest_completion_ && heard.completed < newest_completion_->checkpoint)
+    unheard.insert({Unheard::What::completion, newest_completion_->checkpoint});
+  for (const CheckpointId id : heard.open)
+    if (!pending_.contains(id)) unheard.insert({Unheard::What::abortion, id});
+  return unheard;
+}
+
+void CheckpointCoordinator::tell_again(const ExecutionId& execution, const Unheard& what) {
+  switch (what.what) {
+    case Unheard::What::trigger: {
+      const auto& settings = pending_.at(what.checkpoint).settings();
+      emit(TriggerCheckpoint{job_.id, fence(), execution, settings.id, settings.triggered_at_ms,
+                             settings.options});
+      return;
+    }
+    case Unheard::What::completion:
+      emit(NotifyCheckpointComplete{job_.id, fence(), execution, what.checkpoint,
+                                    newest_completion_->timestamp_ms, newest_completion_->kind,
+                                    false});
+      return;
+    case Unheard::What::abortion:
+      emit(NotifyCheckpointAborted{job_.id, fence(), execution, what.checkpoint});
+      return;
   }
 }
 

@@ -258,6 +258,9 @@ class CheckpointCoordinator {
   /// Answers `WriteMetadata` and `RemoveMetadata`; `cause` unless durable.
   [[nodiscard]] Effects metadata_written(CheckpointId checkpoint, WriteOutcome outcome,
                                          const Error& cause, Moment now);
+  /// What a heartbeat says of tasks of the running attempt. A trigger or an outcome that two heartbeats in a row
+  /// show not to have come is told again: one that set out before it came shows the same.
+  [[nodiscard]] Effects tasks_heard(const std::map<ExecutionId, HeardCheckpoints>& heard);
   /// `at` is the time that `ArmTimer` named.
   [[nodiscard]] Effects timer_fired(MonotonicTime at, Moment now);
 
@@ -300,6 +303,12 @@ class CheckpointCoordinator {
     CheckpointId checkpoint;
     std::int64_t timestamp_ms = 0;
     SnapshotKind kind = SnapshotKind::checkpoint;
+  };
+  /// A message that a task seems not to have heard.
+  struct Unheard {
+    enum class What : std::uint8_t { trigger, completion, abortion } what = What::trigger;
+    CheckpointId checkpoint;
+    auto operator<=>(const Unheard&) const = default;
   };
   struct Refusal {
     CheckpointFailureReason reason;
@@ -361,6 +370,10 @@ class CheckpointCoordinator {
                        bool ends_task);
   void notify_aborted(CheckpointId id);
   void drain_sources();
+  [[nodiscard]] std::set<Unheard> unheard_by(const ExecutionId& execution,
+                                             const HeardCheckpoints& heard,
+                                             const std::vector<ExecutionId>& starters) const;
+  void tell_again(const ExecutionId& execution, const Unheard& what);
   void discard_late(const AcknowledgeCheckpoint& acknowledgement);
   void delete_replaced(const std::vector<CompletedCheckpoint>& replaced);
   void delete_unnamed_files();
@@ -388,6 +401,8 @@ class CheckpointCoordinator {
   std::optional<Termination> termination_;
   std::optional<TerminalSavepointCompleted> terminal_savepoint_;
   std::optional<Ending> ending_;
+  std::optional<Ending> newest_completion_;  ///< that the tasks of this attempt were told of
+  std::map<ExecutionId, std::set<Unheard>> unheard_;  ///< as the last heartbeat of each task shows
   /// Given up without knowing what lies there: left alone, with the files that it names.
   std::map<CheckpointId, std::shared_ptr<const SnapshotMetadata>> unresolved_;
   std::set<std::string> released_files_;  ///< of `shared/`: named by a checkpoint that was deleted

@@ -363,6 +363,11 @@ CheckpointCoordinatorActor::behavior_type checkpoint_coordinator(Self self,
                                     perform(self, self->state.coordinator->job_state_changed(
                                                       changed.state, moment(self)));
                                   }),
+      on_message<TasksHeard>(delivery,
+                             [self](const TasksHeard& heard) {
+                               auto effects = self->state.coordinator->tasks_heard(heard.tasks);
+                               if (!effects.empty()) perform(self, std::move(effects));
+                             }),
       on_request<TriggerSavepoint, TriggerSavepointSuccess>(
           self, delivery,
           [self, savepoint](const TriggerSavepoint& request, auto answer) {

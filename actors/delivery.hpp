@@ -37,12 +37,17 @@ class Delivery {
   template <class M>
   [[nodiscard]] bool admit(const Envelope<M>& envelope) {
     if (!active_) return true;
+    return admit_record(record_of(envelope));
+  }
+  /// What is known of `envelope`.
+  template <class M>
+  [[nodiscard]] static DeliveryRecord record_of(const Envelope<M>& envelope) {
     DeliveryRecord record;
     record.from = envelope.from;
     record.to = envelope.to;
     record.message = message_name(envelope.message);
     describe(envelope.message, record);
-    return admit_record(record);
+    return record;
   }
   /// Lets `drop` decide which messages are lost, from now on; before any actor runs.
   void set_filter(std::function<bool(const DeliveryRecord&)> drop);

@@ -28,6 +28,13 @@ class Execution {
   void start(const StartTask& start) const { send(job_manager_endpoint(), start); }
   void cancel(const CancelTask& cancel) const { send(job_manager_endpoint(), cancel); }
 
+  /// Whether a deployment is on its way and may still be answered.
+  void is_submitted(bool waits) { submitting_ = waits; }
+  [[nodiscard]] bool is_submitting() const { return submitting_; }
+  /// The TaskManager is known to have had the task.
+  void has_arrived() { arrived_ = true; }
+  [[nodiscard]] bool arrived() const { return arrived_; }
+
   [[nodiscard]] const ExecutionId& id() const { return id_; }
   [[nodiscard]] TaskManagerId slot() const { return slot_; }
 
@@ -39,6 +46,8 @@ class Execution {
   ExecutionId id_;
   TaskManagerId slot_;
   std::shared_ptr<const TaskManagerGateway> gateway_;
+  bool submitting_ = false;
+  bool arrived_ = false;
 };
 
 }  // namespace weir

@@ -47,10 +47,14 @@ GraphEffects ExecutionGraph::task_state_changed(const ExecutionId& execution, Ta
     std::ranges::move(fail(failure, recoverable, now), std::back_inserter(effects));
     return effects;
   }
-  if (state_ == JobState::created && state == TaskState::canceled) {
-    // Nobody asked for it: the task cannot go on.
-    std::ranges::move(fail({Errc::cancelled, "a task ended before the job ran"}, true, now),
-                      std::back_inserter(effects));
+  if ((state_ == JobState::created || state_ == JobState::running) &&
+      state == TaskState::canceled) {
+    // The job did not ask for it: the task cannot go on.
+    std::ranges::move(
+        fail({Errc::cancelled, state_ == JobState::created ? "a task ended before the job ran"
+                                                           : "a task ended while the job ran"},
+             true, now),
+        std::back_inserter(effects));
     return effects;
   }
   const auto reached_running = [](const auto& one) {

@@ -80,6 +80,15 @@ class ExecutionGraph {
   /// The delay that `ArmRestart` asked for is over. The caller restores and then calls `deploy`.
   [[nodiscard]] bool restart_due() const { return state_ == JobState::restarting && waiting_; }
 
+  /// Whether this task's source is to emit.
+  [[nodiscard]] bool starts(const ExecutionId& execution) const {
+    return state_ == JobState::running && graph_.vertices[execution.vertex].source;
+  }
+  /// Whether every task of the current attempt is to end.
+  [[nodiscard]] bool ends_tasks() const {
+    return state_ != JobState::created && state_ != JobState::running;
+  }
+
   [[nodiscard]] JobState state() const { return state_; }
   [[nodiscard]] std::uint32_t attempt() const { return attempt_; }
   /// What ended the job, or last made it restart; empty if nothing did.

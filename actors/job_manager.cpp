@@ -20,8 +20,8 @@ namespace {
 
 using Self = JobManagerActor::stateful_pointer<JobManagerState>;
 
-/// A deployment that a TaskManager does not answer.
-constexpr std::chrono::milliseconds submit_task_timeout = std::chrono::minutes(2);
+/// A deployment, which a TaskManager answers at once, is taken for lost after so long.
+constexpr std::chrono::milliseconds submit_task_timeout = std::chrono::seconds(10);
 /// Bounds what a savepoint may take; the coordinator's own timeout ends it long before.
 constexpr std::chrono::milliseconds savepoint_timeout = std::chrono::hours(24);
 /// A submission looks this often for slots, and this many times: two seconds for TaskManagers that are
@@ -95,8 +95,9 @@ void heard_from(Self self, const ManagedJob& job, const ExecutionId& execution) 
 /// Free slots for a job, by slot number, or none if there are not enough.
 std::optional<std::vector<TaskManagerId>> place(Self self, const JobGraph& graph) {
   SlotPlacement placement;
+  // One that has registered and cannot be reached is not there yet, or not any more.
   for (const auto& [id, known] : self->state.task_managers)
-    placement.add_task_manager(id, known.slots);
+    if (self->state.gateways->find(id)) placement.add_task_manager(id, known.slots);
   for (const auto& [id, job] : self->state.jobs) {
     if (is_terminal(job.graph->state())) continue;
     for (const auto& [execution, placed] : job.executions)
@@ -139,7 +140,17 @@ void task_failed(Self self, JobId id, const ExecutionId& execution, const Error&
 
 void deploy_later(Self self, JobId id, const ExecutionId& execution);
 
-void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& execution) {
+/// The deployment of a task is not on its way any more; null if nobody wants it any more.
+Execution* deployment_answered(Self self, const JobId& id, const ExecutionId& execution) {
+  ManagedJob* const job = find(self, id);
+  if (job == nullptr) return nullptr;
+  const auto placed = job->executions.find(execution);
+  if (placed == job->executions.end()) return nullptr;
+  placed->second.is_submitted(false);
+  return &placed->second;
+}
+
+void deploy_task(Self self, JobId id, ManagedJob& job, const ExecutionId& execution) {
   const PreparedJob& prepared = *job.prepared;
   SubmitTask message;
   message.job = id;
@@ -163,25 +174,33 @@ void deploy_task(Self self, JobId id, const ManagedJob& job, const ExecutionId& 
     return;
   }
   Delivery& delivery = *self->state.seams->delivery;
+  job.executions.at(execution).is_submitted(true);
   gateway->request<Done>(
       self, submit_task_timeout, job_manager_endpoint(), std::move(message),
       [self, id, execution, slot, &delivery](const Envelope<Reply<Done>>& reply) {
         if (!delivery.admit(reply)) return;
         heard_from(self, slot);
-        if (!reply.message.value) task_failed(self, id, execution, reply.message.error);
+        Execution* const placed = deployment_answered(self, id, execution);
+        if (!reply.message.value)
+          task_failed(self, id, execution, reply.message.error);
+        else if (placed != nullptr)
+          placed->has_arrived();
       },
       [self, id, execution](const Error& why) {
-        if (why.code == Errc::limit_exceeded)
+        if (why.code == Errc::limit_exceeded) {
           run_delayed(self, deploy_retry_delay,
                       [self, id, execution] { deploy_later(self, id, execution); });
-        else
-          task_failed(self, id, execution, why);
+          return;
+        }
+        (void)deployment_answered(self, id, execution);
+        // Without an answer the heartbeats show what has become of it.
+        if (why.code != Errc::timed_out) task_failed(self, id, execution, why);
       });
 }
 
 /// Deploys what the gateway had no place for, if it is still wanted.
 void deploy_later(Self self, JobId id, const ExecutionId& execution) {
-  const ManagedJob* job = find(self, id);
+  ManagedJob* job = find(self, id);
   if (job == nullptr || job->graph->state() != JobState::created) return;
   const auto task = job->graph->tasks().find(execution);
   if (task != job->graph->tasks().end() && task->second == TaskState::created)
@@ -450,9 +469,10 @@ void ask_coordinator(Self self, const M& message, PendingAnswer<R> answer) {
           });
 }
 
-/// Passes a task's message on to the coordinator of its job.
+/// Passes a task's message on to the coordinator of its job. Its sender has nothing more to say.
 template <class M>
-void forward_to_coordinator(Self self, const M& message) {
+void forward_to_coordinator(Self self, const M& message, PendingAnswer<Done> answer) {
+  answer(Done{});
   const ManagedJob* job = find(self, message.job);
   if (job == nullptr || is_terminal(job->shown_state)) return;
   // It is only logged here: the coordinator refuses what is stale itself, as it has files to delete.
@@ -512,7 +532,6 @@ void lose_task_manager(Self self, TaskManagerId id) {
   self->state.seams->log("error",
                          "TaskManager " + std::to_string(id.value) + " is lost: no heartbeat");
   self->state.task_managers.erase(id);
-  self->state.gateways->remove(id);
   const Error lost{Errc::unavailable, "TaskManager " + std::to_string(id.value) +
                                           " is lost: no heartbeat came in time"};
   std::vector<std::pair<JobId, ExecutionId>> tasks;
@@ -524,7 +543,11 @@ void lose_task_manager(Self self, TaskManagerId id) {
 
 void watch_task_managers(Self self) {
   const ProcessConfig& config = self->state.settings.configuration.process();
-  run_delayed(self, config.heartbeat_interval, [self, timeout = config.heartbeat_timeout] {
+  const MonotonicTime due = now(self) + config.heartbeat_interval;
+  run_delayed(self, config.heartbeat_interval, [self, due, timeout = config.heartbeat_timeout] {
+    // Whoever was stopped has heard nobody meanwhile, and it was nobody's fault.
+    const auto late = now(self) - due;
+    for (auto& [id, known] : self->state.task_managers) known.last_heard += late;
     std::vector<TaskManagerId> lost;
     for (const auto& [id, known] : self->state.task_managers)
       if (now(self) - known.last_heard > timeout) lost.push_back(id);
@@ -540,18 +563,98 @@ void take_metrics(Self self, const JobId& id, const ExecutionId& execution,
     job->metrics[{execution.vertex, execution.subtask}] = metrics;
 }
 
-void heartbeat(Self self, const Heartbeat& beat) {
-  if (!self->state.task_managers.contains(beat.id)) return;
-  if (beat.epoch != cluster_epoch) {
-    self->state.seams->log(
-        "info", "the JobManager refuses Heartbeat of " + to_string(endpoint_of(beat.id)) +
-                    ": it is of cluster epoch " + std::to_string(beat.epoch.value) + ", this is " +
-                    std::to_string(cluster_epoch.value));
+/// What each task that lies in this TaskManager and has not ended is to do.
+std::map<TaskKey, TaskReconciliation::Wanted> wanted_of(Self self, TaskManagerId id) {
+  std::map<TaskKey, TaskReconciliation::Wanted> wanted;
+  for (const auto& [job_id, job] : self->state.jobs) {
+    if (is_terminal(job.graph->state())) continue;
+    for (const auto& [execution, placed] : job.executions) {
+      const auto task = job.graph->tasks().find(execution);
+      if (placed.slot() != id || task == job.graph->tasks().end() || is_terminal(task->second))
+        continue;
+      wanted[{job_id, fence_of(job), execution}] = {
+          placed.arrived() || task->second != TaskState::created, job.graph->starts(execution),
+          job.graph->ends_tasks()};
+    }
+  }
+  return wanted;
+}
+
+/// Says again what a TaskManager has not heard, or takes note that a task is lost.
+void mend(Self self, TaskManagerId id, const TaskReconciliation::Found& found) {
+  using Finding = TaskReconciliation::Finding;
+  const auto [job_id, fence, execution] = found.task;
+  const std::string who = to_string(endpoint_of(id));
+  const auto log = [self, &found, &who](const std::string& what) {
+    self->state.seams->log("info", "job " + to_string(found.task.job) + ": " + who + what +
+                                       to_string(found.task.execution));
+  };
+  if (found.finding == Finding::not_cancelled) {
+    log(" is told again to cancel task ");
+    if (const auto gateway = self->state.gateways->find(id))
+      gateway->send(job_manager_endpoint(), CancelTask{job_id, fence, execution});
     return;
   }
+  // The rest is of a running attempt, unless what was found before has ended it.
+  ManagedJob* job = find(self, job_id);
+  if (job == nullptr || fence != fence_of(*job) || job->graph->ends_tasks()) return;
+  if (found.finding == Finding::not_submitted) {
+    if (job->executions.at(execution).is_submitting()) return;
+    log(" is sent again task ");
+    deploy_task(self, job_id, *job, execution);
+  } else if (found.finding == Finding::not_started) {
+    log(" is told again to start task ");
+    job->executions.at(execution).start({job_id, fence, execution});
+  } else {
+    task_failed(
+        self, job_id, execution,
+        {Errc::unavailable, who + " does not have task " + to_string(execution) + " any more"});
+  }
+}
+
+/// Takes what a heartbeat says of the tasks of running attempts.
+void take_statuses(Self self, const std::vector<TaskStatus>& statuses) {
+  std::map<JobId, TasksHeard> heard;
+  for (const TaskStatus& status : statuses) {
+    ManagedJob* const job = find(self, status.job);
+    if (job == nullptr || status.fence != fence_of(*job)) continue;
+    if (const auto placed = job->executions.find(status.execution); placed != job->executions.end())
+      placed->second.has_arrived();
+    take_metrics(self, status.job, status.execution, status.operators);
+    if (job->graph->state() == JobState::running)
+      heard[status.job].tasks[status.execution] = status.checkpoints;
+  }
+  for (auto& [id, message] : heard) {
+    message.job = id;
+    tell_coordinator(self, *find(self, id), std::move(message));
+  }
+}
+
+void heartbeat(Self self, const Heartbeat& beat, PendingAnswer<Done> answer) {
+  if (beat.epoch != cluster_epoch) {
+    const std::string refusal = "the JobManager refuses Heartbeat of " +
+                                to_string(endpoint_of(beat.id)) + ": it is of cluster epoch " +
+                                std::to_string(beat.epoch.value) + ", this is " +
+                                std::to_string(cluster_epoch.value);
+    self->state.seams->log("info", refusal);
+    answer(Error{Errc::stale, refusal});
+    return;
+  }
+  const auto known = self->state.task_managers.find(beat.id);
+  if (known == self->state.task_managers.end()) {
+    answer(Error{Errc::not_found,
+                 to_string(endpoint_of(beat.id)) +
+                     " is not registered with the JobManager (any more): no heartbeat had come "
+                     "in time"});
+    return;
+  }
+  answer(Done{});
+  if (beat.number <= known->second.heartbeats) return;  // came twice, or late
+  known->second.heartbeats = beat.number;
   heard_from(self, beat.id);
-  for (const TaskMetrics& task : beat.tasks)
-    take_metrics(self, task.job, task.execution, task.operators);
+  const auto found = known->second.reconciliation.compare(wanted_of(self, beat.id), beat.tasks);
+  take_statuses(self, beat.tasks);
+  for (const auto& one : found) mend(self, beat.id, one);
 }
 
 void update_task_state(Self self, const UpdateTaskState& update, PendingAnswer<Done> answer) {
@@ -649,20 +752,28 @@ JobManagerActor::behavior_type job_manager(Self self, std::shared_ptr<const Proc
       on_request<RegisterTaskManager, RegistrationSuccess>(
           self, delivery,
           [self](const RegisterTaskManager& message, auto answer) {
-            self->state.task_managers[message.id] = {message.slots, now(self)};
+            // Perhaps known already: the answer was lost, or the message came twice.
+            KnownTaskManager& known = self->state.task_managers[message.id];
+            known.slots = message.slots;
+            known.last_heard = now(self);
             answer(RegistrationSuccess{message.id, cluster_epoch});
           }),
-      on_message<Heartbeat>(delivery, [self](const Heartbeat& beat) { heartbeat(self, beat); }),
+      on_request<Heartbeat, Done>(
+          self, delivery,
+          [self](const Heartbeat& beat, auto answer) { heartbeat(self, beat, answer); }),
       on_request<UpdateTaskState, Done>(self, delivery,
                                         [self](const UpdateTaskState& update, auto answer) {
                                           update_task_state(self, update, answer);
                                         }),
-      on_message<AcknowledgeCheckpoint>(
-          delivery,
-          [self](const AcknowledgeCheckpoint& message) { forward_to_coordinator(self, message); }),
-      on_message<DeclineCheckpoint>(
-          delivery,
-          [self](const DeclineCheckpoint& message) { forward_to_coordinator(self, message); }),
+      on_request<AcknowledgeCheckpoint, Done>(
+          self, delivery,
+          [self](const AcknowledgeCheckpoint& message, auto answer) {
+            forward_to_coordinator(self, message, answer);
+          }),
+      on_request<DeclineCheckpoint, Done>(self, delivery,
+                                          [self](const DeclineCheckpoint& message, auto answer) {
+                                            forward_to_coordinator(self, message, answer);
+                                          }),
       on_message<FailJobRequest>(delivery,
                                  [self](const FailJobRequest& request) {
                                    if (ManagedJob* job = find(self, request.job))

@@ -11,6 +11,7 @@
 #include "actors/handlers.hpp"
 #include "actors/job_preparation.hpp"
 #include "actors/process.hpp"
+#include "actors/task_reconciliation.hpp"
 #include "messages/internal.hpp"
 
 namespace weir {
@@ -40,6 +41,8 @@ struct ManagedJob {
 struct KnownTaskManager {
   std::uint32_t slots = 0;
   MonotonicTime last_heard;
+  std::uint64_t heartbeats = 0;  ///< the number of the newest
+  TaskReconciliation reconciliation;
 };
 
 struct JobManagerState {

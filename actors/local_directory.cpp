@@ -10,10 +10,10 @@ std::string local_directory(const Configuration& job_configuration, const Proces
 }
 
 std::string local_directory(const Configuration& job_configuration, const ProcessSettings& settings,
-                            const JobId& job, const ExecutionId& execution) {
+                            const JobId& job, const Fence& fence, const ExecutionId& execution) {
   return local_directory(job_configuration, settings, job) + "/" +
          std::to_string(execution.vertex) + "-" + std::to_string(execution.subtask) + "-" +
-         std::to_string(execution.attempt);
+         std::to_string(fence.epoch.value) + "-" + std::to_string(execution.attempt);
 }
 
 }  // namespace weir

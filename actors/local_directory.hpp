@@ -17,6 +17,6 @@ namespace weir {
                                           const ProcessSettings& settings, const JobId& job);
 [[nodiscard]] std::string local_directory(const Configuration& job_configuration,
                                           const ProcessSettings& settings, const JobId& job,
-                                          const ExecutionId& execution);
+                                          const Fence& fence, const ExecutionId& execution);
 
 }  // namespace weir

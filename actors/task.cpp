@@ -16,31 +16,36 @@ constexpr std::chrono::milliseconds report_timeout = std::chrono::seconds(10);
 /// How long a report that the JobManager did not answer waits before it is repeated.
 constexpr std::chrono::milliseconds report_retry_delay = std::chrono::milliseconds(500);
 
-/// Tells the JobManager a state, again and again until it answers; the last one ends the actor.
-void report(Self self, const UpdateTaskState& update) {
-  const auto again = [self, update] {
-    run_delayed(self, report_retry_delay, [self, update] { report(self, update); });
+/// Tells the JobManager `message`, again and again until it answers; then calls `answered()`.
+template <class M, class F>
+void report(Self self, std::shared_ptr<const M> message, F answered) {
+  const auto again = [self, message, answered] {
+    run_delayed(self, report_retry_delay,
+                [self, message, answered] { report(self, message, answered); });
   };
   Delivery& delivery = *self->state.setup.seams->delivery;
-  self->state.setup.job_manager->request<Done>(
-      self, report_timeout, endpoint_of(self->state.execution), update,
-      [self, update, again, &delivery](const Envelope<Reply<Done>>& reply) {
-        if (!delivery.admit(reply)) {
+  self->state.setup.job_manager->template request<Done>(
+      self, report_timeout, endpoint_of(self->state.execution), *message,
+      [again, answered, &delivery](const Envelope<Reply<Done>>& reply) {
+        if (delivery.admit(reply))
+          answered();
+        else
           again();
-          return;
-        }
-        if (!is_terminal(update.state)) return;
-        const TaskSetup& setup = self->state.setup;
-        self->send(setup.task_manager,
-                   Envelope<TaskEnded>{endpoint_of(self->state.execution),
-                                       endpoint_of(setup.task_manager_id),
-                                       {self->state.job, self->state.execution}});
-        self->quit();
       },
       [again](const Error& why) {
         // A JobManager that is gone hears nothing; its successor asks anew.
         if (why.code != Errc::unavailable) again();
       });
+}
+
+/// The JobManager knows that the task has ended.
+void end(Self self) {
+  const TaskSetup& setup = self->state.setup;
+  self->send(setup.task_manager,
+             Envelope<TaskEnded>{endpoint_of(self->state.execution),
+                                 endpoint_of(setup.task_manager_id),
+                                 {self->state.job, setup.fence, self->state.execution}});
+  self->quit();
 }
 
 /// The task has reached `state`: the JobManager is told.
@@ -49,17 +54,21 @@ void enter(Self self, TaskState state, const Error& failure, bool recoverable) {
   if (self->state.reported == TaskState::canceling && !is_terminal(state)) return;
   self->state.reported = state;
   const TaskSetup& setup = self->state.setup;
-  report(self, {self->state.job, setup.fence, self->state.execution, state, failure, recoverable,
-                setup.task->metrics()});
+  report(self,
+         std::make_shared<const UpdateTaskState>(
+             UpdateTaskState{self->state.job, setup.fence, self->state.execution, state, failure,
+                             recoverable, setup.task->metrics()}),
+         [self, state] {
+           // The last one ends the actor.
+           if (is_terminal(state)) end(self);
+         });
 }
 
-/// Hears the worker thread and the I/O pool and carries what they say to the actor, or straight to the
-/// JobManager's gateway where nothing has to be decided.
+/// Hears the worker thread and the I/O pool and carries what they say to the actor.
 class Listener final : public TaskListener {
  public:
   explicit Listener(Self self) : self_(self), actor_(self->ctrl()) {
     const TaskSetup& setup = self->state.setup;
-    job_manager_ = setup.job_manager;
     seams_ = setup.seams;
     fence_ = setup.fence;
     job_ = self->state.job;
@@ -67,27 +76,33 @@ class Listener final : public TaskListener {
   }
 
   void on_state(TaskState state, const Error& failure, bool recoverable) override {
-    auto mail = std::make_shared<std::function<void()>>(
+    on_actor(
         [self = self_, state, failure, recoverable] { enter(self, state, failure, recoverable); });
-    caf::anon_send(caf::actor_cast<caf::actor>(actor_), ActorMail{std::move(mail)});
   }
   void on_acknowledge(CheckpointId id, TaskSnapshot snapshot, CheckpointMetrics metrics) override {
-    job_manager_->send(
-        endpoint_of(execution_),
-        AcknowledgeCheckpoint{job_, fence_, execution_, id, std::move(snapshot), metrics});
+    tell(AcknowledgeCheckpoint{job_, fence_, execution_, id, std::move(snapshot), metrics});
   }
   void on_decline(CheckpointId id, DeclineReason reason, std::string detail) override {
-    job_manager_->send(endpoint_of(execution_),
-                       DeclineCheckpoint{job_, fence_, execution_, id, reason, std::move(detail)});
+    tell(DeclineCheckpoint{job_, fence_, execution_, id, reason, std::move(detail)});
   }
   void on_warning(std::string text) override {
     seams_->log("notice", "job " + to_string(job_) + ": " + text);
   }
 
  private:
+  void on_actor(std::function<void()> work) {
+    caf::anon_send(caf::actor_cast<caf::actor>(actor_),
+                   ActorMail{std::make_shared<std::function<void()>>(std::move(work))});
+  }
+  template <class M>
+  void tell(M message) {
+    on_actor([self = self_, shared = std::make_shared<const M>(std::move(message))] {
+      report(self, shared, [] {});
+    });
+  }
+
   Self self_;  // only touched by mails that run on the actor
   caf::strong_actor_ptr actor_;
-  std::shared_ptr<const JobManagerGateway> job_manager_;
   std::shared_ptr<const ProcessSeams> seams_;
   Fence fence_;
   JobId job_;

@@ -19,21 +19,83 @@ using Self = TaskManagerActor::stateful_pointer<TaskManagerState>;
 
 constexpr std::chrono::milliseconds registration_timeout = std::chrono::seconds(10);
 constexpr std::chrono::milliseconds registration_retry_delay = std::chrono::seconds(1);
+constexpr std::chrono::milliseconds min_heartbeat_patience = std::chrono::milliseconds(500);
 
 Endpoint here(Self self) { return endpoint_of(self->state.id); }
 
 // ---- registration and heartbeats ------------------------------------------------------------------
 
-void beat(Self self) {
-  Heartbeat heartbeat{self->state.id, self->state.epoch, {}};
-  for (const auto& [key, task] : self->state.running)
-    heartbeat.tasks.push_back({key.first, key.second, task->metrics()});
-  self->state.job_manager->send(here(self), std::move(heartbeat));
-  run_delayed(self, self->state.settings.configuration.process().heartbeat_interval,
-              [self] { beat(self); });
+void register_here(Self self);
+void cancel_here(Self self, const TaskKey& key);
+
+/// Everything that is here or will be.
+std::vector<TaskStatus> statuses(Self self) {
+  std::vector<TaskStatus> all;
+  for (const auto& [key, managed] : self->state.tasks)
+    all.push_back({key.job,
+                   key.fence,
+                   key.execution,
+                   managed.started,
+                   managed.cancelled,
+                   {managed.triggered, managed.completed, managed.task->open_checkpoints()},
+                   managed.task->metrics()});
+  for (const auto& [attempt, waiting] : self->state.waiting)
+    for (const WaitingTask& one : waiting)
+      all.push_back(
+          {attempt.job, attempt.fence, one.message.execution, false, one.cancelled, {}, {}});
+  for (const TaskKey& key : self->state.reported)
+    all.push_back({key.job, key.fence, key.execution, false, true, {}, {}});
+  return all;
+}
+
+/// The JobManager has given up this TaskManager and all that it runs: begins anew.
+void begin_anew(Self self, const std::string& why) {
+  self->state.seams->log("warning",
+                         to_string(here(self)) + " ends its tasks and registers again: " + why);
+  std::vector<TaskKey> keys;
+  for (const auto& [key, managed] : self->state.tasks) keys.push_back(key);
+  for (const auto& [attempt, waiting] : self->state.waiting)
+    for (const WaitingTask& one : waiting)
+      keys.push_back({attempt.job, attempt.fence, one.message.execution});
+  for (const TaskKey& key : keys) cancel_here(self, key);
+  register_here(self);
+}
+
+/// So long an answer to a heartbeat is waited for: about a hundred are on their way at most.
+std::chrono::milliseconds heartbeat_patience(const ProcessConfig& config) {
+  return std::min(config.heartbeat_timeout,
+                  std::max(100 * config.heartbeat_interval, min_heartbeat_patience));
+}
+
+/// The JobManager has answered what was sent at `sent`.
+void heard_from_job_manager(Self self, MonotonicTime sent) {
+  self->state.known_until =
+      std::max(self->state.known_until,
+               sent + self->state.settings.configuration.process().heartbeat_timeout);
+}
+
+void beat(Self self, std::uint64_t registration) {
+  if (registration != self->state.registrations) return;
+  const ProcessConfig& config = self->state.settings.configuration.process();
+  const MonotonicTime sent = self->state.seams->clock->now();
+  Delivery& delivery = *self->state.seams->delivery;
+  self->state.job_manager->request<Done>(
+      self, heartbeat_patience(config), here(self),
+      Heartbeat{self->state.id, self->state.epoch, ++self->state.heartbeats, statuses(self)},
+      [self, registration, sent, &delivery](const Envelope<Reply<Done>>& reply) {
+        if (!delivery.admit(reply) || registration != self->state.registrations) return;
+        if (reply.message.value)
+          heard_from_job_manager(self, sent);
+        else
+          begin_anew(self, reply.message.error.what);
+      },
+      [](const Error&) {});  // the next one says the same
+  run_delayed(self, config.heartbeat_interval, [self, registration] { beat(self, registration); });
 }
 
 void register_here(Self self) {
+  const std::uint64_t registration = ++self->state.registrations;
+  const MonotonicTime sent = self->state.seams->clock->now();
   Delivery& delivery = *self->state.seams->delivery;
   const auto again = [self] {
     run_delayed(self, registration_retry_delay, [self] { register_here(self); });
@@ -41,13 +103,15 @@ void register_here(Self self) {
   self->state.job_manager->request<RegistrationSuccess>(
       self, registration_timeout, here(self),
       RegisterTaskManager{self->state.id, self->state.slots},
-      [self, again, &delivery](const Envelope<Reply<RegistrationSuccess>>& reply) {
+      [self, again, registration, sent,
+       &delivery](const Envelope<Reply<RegistrationSuccess>>& reply) {
         if (!delivery.admit(reply) || !reply.message.value) {
           again();
           return;
         }
         self->state.epoch = reply.message.value->epoch;
-        beat(self);
+        heard_from_job_manager(self, sent);
+        beat(self, registration);
       },
       [again](const Error&) { again(); });
 }
@@ -58,13 +122,22 @@ void register_here(Self self) {
 /// here before.
 template <class M>
 std::optional<std::string> staleness(Self self, const M& message) {
-  const auto newest = self->state.fences.find(message.job);
-  if (newest == self->state.fences.end() || message.fence >= newest->second) return std::nullopt;
+  const auto newest = self->state.newest.find(message.job);
+  if (newest == self->state.newest.end() || message.fence >= newest->second.fence)
+    return std::nullopt;
   std::string sentence = to_string(here(self)) + " refuses " + message_name(message) +
                          " for task " + to_string(message.execution) + ": it is of " +
-                         to_string(message.fence) + ", the job is at " + to_string(newest->second);
+                         to_string(message.fence) + ", the job is at " +
+                         to_string(newest->second.fence);
   self->state.seams->log("info", "job " + to_string(message.job) + ": " + sentence);
   return sentence;
+}
+
+/// The newest attempt of the job after a message of `fence`, which is not stale.
+NewestAttempt& newest_with(Self self, const JobId& job, const Fence& fence) {
+  NewestAttempt& newest = self->state.newest[job];
+  if (fence > newest.fence) newest = {fence, false};
+  return newest;
 }
 
 // ---- deploying ------------------------------------------------------------------------------------
@@ -116,13 +189,13 @@ TaskEnvironment make_environment(Self self, const SubmitTask& message, const Loa
   env.random = seams.random;
   env.io = seams.io;
   env.buffer_timeout = job.configuration.execution().buffer_timeout;
-  env.local_directory =
-      local_directory(job.configuration, self->state.settings, message.job, message.execution);
+  env.local_directory = local_directory(job.configuration, self->state.settings, message.job,
+                                        message.fence, message.execution);
 
   const std::size_t capacity = job.configuration.execution().channel_bytes;
   const auto channel = [&](std::uint32_t edge, std::uint32_t producer, std::uint32_t consumer) {
-    return self->state.channels.get(
-        {message.job, message.execution.attempt, edge, producer, consumer}, capacity);
+    return self->state.channels.get({message.job, message.fence, edge, producer, consumer},
+                                    capacity);
   };
   const std::uint32_t subtask = message.execution.subtask;
   for (const std::uint32_t e : env.graph.exchange_edges) {
@@ -153,77 +226,148 @@ void start_task(Self self, const SubmitTask& message, const LoadedJob& job) {
   setup.fence = message.fence;
   setup.cancellation_timeout = job.configuration.execution().cancellation_timeout;
   setup.task = std::make_shared<StreamTask>(make_environment(self, message, job));
-  const std::pair key{message.job, message.execution};
-  self->state.running[key] = setup.task;
-  self->state.tasks[key] = self->spawn(task_actor, std::move(setup));
-  self->state.task_actors->add(self->state.tasks[key]);
+  ManagedTask& managed = self->state.tasks[{message.job, message.fence, message.execution}];
+  managed.task = setup.task;
+  managed.actor = self->spawn(task_actor, std::move(setup));
+  self->state.task_actors->add(managed.actor);
 }
 
+/// Tells that a task has ended which has never begun here, until the JobManager has heard it.
+void report_end(Self self, const TaskKey& key, TaskState state, const Error& failure) {
+  self->state.reported.insert(key);
+  const auto again = [self, key, state, failure] {
+    run_delayed(self, registration_retry_delay,
+                [self, key, state, failure] { report_end(self, key, state, failure); });
+  };
+  self->state.job_manager->request<Done>(
+      self, registration_timeout, here(self),
+      UpdateTaskState{key.job, key.fence, key.execution, state, failure, true, {}},
+      [self, key, again](const Envelope<Reply<Done>>& reply) {
+        if (self->state.seams->delivery->admit(reply))
+          self->state.reported.erase(key);
+        else
+          again();
+      },
+      [again](const Error& why) {
+        if (why.code != Errc::unavailable) again();
+      });
+}
+
+/// The job of `attempt` is loaded, or why it cannot be: deploys what has waited for it.
+void job_loaded(Self self, const AttemptKey& attempt, Result<LoadedJob> loaded) {
+  const auto node = self->state.waiting.extract(attempt);
+  bool runs = false;
+  for (const auto& [message, cancelled] : node.mapped()) {
+    if (loaded && !cancelled) {
+      runs = true;
+      start_task(self, message, *loaded);
+      continue;
+    }
+    newest_with(self, attempt.job, attempt.fence).over = true;
+    const TaskKey key{attempt.job, attempt.fence, message.execution};
+    if (loaded)
+      report_end(self, key, TaskState::canceled, {});
+    else
+      report_end(self, key, TaskState::failed, loaded.error());
+  }
+  if (runs) self->state.jobs[attempt] = std::move(*loaded);
+}
+
+/// Takes a task in, which is answered at once; what becomes of it is reported.
 void submit_task(Self self, const SubmitTask& message, PendingAnswer<Done> answer) {
   if (const auto stale = staleness(self, message)) {
     answer(Error{Errc::stale, *stale});
     return;
   }
-  self->state.fences[message.job] = message.fence;
-  const std::pair key{message.job, message.execution};
-  if (self->state.tasks.contains(key)) {
+  // A task that begins here beside a newer attempt elsewhere would take its output away. If the JobManager
+  // still knows this TaskManager, it says again what is not answered.
+  if (self->state.seams->clock->now() >= self->state.known_until) {
+    self->state.seams->log("info", to_string(here(self)) + " does not take task " +
+                                       to_string(message.execution) + " of job " +
+                                       to_string(message.job) +
+                                       ": the JobManager has not answered for so long that it may "
+                                       "have given this TaskManager up");
+    return;
+  }
+  const bool over = newest_with(self, message.job, message.fence).over;
+  const AttemptKey attempt{message.job, message.fence};
+  const auto waiting = self->state.waiting.find(attempt);
+  const auto waits = [&](const WaitingTask& one) {
+    return one.message.execution == message.execution;
+  };
+  if (self->state.tasks.contains({message.job, message.fence, message.execution}) ||
+      (waiting != self->state.waiting.end() && std::ranges::any_of(waiting->second, waits))) {
     answer(Done{});  // a request that came twice
     return;
   }
-  if (const auto loaded = self->state.jobs.find(message.job); loaded != self->state.jobs.end()) {
-    start_task(self, message, loaded->second);
-    answer(Done{});
+  if (over) {
+    answer(Error{Errc::stale, to_string(here(self)) + " refuses SubmitTask for task " +
+                                  to_string(message.execution) +
+                                  ": tasks of the same attempt have ended"});
     return;
   }
-  auto& waiting = self->state.waiting[message.job];
-  waiting.emplace_back(message, answer);
-  if (waiting.size() > 1) return;
+  answer(Done{});
+  if (const auto loaded = self->state.jobs.find(attempt); loaded != self->state.jobs.end()) {
+    start_task(self, message, loaded->second);
+    return;
+  }
+  if (waiting != self->state.waiting.end()) {
+    waiting->second.push_back({message});
+    return;
+  }
+  self->state.waiting[attempt].push_back({message});
   run_io(
       self, *self->state.seams->io,
       [message, seams = self->state.seams] { return load_job(message, *seams); },
-      [self, id = message.job](Result<LoadedJob> loaded) {
-        auto waiting = self->state.waiting.extract(id);
-        if (loaded) self->state.jobs[id] = *loaded;
-        for (auto& [message, answer] : waiting.mapped()) {
-          if (!loaded) {
-            answer(loaded.error());
-          } else if (self->state.cancelled.erase({id, message.execution}) > 0) {
-            answer(Error{Errc::cancelled, "cancelled before it was deployed"});
-          } else {
-            start_task(self, message, *loaded);
-            answer(Done{});
-          }
-        }
-      });
+      [self, attempt](Result<LoadedJob> loaded) { job_loaded(self, attempt, std::move(loaded)); });
 }
 
 void task_ended(Self self, const TaskEnded& ended) {
-  if (const auto job = self->state.jobs.find(ended.job); job != self->state.jobs.end()) {
+  const AttemptKey attempt{ended.job, ended.fence};
+  if (const auto newest = self->state.newest.find(ended.job);
+      newest != self->state.newest.end() && newest->second.fence == ended.fence)
+    newest->second.over = true;
+  if (const auto job = self->state.jobs.find(attempt); job != self->state.jobs.end()) {
     // Its backends have emptied it, unless a snapshot still reads there: then it goes with the job's.
     self->state.seams->io->submit(
         [files = self->state.seams->files,
          directory = local_directory(job->second.configuration, self->state.settings, ended.job,
-                                     ended.execution)] { (void)files->remove(directory); });
+                                     ended.fence, ended.execution)] {
+          (void)files->remove(directory);
+        });
   }
-  self->state.tasks.erase({ended.job, ended.execution});
-  self->state.running.erase({ended.job, ended.execution});
-  const bool last = std::ranges::none_of(
-      self->state.tasks, [&](const auto& task) { return task.first.first == ended.job; });
+  self->state.tasks.erase({ended.job, ended.fence, ended.execution});
+  const bool last = std::ranges::none_of(self->state.tasks, [&](const auto& task) {
+    return task.first.job == ended.job && task.first.fence == ended.fence;
+  });
   if (!last) return;
   // Once for all tasks: there is a channel for each pair of them.
   self->state.channels.prune();
   // A job that restarts loads its plan again: what user code left in it is gone.
-  self->state.jobs.erase(ended.job);
+  self->state.jobs.erase(attempt);
 }
 
 // ---- messages for tasks ---------------------------------------------------------------------------
 
+void note(ManagedTask& managed, const StartTask&) { managed.started = true; }
+void note(ManagedTask& managed, const CancelTask&) { managed.cancelled = true; }
+void note(ManagedTask& managed, const TriggerCheckpoint& trigger) {
+  managed.triggered = std::max(managed.triggered, trigger.checkpoint);
+}
+void note(ManagedTask& managed, const NotifyCheckpointComplete& notice) {
+  if (notice.kind == SnapshotKind::checkpoint)
+    managed.completed = std::max(managed.completed, notice.checkpoint);
+}
+template <class M>
+void note(ManagedTask&, const M&) {}
+
 /// Hands `message` to its task; false if there is none.
 template <class M>
 bool hand_on(Self self, const M& message) {
-  const auto task = self->state.tasks.find({message.job, message.execution});
+  const auto task = self->state.tasks.find({message.job, message.fence, message.execution});
   if (task == self->state.tasks.end()) return false;
-  self->send(task->second, Envelope<M>{here(self), endpoint_of(message.execution), message});
+  note(task->second, message);
+  self->send(task->second.actor, Envelope<M>{here(self), endpoint_of(message.execution), message});
   return true;
 }
 
@@ -243,29 +387,30 @@ void trigger_checkpoint(Self self, const TriggerCheckpoint& trigger) {
                                                    to_string(trigger.execution))});
 }
 
-/// Tells that a task which is not here is CANCELED, until the JobManager has heard it.
-void report_canceled(Self self, const UpdateTaskState& update) {
-  const auto again = [self, update] {
-    run_delayed(self, registration_retry_delay, [self, update] { report_canceled(self, update); });
-  };
-  self->state.job_manager->request<Done>(
-      self, registration_timeout, here(self), update,
-      [self, again](const Envelope<Reply<Done>>& reply) {
-        if (!self->state.seams->delivery->admit(reply)) again();
-      },
-      [again](const Error& why) {
-        if (why.code != Errc::unavailable) again();
-      });
+/// Ends a task, or lets it not begin; its end is reported. False if it is not here.
+bool cancel_known(Self self, const CancelTask& message) {
+  if (hand_on(self, message)) return true;
+  const auto waiting = self->state.waiting.find({message.job, message.fence});
+  if (waiting == self->state.waiting.end()) return false;
+  const auto one =
+      std::ranges::find(waiting->second, message.execution,
+                        [](const WaitingTask& task) { return task.message.execution; });
+  if (one == waiting->second.end()) return false;
+  one->cancelled = true;
+  return true;
+}
+
+void cancel_here(Self self, const TaskKey& key) {
+  (void)cancel_known(self, {key.job, key.fence, key.execution});
 }
 
 void cancel_task(Self self, const CancelTask& message) {
-  if (staleness(self, message) || hand_on(self, message)) return;
-  const auto waiting = self->state.waiting.find(message.job);
-  if (waiting != self->state.waiting.end())
-    self->state.cancelled.insert({message.job, message.execution});
+  // Also of an older attempt, which a TaskManager that had been given up may still run.
+  if (cancel_known(self, message) || staleness(self, message)) return;
+  newest_with(self, message.job, message.fence).over = true;
   // What is not here has ended, or will never begin; the JobManager waits to hear so.
-  report_canceled(
-      self, {message.job, message.fence, message.execution, TaskState::canceled, {}, true, {}});
+  const TaskKey key{message.job, message.fence, message.execution};
+  if (!self->state.reported.contains(key)) report_end(self, key, TaskState::canceled, {});
 }
 
 }  // namespace
@@ -293,6 +438,8 @@ TaskManagerActor::behavior_type task_manager(Self self, std::shared_ptr<const Pr
   self->state.task_actors.emplace(self);
   end_process_on_exception(self, self->state.seams, here(self));
   Delivery& delivery = *self->state.seams->delivery;
+  // Whoever sends a task has heard the registration that is sent now.
+  heard_from_job_manager(self, self->state.seams->clock->now());
   register_here(self);
 
   return {

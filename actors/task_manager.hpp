@@ -10,6 +10,7 @@
 #include "actors/gateways.hpp"
 #include "actors/handlers.hpp"
 #include "actors/process.hpp"
+#include "actors/task_reconciliation.hpp"
 #include "messages/internal.hpp"
 #include "runtime/channel.hpp"
 #include "runtime/plan.hpp"
@@ -30,7 +31,7 @@ class ChannelTable {
  public:
   struct Key {
     JobId job;
-    std::uint32_t attempt = 0;
+    Fence fence;
     std::uint32_t edge = 0;
     std::uint32_t producer = 0;
     std::uint32_t consumer = 0;
@@ -44,6 +45,35 @@ class ChannelTable {
   std::map<Key, std::weak_ptr<Channel>> channels_;
 };
 
+/// A job under one leader in one attempt.
+struct AttemptKey {
+  JobId job;
+  Fence fence;
+  auto operator<=>(const AttemptKey&) const = default;
+};
+
+/// A task of this TaskManager, and which messages for it have come.
+struct ManagedTask {
+  TaskActor actor;
+  std::shared_ptr<StreamTask> task;
+  bool started = false;
+  bool cancelled = false;
+  CheckpointId triggered;  ///< the newest
+  CheckpointId completed;  ///< the newest that is complete, savepoints aside
+};
+
+/// A deployment that waits for its job to be loaded.
+struct WaitingTask {
+  SubmitTask message;
+  bool cancelled = false;
+};
+
+/// The newest attempt of a job that has come here.
+struct NewestAttempt {
+  Fence fence;
+  bool over = false;  ///< one of its tasks has ended, or was to end: none of them begins any more
+};
+
 struct TaskManagerState {
   std::shared_ptr<const ProcessSeams> seams;
   ProcessSettings settings;
@@ -51,17 +81,20 @@ struct TaskManagerState {
   TaskManagerId id;
   std::uint32_t slots = 0;
   LeaderEpoch epoch;
-  std::map<std::pair<JobId, ExecutionId>, TaskActor> tasks;
+  std::uint64_t registrations = 0;  ///< begun so far; answers to what came before the last are void
+  std::uint64_t heartbeats = 0;     ///< sent so far
+  /// Until then the JobManager has not given this TaskManager up: `heartbeat.timeout` after the newest message
+  /// that it has answered was sent.
+  MonotonicTime known_until;
+  /// Also of attempts that are over, until they have ended.
+  std::map<TaskKey, ManagedTask> tasks;
   std::optional<Children> task_actors;
-  std::map<JobId, LoadedJob> jobs;
-  std::map<JobId, Fence>
-      fences;  ///< the newest that a deployment (`SubmitTask`) of each job carried
+  std::map<AttemptKey, LoadedJob> jobs;
+  std::map<JobId, NewestAttempt> newest;
   ChannelTable channels;
-  /// Deployments that wait for their job to be loaded.
-  std::map<JobId, std::vector<std::pair<SubmitTask, PendingAnswer<Done>>>> waiting;
-  std::set<std::pair<JobId, ExecutionId>> cancelled;  ///< of those
-  std::map<std::pair<JobId, ExecutionId>, std::shared_ptr<StreamTask>>
-      running;  ///< for their metrics
+  std::map<AttemptKey, std::vector<WaitingTask>> waiting;
+  /// That have not begun and never will, which the JobManager is being told.
+  std::set<TaskKey> reported;
   static inline const char* name = "TaskManager";
 };
 

@@ -10,7 +10,7 @@
 namespace weir {
 
 /// Goes up whenever a message changes; a peer of another version is refused.
-inline constexpr std::uint16_t message_version = 3;
+inline constexpr std::uint16_t message_version = 4;
 
 /// Gives CAF a message as one blob: version and Weir's own encoding. A local send never comes here.
 template <class Inspector, class M>
@@ -38,16 +38,18 @@ template <class M, class R>
 using Request = typename caf::replies_to<Envelope<M>>::template with<Envelope<Reply<R>>>;
 
 /// What a client and the TaskManagers may say to a JobManager.
-using JobManagerInterface = caf::typed_actor<
-    Request<SubmitJob, SubmitJobSuccess>, Request<ListJobs, JobList>,
-    Request<RequestJobDetails, JobDetails>, Request<CancelJob, CancellationSuccess>,
-    Request<CancelJobWithSavepoint, CancellationSuccess>,
-    Request<StopJobWithSavepoint, StoppingSuccess>,
-    Request<TriggerSavepoint, TriggerSavepointSuccess>,
-    Request<RequestCheckpoint, CheckpointCompleted>,
-    Request<DisposeSavepoint, DisposeSavepointSuccess>,
-    Request<RegisterTaskManager, RegistrationSuccess>, OneWay<Heartbeat>,
-    Request<UpdateTaskState, Done>, OneWay<AcknowledgeCheckpoint>, OneWay<DeclineCheckpoint>>;
+using JobManagerInterface =
+    caf::typed_actor<Request<SubmitJob, SubmitJobSuccess>, Request<ListJobs, JobList>,
+                     Request<RequestJobDetails, JobDetails>,
+                     Request<CancelJob, CancellationSuccess>,
+                     Request<CancelJobWithSavepoint, CancellationSuccess>,
+                     Request<StopJobWithSavepoint, StoppingSuccess>,
+                     Request<TriggerSavepoint, TriggerSavepointSuccess>,
+                     Request<RequestCheckpoint, CheckpointCompleted>,
+                     Request<DisposeSavepoint, DisposeSavepointSuccess>,
+                     Request<RegisterTaskManager, RegistrationSuccess>, Request<Heartbeat, Done>,
+                     Request<UpdateTaskState, Done>, Request<AcknowledgeCheckpoint, Done>,
+                     Request<DeclineCheckpoint, Done>>;
 
 /// What a JobManager says to a TaskManager.
 using TaskManagerInterface =

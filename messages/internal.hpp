@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,6 +47,12 @@ struct JobStateChanged {
   JobState state = JobState::created;
 };
 WEIR_FIELDS(JobStateChanged, job, state)
+/// What a heartbeat says of the tasks of the running attempt that lie in one TaskManager.
+struct TasksHeard {
+  JobId job;
+  std::map<ExecutionId, HeardCheckpoints> tasks;
+};
+WEIR_FIELDS(TasksHeard, job, tasks)
 
 /// The coordinator wants the job to fail.
 struct FailJobRequest {
@@ -78,7 +85,7 @@ WEIR_FIELDS(CheckpointCountsChanged, job, counts)
 
 /// What the JobManager says to the coordinator of a job.
 using CheckpointCoordinatorActor = caf::typed_actor<
-    OneWay<AttemptStarted>, OneWay<TaskStateChanged>, OneWay<JobStateChanged>,
+    OneWay<AttemptStarted>, OneWay<TaskStateChanged>, OneWay<JobStateChanged>, OneWay<TasksHeard>,
     Request<TriggerSavepoint, TriggerSavepointSuccess>,
     Request<RequestCheckpoint, CheckpointCompleted>, Request<StopJobWithSavepoint, StoppingSuccess>,
     Request<CancelJobWithSavepoint, CancellationSuccess>, OneWay<AcknowledgeCheckpoint>,
@@ -95,9 +102,10 @@ using JobManagerActor =
 /// A task has ended and the JobManager knows.
 struct TaskEnded {
   JobId job;
+  Fence fence;
   ExecutionId execution;
 };
-WEIR_FIELDS(TaskEnded, job, execution)
+WEIR_FIELDS(TaskEnded, job, fence, execution)
 
 /// What the TaskManager hands on to a task.
 using TaskActor = caf::typed_actor<OneWay<StartTask>, OneWay<CancelTask>, OneWay<DrainTask>,

@@ -353,18 +353,33 @@ struct RegistrationSuccess {
 };
 WEIR_FIELDS(RegistrationSuccess, id, epoch)
 
-/// Metrics of one running task, sent with the heartbeat.
-struct TaskMetrics {
+/// Which messages about checkpoints have reached a task.
+struct HeardCheckpoints {
+  CheckpointId triggered;  ///< the newest trigger; 0: none
+  CheckpointId completed;  ///< the newest that is complete, savepoints aside; 0: none
+  std::vector<CheckpointId>
+      open;  ///< whose outcome the task waits for, or for more of its barriers
+};
+WEIR_FIELDS(HeardCheckpoints, triggered, completed, open)
+/// What a TaskManager says of one task that it has, or that it is about to have.
+struct TaskStatus {
   JobId job;
+  Fence fence;
   ExecutionId execution;
+  bool started = false;    ///< was told to start
+  bool cancelled = false;  ///< was told to end
+  HeardCheckpoints checkpoints;
   std::vector<OperatorMetrics> operators;
 };
-WEIR_FIELDS(TaskMetrics, job, execution, operators)
+WEIR_FIELDS(TaskStatus, job, fence, execution, started, cancelled, checkpoints, operators)
+/// Every task that a TaskManager has. Answered with `not_found` or `stale` if the JobManager does not
+/// know the TaskManager (any more): it ends them and registers again.
 struct Heartbeat {
   TaskManagerId id;
   LeaderEpoch epoch;
-  std::vector<TaskMetrics> tasks;
+  std::uint64_t number = 0;  ///< counted by the TaskManager, from 1: an older one tells nothing
+  std::vector<TaskStatus> tasks;
 };
-WEIR_FIELDS(Heartbeat, id, epoch, tasks)
+WEIR_FIELDS(Heartbeat, id, epoch, number, tasks)
 
 }  // namespace weir

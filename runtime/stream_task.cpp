@@ -134,6 +134,7 @@ void StreamTask::trigger_checkpoint(const CheckpointBarrier& barrier) {
       blocked_by_.reset();
       alignment_begin_ = environment_.clock->now();
       barriers_.push_back({barrier});
+      show_open_checkpoints();
     }
   };
   post(begin, barrier.id);
@@ -484,6 +485,7 @@ void StreamTask::apply(const Result<AlignmentDecisions>& decisions) {
         break;
     }
   }
+  show_open_checkpoints();
 }
 
 // ---- checkpoints ----------------------------------------------------------------------------------
@@ -503,6 +505,7 @@ void StreamTask::send_cancel_markers() {
     preparing_ = false;
     chain_.broadcast(CancelCheckpointMarker{barriers_.front().barrier.id});
   }
+  show_open_checkpoints();
 }
 
 void StreamTask::perform_checkpoint() {
@@ -514,6 +517,7 @@ void StreamTask::perform_checkpoint() {
 
   chain_.broadcast(barrier);
   if (barrier.options.terminal && has_source_) blocked_by_ = barrier.id;
+  show_open_checkpoints();
 
   std::vector<FrozenOperator> operators;
   for (std::size_t i = 0; i < chain_.size(); ++i) {
@@ -575,6 +579,22 @@ void StreamTask::run_snapshot_job(const CheckpointBarrier& barrier,
   });
 }
 
+void StreamTask::show_open_checkpoints() {
+  std::vector<CheckpointId> open;
+  if (aligner_ && aligner_->aligning()) open.push_back(*aligner_->aligning());
+  for (const Turn& turn : barriers_)
+    if (!turn.given_up) open.push_back(turn.barrier.id);
+  if (blocked_by_) open.push_back(*blocked_by_);
+  std::ranges::sort(open);
+  const std::scoped_lock lock(mutex_);
+  open_checkpoints_ = std::move(open);
+}
+
+std::vector<CheckpointId> StreamTask::open_checkpoints() const {
+  const std::scoped_lock lock(mutex_);
+  return open_checkpoints_;
+}
+
 void StreamTask::decline(CheckpointId id, DeclineReason reason, std::string detail) {
   environment_.listener->on_decline(id, reason, std::move(detail));
 }
@@ -609,6 +629,7 @@ void StreamTask::aborted(CheckpointId id) {
     if (aborted_.size() > max_aborted_remembered) aborted_.erase(aborted_.begin());
   }
   if (blocked_by_ == id) blocked_by_.reset();
+  show_open_checkpoints();
   if (state_ != TaskState::running && state_ != TaskState::finishing)
     return;  // operators are not open yet
   for (std::size_t i = 0; i < chain_.size() && !is_terminal(state_); ++i) {

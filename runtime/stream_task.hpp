@@ -71,6 +71,9 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   [[nodiscard]] const TaskEnvironment& environment() const { return environment_; }
   /// A copy of the counters, brought up to date at least once a second. Threads: any.
   [[nodiscard]] std::vector<OperatorMetrics> metrics() const;
+  /// The checkpoints and savepoints that hold something up here: of which not every barrier has come, or
+  /// whose turn has not come, or whose outcome a source waits for. Ascending. Threads: any.
+  [[nodiscard]] std::vector<CheckpointId> open_checkpoints() const;
   /// The operator that works now or worked last, also while it is being made, as `operator_label` names
   /// it. For reports of crashes and of operators that do not return. Threads: any, also a signal handler
   /// on the task thread; to another thread it may be the one that worked a moment ago.
@@ -136,6 +139,8 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   void run_snapshot_job(const CheckpointBarrier& barrier, std::vector<FrozenOperator> operators,
                         CheckpointMetrics metrics);
   void decline(CheckpointId id, DeclineReason reason, std::string detail);
+  /// Brings `open_checkpoints` up to date.
+  void show_open_checkpoints();
   void complete(CheckpointId id, SnapshotKind kind, bool ends_task);
   void aborted(CheckpointId id);
 
@@ -185,9 +190,10 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
 
   std::shared_ptr<Wakeable> wakeable_;
   std::atomic<bool> has_mail_{false};
-  mutable std::mutex mutex_;  // guards the next three
+  mutable std::mutex mutex_;  // guards the next four
   std::vector<Mail> mails_;
   std::vector<OperatorMetrics> metrics_;
+  std::vector<CheckpointId> open_checkpoints_;
   std::optional<TaskState> ended_as_;
 };
 

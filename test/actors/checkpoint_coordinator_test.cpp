@@ -1555,4 +1555,78 @@ SCENARIO("timers are armed once, and stale or early ones do nothing", "[actors]"
   }
 }
 
+// ---- Messages that were lost --------------------------------------------------------------------
+
+SCENARIO("what two heartbeats in a row show not to have come is told again", "[actors]") {
+  Bench bench;
+  bench.start();
+  const auto hear = [&](const ExecutionId& task, HeardCheckpoints heard) {
+    bench.forget();
+    bench.perform(bench.coordinator.tasks_heard({{task, std::move(heard)}}));
+  };
+  GIVEN("a checkpoint that was triggered") {
+    bench.request_checkpoint(1);
+    THEN("a source that has not heard of it is triggered again") {
+      for (int i = 0; i < 2; ++i) {  // what was said again has one more heartbeat to take effect
+        hear(source_0, {});
+        CHECK(bench.of<TriggerCheckpoint>().empty());
+        hear(source_0, {});
+        const auto again = bench.of<TriggerCheckpoint>();
+        REQUIRE(again.size() == 1);
+        CHECK(again[0].execution == source_0);
+        CHECK(again[0].checkpoint == CheckpointId{1});
+        CHECK(again[0].options.directory == job_path + "/chk-1");
+      }
+    }
+    THEN("one that has heard between two heartbeats is not") {
+      hear(source_0, {});
+      hear(source_0, {CheckpointId{1}, {}, {CheckpointId{1}}});
+      hear(source_0, {CheckpointId{1}, {}, {CheckpointId{1}}});
+      CHECK(bench.effects.empty());
+    }
+    THEN("one that has acknowledged, or starts no barrier, is not") {
+      bench.acknowledge(source_0, 1);
+      for (const ExecutionId& task : {source_0, count_0})
+        for (int i = 0; i < 2; ++i) hear(task, {});
+      CHECK(bench.effects.empty());
+    }
+    AND_WHEN("it has completed") {
+      bench.acknowledge_all(1);
+      THEN("a task that has not heard so is told again") {
+        hear(count_0, {});
+        CHECK(bench.of<NotifyCheckpointComplete>().empty());
+        hear(count_0, {});
+        const auto again = bench.of<NotifyCheckpointComplete>();
+        REQUIRE(again.size() == 1);
+        CHECK(again[0].execution == count_0);
+        CHECK(again[0].checkpoint == CheckpointId{1});
+        CHECK_FALSE(again[0].ends_task);
+      }
+      THEN("one that has is not") {
+        for (int i = 0; i < 2; ++i) hear(count_0, {{}, CheckpointId{1}, {}});
+        CHECK(bench.effects.empty());
+      }
+    }
+    AND_WHEN("it was given up") {
+      bench.decline(count_1, 1);
+      THEN("a task that it holds up is told again") {
+        hear(count_0, {{}, {}, {CheckpointId{1}}});
+        CHECK(bench.of<NotifyCheckpointAborted>().empty());
+        hear(count_0, {{}, {}, {CheckpointId{1}}});
+        const auto again = bench.of<NotifyCheckpointAborted>();
+        REQUIRE(again.size() == 1);
+        CHECK(again[0].execution == count_0);
+        CHECK(again[0].checkpoint == CheckpointId{1});
+      }
+    }
+    AND_WHEN("the job does not run any more") {
+      bench.job(JobState::cancelling);
+      THEN("nothing is told again") {
+        for (int i = 0; i < 2; ++i) hear(source_0, {{}, {}, {CheckpointId{1}}});
+        CHECK(bench.effects.empty());
+      }
+    }
+  }
+}
+
 }  // namespace weir::test

@@ -439,5 +439,29 @@ SCENARIO("a job never goes back behind a savepoint that ends it", "[actors]") {
   }
 }
 
+TEST_CASE("a task that is CANCELED although the job did not ask for it fails the job", "[actors]") {
+  Job job(FixedDelayConfig{});
+  job.run();
+  (void)job.report(job.task(0, 0), TaskState::canceled);
+  CHECK(job.graph.state() == JobState::restarting);
+  CHECK(job.failure_says("a task ended while the job ran"));
+}
+
+TEST_CASE("sources are to start while the job runs, and all tasks to end when it is over",
+          "[actors]") {
+  Job job(FixedDelayConfig{});
+  (void)job.graph.deploy();
+  CHECK_FALSE(job.graph.starts(job.task(0, 0)));
+  CHECK_FALSE(job.graph.ends_tasks());
+  Job running;
+  running.run();
+  CHECK(running.graph.starts(running.task(0, 0)));
+  CHECK_FALSE(running.graph.starts(running.task(1, 0)));
+  CHECK_FALSE(running.graph.ends_tasks());
+  (void)running.graph.cancel();
+  CHECK_FALSE(running.graph.starts(running.task(0, 0)));
+  CHECK(running.graph.ends_tasks());
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -187,7 +187,7 @@ TEST_CASE(
   const std::string local = directory.path() + "/local";
   const JobId id{3, 4};
   const std::string of_job = local + "/" + to_string(id);
-  const std::string left = of_job + "/0-0-9/op-0/db";
+  const std::string left = of_job + "/0-0-1-9/op-0/db";
   const std::string of_other = local + "/of-another-job";
   boost::filesystem::create_directories(left);
   boost::filesystem::create_directories(of_other);
@@ -217,14 +217,14 @@ TEST_CASE(
   INFO((submitted ? "" : submitted.error().what) << cluster.log());
   REQUIRE(submitted);
   const auto is_there = [](const std::string& path) { return boost::filesystem::exists(path); };
-  CHECK_FALSE(is_there(of_job + "/0-0-9"));
+  CHECK_FALSE(is_there(of_job + "/0-0-1-9"));
   cluster.wait_until(id, [&](const JobDetails& now) {
-    return now.overview.state == JobState::running && is_there(of_job + "/1-0-0/op-0/db");
+    return now.overview.state == JobState::running && is_there(of_job + "/1-0-1-0/op-0/db");
   });
   test.gate->open_to(100);
   const auto running = cluster.wait_until(id, [&](const JobDetails& now) {
     return now.overview.restarts == 1 && now.overview.state == JobState::running &&
-           is_there(of_job + "/1-0-1/op-0/db") && !is_there(of_job + "/1-0-0");
+           is_there(of_job + "/1-0-1-1/op-0/db") && !is_there(of_job + "/1-0-1-0");
   });
   CHECK(running.overview.state == JobState::running);
   REQUIRE(cluster.request<CancellationSuccess>(CancelJob{id}));

@@ -202,6 +202,8 @@ TEST_CASE("without any one of the protocol's messages the flow fails", "[actors]
   }
   // It tells people how far a task has got; nothing is decided by it.
   delivered.erase("UpdateTaskState deploying");
+  // By it, what was lost is found; here nothing else is.
+  delivered.erase("TasksHeard");
   for (const auto& [name, count] : delivered) {
     SteppedCluster cluster(
         [&name](const DeliveryRecord& record) { return SteppedCluster::label(record) == name; });
@@ -209,6 +211,52 @@ TEST_CASE("without any one of the protocol's messages the flow fails", "[actors]
     INFO("without " << name << ", which was delivered " << count
                     << " times, the flow went on to its end");
     CHECK_FALSE(told);
+  }
+}
+
+/// Whether a message goes from the JobManager's process to a TaskManager's, or the other way.
+bool is_between_processes(const DeliveryRecord& record) {
+  const auto is_master = [](const Endpoint& one) {
+    return one.kind == EndpointKind::job_manager ||
+           one.kind == EndpointKind::checkpoint_coordinator;
+  };
+  const auto is_worker = [](const Endpoint& one) {
+    return one.kind == EndpointKind::task_manager || one.kind == EndpointKind::task;
+  };
+  return (is_master(record.from) && is_worker(record.to)) ||
+         (is_worker(record.from) && is_master(record.to));
+}
+
+TEST_CASE("the flow bears the loss of any one message between JobManager and TaskManager",
+          "[actors]") {
+  std::map<std::string, std::size_t> sent;
+  const auto label_between = [](const DeliveryRecord& record) {
+    return SteppedCluster::label(record) + " to " + to_string(record.to);
+  };
+  {
+    SteppedCluster cluster([&](const DeliveryRecord& record) {
+      // The story begins at once and does not wait for a TaskManager that registers again.
+      if (is_between_processes(record) && record.message != "RegisterTaskManager" &&
+          record.message != "RegistrationSuccess")
+        ++sent[label_between(record)];
+      return false;
+    });
+    REQUIRE(Story(cluster).run());
+  }
+  for (const auto& [label, count] : sent) {
+    // Of what is sent often, as heartbeats are, some.
+    const std::size_t step = std::max<std::size_t>(count / 12, 1);
+    for (std::size_t lost = 1; lost <= count; lost += step) {
+      std::size_t seen = 0;
+      SteppedCluster cluster([&](const DeliveryRecord& record) {
+        return is_between_processes(record) && label_between(record) == label && ++seen == lost;
+      });
+      const Status told = Story(cluster).run();
+      INFO("without the " << lost << ". " << label << ": " << (told ? "" : told.error().what)
+                          << cluster.log());
+      CHECK(told);
+      CHECK(seen >= lost);
+    }
   }
 }
 
