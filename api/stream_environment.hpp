@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -82,10 +83,14 @@ class StreamEnvironment {
   template <class F>
   [[nodiscard]] auto generate(std::uint64_t count, F f, double records_per_second = 0) {
     using T = std::remove_cvref_t<std::invoke_result_t<F&, std::uint64_t>>;
-    return add_source<T>("generator", [count, f, rate = rate_of(records_per_second)] {
+    return add_source<T>("generator", [count = std::min(count, most_generated_), f,
+                                       rate = rate_of(records_per_second)] {
       return std::make_unique<GeneratorSource<T, F>>(f, count, rate);
     });
   }
+  /// `generate` ends after so many records, also where the job asks for more: for a simulation of a job that does not
+  /// end. To be called before the job function.
+  void limit_generators(std::uint64_t records) { most_generated_ = records; }
   /// A source that is not built in; `make` is called once for each subtask. `check_input`, if there is one,
   /// says whether what it reads is there, and is called before the job begins anew.
   template <class T>
@@ -118,6 +123,7 @@ class StreamEnvironment {
   PlanBuilder builder_;
   std::uint32_t parallelism_;
   std::optional<std::uint32_t> max_parallelism_;
+  std::uint64_t most_generated_ = unlimited;
   std::map<std::string, std::string> settings_;
   std::optional<Error> settings_error_;  ///< the first one
 };

@@ -16,6 +16,8 @@ namespace {
 /// With less, a subtask on RocksDB would be busy with bringing entries to and fro alone.
 constexpr std::uint64_t least_memory_of_subtask = std::uint64_t{1} << 20;
 
+}  // namespace
+
 std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
   const auto budget =
       std::make_shared<MemoryBudget>(config.heap_bytes.value_or(MemoryBudget::unlimited));
@@ -37,8 +39,6 @@ std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
   }
   return nullptr;
 }
-
-}  // namespace
 
 std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend_registry() {
   struct Registry {

@@ -15,6 +15,9 @@ namespace weir {
 [[nodiscard]] std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)>
 make_backend_registry();
 
+/// Makes a backend of its own, which shares nothing.
+[[nodiscard]] std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config);
+
 /// Whether each subtask with keyed state has a share of the memory for databases that it can work with, if all
 /// subtasks of `plan` run in one TaskManager, as those of `weir run` do. Errors: `invalid_argument`.
 [[nodiscard]] Status check_backend_memory(const StateBackendConfig& config,

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -37,6 +38,8 @@ constexpr std::array verbs{
     Verb{"scenario", "run [OPTIONS] FILE.yaml... | new [FILE.yaml]",
          "run scripted scenarios, or write one to begin with", false, true},
     Verb{"compile", "SOURCE.cpp [-o JOB.so] [-- COMPILER FLAGS]", "build a job", false, true},
+    Verb{"simulate", "[OPTIONS] JOB.so [JOB ARGUMENTS]",
+         "run a job under simulated crashes and faults, and check what it does", false, true},
     Verb{"completion", "bash|zsh|fish", "print the shell's completion script"},
 };
 /// Digits of a job's id, and how few of them may name it.
@@ -74,6 +77,16 @@ struct Words {
   std::string diagram;
   std::vector<std::string> job_directories;
   std::string keep;
+  std::string seeds;
+  std::string faults;
+  std::string task_managers;
+  std::string records;
+  std::string at_a_time;
+  bool check_determinism = false;
+  bool crash_matrix = false;
+  std::string report;
+  bool shrink = false;
+  std::string only;
   std::vector<std::string> positional;
 };
 
@@ -136,6 +149,73 @@ void add_run(CLI::App& app, Words& words) {
   app.add_flag("-v,--verbose", words.verbose, "Write more into the log file");
 }
 
+void add_simulate(CLI::App& app, Words& words) {
+  app.prefix_command();
+  const std::string runs = "Which runs";
+  app.add_option("--seed", words.seed, "One run, which the seed draws (default: 1)")
+      ->type_name(number_type)
+      ->group(runs);
+  app.add_option("--seeds", words.seeds, "Many runs, and which of them fail")
+      ->type_name("A..B")
+      ->group(runs);
+  app.add_option("--faults", words.faults,
+                 "How likely each class of faults is (docs/simulation.md);\n"
+                 "default: every class in half of the runs")
+      ->type_name("PLAN.yaml")
+      ->group(runs);
+  app.add_option("--for", words.records,
+                 "Generators end after so many records, input files after so\n"
+                 "many lines; for jobs that do not end, or have much input")
+      ->type_name("RECORDS")
+      ->group(runs);
+  app.add_option("--task-managers", words.task_managers, "Simulated TaskManagers (default: 2)")
+      ->type_name(number_type)
+      ->group(runs);
+  app.add_option("-p,--parallelism", words.parallelism,
+                 "Of operators that set none; by default the seed draws it\n"
+                 "anew at each start")
+      ->type_name(number_type)
+      ->group(runs);
+  app.add_option("-j,--jobs", words.at_a_time,
+                 "How many runs at a time (default: one for each processor)")
+      ->type_name(number_type)
+      ->group(runs);
+
+  const std::string instead = "Other checks";
+  app.add_flag("--check-determinism", words.check_determinism,
+               "Run without faults, each seed with another schedule,\n"
+               "parallelism and addresses (default: 20 seeds), and name the\n"
+               "operator, state and key that first differ")
+      ->group(instead);
+  app.add_flag("--crash-matrix", words.crash_matrix,
+               "End processes before and after each message of a checkpoint,\n"
+               "savepoint, cancellation, stop, restore and rescaling, and\n"
+               "lose, delay and repeat each message, on every backend")
+      ->group(instead);
+  app.add_option("--report", words.report, "Write the crash matrix into this file, too")
+      ->type_name("FILE.md|.html")
+      ->group(instead);
+
+  const std::string one = "A run that failed (with --seed)";
+  app.add_flag("--shrink", words.shrink,
+               "Leave out faults and input as long as the seed still fails,\n"
+               "and say how to replay what is left")
+      ->group(one);
+  app.add_option("--only", words.only,
+                 "Of what the seed lets happen, these alone, by their numbers\n"
+                 "from 0; `none`: none")
+      ->type_name("N,N,...")
+      ->group(one);
+  app.add_option("--trace", words.trace_file, "Write all that happens to this file")
+      ->type_name("FILE")
+      ->group(one);
+  app.add_option("--keep", words.keep,
+                 "Write what the run has left on its disk into this directory,\n"
+                 "which must not exist")
+      ->type_name("DIRECTORY")
+      ->group(one);
+}
+
 void add_type(CLI::App& app, Words& words) {
   app.add_option("--type", words.type,
                  "How a savepoint is written: canonical (default), sorted entries that are\n"
@@ -182,6 +262,7 @@ std::unique_ptr<CLI::App> make_parser(const Verb& verb, const std::string& usage
     return app;
   }
   if (verb.name == "run") add_run(*app, words);
+  if (verb.name == "simulate") add_simulate(*app, words);
   if (verb.name == "savepoint")
     app->add_option("-d,--dispose", words.dispose, "Delete the savepoint in this directory")
         ->type_name("PATH");
@@ -413,6 +494,115 @@ Result<RunCommand> run_command_of(const Words& words) {
   return command;
 }
 
+/// A whole number from `least` to `most`.
+Result<std::uint64_t> number_of(const std::string& option, std::string_view word,
+                                std::uint64_t least, std::uint64_t most) {
+  std::uint64_t number = 0;
+  const auto [end, failed] = std::from_chars(word.data(), word.data() + word.size(), number);
+  if (failed != std::errc() || end != word.data() + word.size() || number < least || number > most)
+    return refuse(option + " is a whole number from " + std::to_string(least) + " to " +
+                  std::to_string(most) + ", and '" + std::string(word) + "' is none");
+  return number;
+}
+
+/// That `--check-determinism` tries unless it is told which.
+constexpr std::uint64_t determinism_seeds = 20;
+constexpr std::uint64_t largest_seed = std::numeric_limits<std::uint64_t>::max() - 1;
+
+Status read_seeds(const Words& words, SimulateCommand& command) {
+  if (!words.seed.empty() && !words.seeds.empty())
+    return refuse("--seed is one seed and --seeds are many; give one of the two");
+  if (!words.seed.empty()) {
+    WEIR_TRY_ASSIGN(seed, number_of("--seed", words.seed, 0, largest_seed));
+    command.first_seed = command.last_seed = seed;
+  }
+  if (words.seeds.empty()) return {};
+  const auto dots = words.seeds.find("..");
+  if (dots == std::string::npos)
+    return refuse("--seeds takes the first and the last seed as A..B, and '" + words.seeds +
+                  "' has no '..'");
+  const std::string_view all = words.seeds;
+  WEIR_TRY_ASSIGN(first, number_of("--seeds: the first", all.substr(0, dots), 0, largest_seed));
+  WEIR_TRY_ASSIGN(last, number_of("--seeds: the last", all.substr(dots + 2), 0, largest_seed));
+  if (last < first) return refuse("--seeds " + words.seeds + ": the last seed is below the first");
+  command.first_seed = first;
+  command.last_seed = last;
+  command.is_range = true;
+  return {};
+}
+
+Status read_only(const Words& words, SimulateCommand& command) {
+  command.only.emplace();
+  if (words.only == "none") return {};
+  std::string_view rest = words.only;
+  for (bool last = false; !last;) {
+    const auto comma = rest.find(',');
+    last = comma == std::string_view::npos;
+    WEIR_TRY_ASSIGN(number, number_of("--only: each", rest.substr(0, comma), 0, 1'000'000));
+    command.only->push_back(number);
+    if (!last) rest.remove_prefix(comma + 1);
+  }
+  std::ranges::sort(*command.only);
+  const auto twice = std::ranges::unique(*command.only);
+  command.only->erase(twice.begin(), twice.end());
+  return {};
+}
+
+Result<SimulateCommand> simulate_command_of(const Words& words) {
+  SimulateCommand command;
+  WEIR_TRY_ASSIGN(common, common_of(words, true));
+  command.common = std::move(common);
+  WEIR_TRY(read_seeds(words, command));
+  if (!words.faults.empty()) command.faults = words.faults;
+  if (!words.task_managers.empty()) {
+    WEIR_TRY_ASSIGN(number, number_of("--task-managers", words.task_managers, 1, 64));
+    command.task_managers = static_cast<std::uint32_t>(number);
+  }
+  if (!words.records.empty()) {
+    WEIR_TRY_ASSIGN(number, number_of("--for", words.records, 1, largest_seed));
+    command.records = number;
+  }
+  if (!words.at_a_time.empty()) {
+    WEIR_TRY_ASSIGN(number, number_of("-j", words.at_a_time, 1, 1024));
+    command.at_a_time = static_cast<std::uint32_t>(number);
+  }
+  if (!words.keep.empty()) command.keep = words.keep;
+  if (!words.trace_file.empty()) command.trace_file = words.trace_file;
+  command.check_determinism = words.check_determinism;
+  command.shrink = words.shrink;
+  command.crash_matrix = words.crash_matrix;
+  if (!words.report.empty()) command.report = words.report;
+  if (!words.only.empty()) WEIR_TRY(read_only(words, command));
+  const std::string about_one = command.keep         ? "--keep"
+                                : command.trace_file ? "--trace"
+                                : command.shrink     ? "--shrink"
+                                : command.only       ? "--only"
+                                                     : "";
+  if (command.is_range && !about_one.empty())
+    return refuse(about_one + " is about one run; name it with --seed");
+  if (command.check_determinism && !about_one.empty())
+    return refuse(about_one + " is about a run with faults, which --check-determinism leaves out");
+  if (command.check_determinism && command.faults)
+    return refuse("--faults is about a run with faults, which --check-determinism leaves out");
+  if (command.crash_matrix &&
+      (command.check_determinism || command.is_range || command.faults || !about_one.empty()))
+    return refuse(
+        "--crash-matrix makes its faults itself, each in a run of its own; --check-determinism, "
+        "--seeds, --faults, --keep, --trace, --shrink and --only are for other runs");
+  if (command.report && !command.crash_matrix)
+    return refuse("--report is for a crash matrix, and there is no --crash-matrix");
+  if (command.report && !command.report->ends_with(".md") && !command.report->ends_with(".html"))
+    return refuse("--report writes Markdown or HTML: name a file that ends with .md or .html");
+  if (command.shrink && command.only)
+    return refuse("--shrink finds out what --only is given; give one of the two");
+  // One schedule may happen to give what another does.
+  if (command.check_determinism && words.seed.empty() && words.seeds.empty()) {
+    command.last_seed = determinism_seeds;
+    command.is_range = true;
+  }
+  return command;
+}
+
 /// The job and at most one word behind it.
 Status take_job(const Verb& verb, std::vector<std::string>& positional, std::size_t most,
                 std::string& job) {
@@ -545,6 +735,14 @@ Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) 
     if (words.positional.empty() || words.positional[0].empty())
       return refuse("which job? usage: weir run [OPTIONS] JOB.so [JOB ARGUMENTS]");
     WEIR_TRY_ASSIGN(command, run_command_of(words));
+    command.library = words.positional[0];
+    command.arguments.assign(words.positional.begin() + 1, words.positional.end());
+    return command;
+  }
+  if (verb.name == "simulate") {
+    if (words.positional.empty() || words.positional[0].empty())
+      return refuse("which job? usage: weir simulate [OPTIONS] JOB.so [JOB ARGUMENTS]");
+    WEIR_TRY_ASSIGN(command, simulate_command_of(words));
     command.library = words.positional[0];
     command.arguments.assign(words.positional.begin() + 1, words.positional.end());
     return command;

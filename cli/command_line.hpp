@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -94,6 +95,26 @@ struct ScenarioRunCommand {
 struct ScenarioNewCommand {
   std::string file;  ///< empty: standard output
 };
+/// `weir simulate JOB.so`
+struct SimulateCommand {
+  CommonOptions common;
+  std::uint64_t first_seed = 1;
+  std::uint64_t last_seed = 1;
+  bool is_range = false;              ///< `--seeds`: what is told is about all of them
+  std::optional<std::string> faults;  ///< the file of a fault plan
+  std::uint32_t task_managers = 2;
+  std::optional<std::uint64_t> records;  ///< `--for`: of each source at most
+  std::optional<std::string> keep;       ///< where what the run has written goes
+  std::optional<std::string> trace_file;
+  std::uint32_t at_a_time = 0;                     ///< seeds; 0: one for each processor
+  bool check_determinism = false;                  ///< different schedules, without faults
+  bool crash_matrix = false;                       ///< each fault at each message of each flow
+  std::optional<std::string> report;               ///< a file for the matrix: .md or .html
+  bool shrink = false;                             ///< look for the least that still fails
+  std::optional<std::vector<std::uint64_t>> only;  ///< of a seed's disturbances; none: all
+  std::string library;
+  std::vector<std::string> arguments;  ///< the job's
+};
 /// `weir completion SHELL`
 struct CompletionCommand {
   std::string shell;
@@ -105,7 +126,8 @@ struct PrintCommand {
 
 using Command = std::variant<RunCommand, ListCommand, InfoCommand, SavepointCommand, DisposeCommand,
                              CancelCommand, StopCommand, CheckpointCommand, ScenarioRunCommand,
-                             ScenarioNewCommand, CompileCommand, CompletionCommand, PrintCommand>;
+                             ScenarioNewCommand, CompileCommand, SimulateCommand, CompletionCommand,
+                             PrintCommand>;
 
 /// Reads the words behind `weir`. Opens nothing. A word that begins with a dash is an option and never the
 /// value of the one before it; such a value is written behind `=`.

@@ -86,6 +86,7 @@ std::expected<JobRun, JobRunError> LocalJobLibraries::run(
   const ExecutionConfig& execution = configuration.execution();
   StreamEnvironment env(arguments, execution.parallelism, working_directory_);
   if (execution.max_parallelism) env.set_max_parallelism(*execution.max_parallelism);
+  if (most_generated_) env.limit_generators(*most_generated_);
   const auto threw = [&](const std::string& what) {
     // A function that goes on with what a missing argument left it is not the one to blame.
     if (const Status arguments_fit = env.check_arguments(); !arguments_fit)

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,8 @@ class LocalJobLibraries final : public JobLibraries {
         directory_(std::move(directory)),
         working_directory_(std::move(working_directory)) {}
 
+  /// Sources that generate end after so many records, in every plan from now on.
+  void limit_generators(std::uint64_t records) { most_generated_ = records; }
   /// Loads the library at `path` unless the same one was loaded before.
   /// Errors: `not_found`, `io_error`; `unsupported` if it is no job library of this version.
   [[nodiscard]] Result<JobCode> load(const std::string& path);
@@ -65,6 +68,7 @@ class LocalJobLibraries final : public JobLibraries {
   FileSystem& files_;
   const std::string directory_;
   const std::string working_directory_;
+  std::optional<std::uint64_t> most_generated_;
   std::mutex mutex_;                       ///< guards `loaded_`
   std::map<std::string, JobCode> loaded_;  ///< by SHA-256
 };

@@ -12,6 +12,7 @@
 #include "cli/run.hpp"
 #include "cli/scenario_verb.hpp"
 #include "cli/signals.hpp"
+#include "cli/simulate.hpp"
 #include "cli/surroundings.hpp"
 #include "cli/verbs.hpp"
 
@@ -48,6 +49,7 @@ struct Runner {
     return run_scenarios(command);
   }
   int operator()(const ScenarioNewCommand& command) const { return write_scenario(command); }
+  int operator()(const SimulateCommand& command) const { return simulate_job(command); }
   int operator()(const CompletionCommand& command) const {
     return print(completion_script(command.shell));
   }

@@ -15,6 +15,7 @@
 #include "cli/process_files.hpp"
 #include "cli/real_world.hpp"
 #include "cli/scenario_jobs.hpp"
+#include "cli/simulated_world.hpp"
 #include "cli/surroundings.hpp"
 #include "cli/text.hpp"
 #include "simulation/scenario/message_diagram.hpp"
@@ -202,14 +203,13 @@ expect:
         - CheckpointCoordinator -> TaskManager: TriggerCheckpoint
         - TaskManager -> Task: TriggerCheckpoint
         - Task -> JobManager: AcknowledgeCheckpoint
-        - CheckpointCoordinator -> TaskManager: NotifyCheckpointComplete
         - JobManager -> client: TriggerSavepointSuccess
   - not: {output: empty}            # the opposite of any expectation
 )";
 
 }  // namespace
 
-MakeSimulatedWorld simulated_world_factory() { return {}; }
+MakeSimulatedWorld simulated_world_factory() { return make_simulated_world; }
 
 int run_scenarios(const ScenarioRunCommand& command) {
   const MakeSimulatedWorld simulated = simulated_world_factory();

@@ -209,4 +209,6 @@ UserCode::~UserCode() {
   label_of_thread = {};
 }
 
+bool runs_user_code() { return in_user_code; }
+
 }  // namespace weir

@@ -40,4 +40,7 @@ class UserCode {
   UserCode& operator=(const UserCode&) = delete;
 };
 
+/// Whether this thread runs code of the user. Threads: any.
+[[nodiscard]] bool runs_user_code();
+
 }  // namespace weir

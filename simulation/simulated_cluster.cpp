@@ -1,6 +1,7 @@
 #include "simulation/simulated_cluster.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "state/key_groups.hpp"
 
@@ -14,17 +15,21 @@ constexpr std::size_t recent_lines = 400;
 
 struct SimulatedCluster::SimulatedProcess {
   SimulatedProcess(std::string process_name, std::shared_ptr<SimulatedDisk> disk,
-                   std::uint64_t seed, const Clock& clock, const Settings& settings,
+                   std::uint64_t seed, const Clock& host_clock, const Settings& settings,
                    std::function<void(const std::string&)> trace)
       : name(std::move(process_name)),
-        files(std::move(disk), name),
+        clock(host_clock),
+        files(disk, name),
         altered_files(settings.alter_files ? settings.alter_files(files) : nullptr),
+        overlay(settings.overlay ? settings.overlay(seen_files(), *disk) : nullptr),
         random(seed),
         storage(settings.make_storage
                     ? settings.make_storage(seen_files(), random)
                     : std::make_shared<FileCheckpointStorage>(seen_files(), random)),
         delivery(clock, std::move(trace)) {
-    delivery.set_filter([this](const DeliveryRecord&) { return ended; });
+    delivery.set_filter([this, asked = settings.on_delivery](const DeliveryRecord& record) {
+      return ended || (asked && asked(record, name)) || ended;
+    });
   }
   /// From here on it is as if it had never existed, but for what it has sent and written.
   void end() {
@@ -32,6 +37,8 @@ struct SimulatedCluster::SimulatedProcess {
     files.end_process();
   }
 
+  /// What the operators see.
+  [[nodiscard]] FileSystem& job_files() { return overlay ? *overlay : seen_files(); }
   [[nodiscard]] FileSystem& seen_files() {
     return altered_files ? *altered_files : static_cast<FileSystem&>(files);
   }
@@ -39,8 +46,15 @@ struct SimulatedCluster::SimulatedProcess {
   bool ended = false;  ///< its actors hear nothing any more
 
   std::string name;
+  ProcessClock clock;
   SimulatedFileSystem files;
   const std::unique_ptr<FileSystem> altered_files;
+  const std::unique_ptr<FileSystem> overlay;
+  MonotonicTime paused_until;
+  MonotonicTime disk_stalled_until;
+  /// From and to the JobManager, of a TaskManager; null without links.
+  std::shared_ptr<SimulatedLink> to_here;
+  std::shared_ptr<SimulatedLink> from_here;
   SeededRandom random;
   std::shared_ptr<CheckpointStorage> storage;
   Queue io;
@@ -94,9 +108,10 @@ std::unique_ptr<SimulatedCluster::SimulatedProcess> SimulatedCluster::make_proce
       name, disk_, random_.next(), clock_, settings_,
       [this, name](const std::string& line) { note(name + " " + line); });
   ProcessSeams seams;
-  seams.clock = &clock_;
+  seams.clock = &made->clock;
   seams.random = &made->random;
-  seams.files = &made->seen_files();
+  seams.files = &made->job_files();
+  seams.standard_streams = &streams_;
   seams.storage = made->storage;
   seams.io = &made->io;
   seams.executor = &made->tasks;
@@ -114,15 +129,17 @@ std::unique_ptr<SimulatedCluster::SimulatedProcess> SimulatedCluster::make_proce
   ProcessSettings process_settings;
   process_settings.configuration = settings_.configuration;
   process_settings.temporary_directory = "/temporary/" + name;
-  made->process =
-      std::make_unique<Process>(*system_, std::move(seams), std::move(process_settings));
+  own(name, [&] {
+    made->process =
+        std::make_unique<Process>(*system_, std::move(seams), std::move(process_settings));
+  });
   return made;
 }
 
 void SimulatedCluster::start_job_manager() {
   WEIR_ASSERT(job_manager_ == nullptr);
   job_manager_ = make_process("JobManager-" + std::to_string(random_.below(1000000)));
-  job_manager_->process->start_job_manager();
+  own(job_manager_->name, [&] { job_manager_->process->start_job_manager(); });
   note("start " + job_manager_->name);
 }
 
@@ -130,8 +147,19 @@ TaskManagerId SimulatedCluster::start_task_manager(std::uint32_t slots) {
   WEIR_ASSERT(job_manager_ != nullptr);
   const TaskManagerId id{next_task_manager_++};
   auto made = make_process("TaskManager-" + std::to_string(id.value));
-  made->process->start_task_manager(id, slots, job_manager_->process->job_manager());
+  JobManagerInterface told = job_manager_->process->job_manager();
+  if (settings_.links) {
+    made->to_here = make_link("JobManager", made->name);
+    made->from_here = make_link(made->name, "JobManager");
+    told = spawn_link(*system_, told, made->from_here, made->to_here);
+    clients_.push_back(caf::actor_cast<caf::actor>(told));
+  }
+  own(made->name, [&] { made->process->start_task_manager(id, slots, told); });
   TaskManagerInterface reached = made->process->task_manager();
+  if (settings_.links) {
+    reached = spawn_link(*system_, reached, made->to_here, made->from_here);
+    clients_.push_back(caf::actor_cast<caf::actor>(reached));
+  }
   if (settings_.between) {
     reached = settings_.between(*system_, reached);
     clients_.push_back(caf::actor_cast<caf::actor>(reached));
@@ -151,6 +179,8 @@ std::vector<TaskManagerId> SimulatedCluster::task_managers() const {
 void SimulatedCluster::crash(std::unique_ptr<SimulatedProcess> process) {
   note("crash " + process->name);
   process->end();
+  for (const auto& link : {process->to_here, process->from_here})
+    if (link) link->clear();
   process->io.work.clear();
   process->tasks.tasks.clear();
   process->process.reset();
@@ -163,6 +193,35 @@ void SimulatedCluster::crash_task_manager(TaskManagerId id) {
   auto node = task_managers_.extract(id);
   if (job_manager_ != nullptr) job_manager_->process->remove_task_manager(id);
   crash(std::move(node.mapped()));
+}
+
+void SimulatedCluster::doom(const std::string& process, bool at_once) {
+  crashed_in_step_ = process;
+  for (SimulatedProcess* one : running())
+    if (at_once && one->name == process) one->end();
+}
+
+std::string SimulatedCluster::process_of(const Endpoint& endpoint) {
+  switch (endpoint.kind) {
+    case EndpointKind::client:
+      return {};
+    case EndpointKind::job_manager:
+    case EndpointKind::checkpoint_coordinator:
+      return job_manager_ == nullptr ? "" : job_manager_->name;
+    case EndpointKind::task_manager: {
+      const SimulatedProcess* process = find(TaskManagerId{endpoint.number});
+      return process == nullptr ? "" : process->name;
+    }
+    case EndpointKind::task:
+      for (const auto& [id, process] : task_managers_)
+        for (const Stepper::Running& one : process->tasks.tasks) {
+          const ExecutionId& execution = one.task->environment().execution;
+          if (execution.vertex == endpoint.number && execution.subtask == endpoint.subtask)
+            return process->name;
+        }
+      return {};
+  }
+  return {};
 }
 
 void SimulatedCluster::crash_at_file_operation(std::uint64_t operations) {
@@ -190,11 +249,98 @@ std::vector<SimulatedCluster::SimulatedProcess*> SimulatedCluster::running() {
 
 void SimulatedCluster::note(const std::string& line) {
   trace_hash_ = hash_bytes(std::to_string(trace_hash_) + line);
+  if (settings_.trace) settings_.trace(line);
   recent_.push_back(line);
   if (recent_.size() > recent_lines) recent_.pop_front();
 }
 
+bool SimulatedCluster::is_paused(const SimulatedProcess& process) const {
+  return clock_.now() < process.paused_until;
+}
+
+bool SimulatedCluster::is_paused(const caf::resumable* actor) {
+  if (now() >= last_pause_until_) return false;
+  const auto* const local = dynamic_cast<const caf::local_actor*>(actor);
+  if (local == nullptr) return false;
+  const auto owner = owners_.find(local->id());
+  if (owner == owners_.end()) return false;
+  for (const SimulatedProcess* process : running())
+    if (process->name == owner->second) return is_paused(*process);
+  return false;
+}
+
+void SimulatedCluster::own(const std::string& name, const std::function<void()>& work) {
+  const caf::actor_id before = system_->latest_actor_id();
+  work();
+  for (caf::actor_id id = before + 1; id <= system_->latest_actor_id(); ++id) owners_[id] = name;
+}
+
+SimulatedCluster::SimulatedProcess* SimulatedCluster::find(std::optional<TaskManagerId> id) {
+  if (!id) return job_manager_.get();
+  const auto found = task_managers_.find(*id);
+  return found == task_managers_.end() ? nullptr : found->second.get();
+}
+
+std::shared_ptr<SimulatedLink> SimulatedCluster::make_link(const std::string& from,
+                                                           const std::string& to) {
+  auto link = std::make_shared<SimulatedLink>(from + " -> " + to, clock_);
+  link->on_fault = [this, name = link->name()](const std::string& what) {
+    note(name + ": " + what);
+  };
+  link->decide = settings_.on_link;
+  return link;
+}
+
+void SimulatedCluster::pause(std::optional<TaskManagerId> id, std::chrono::nanoseconds length) {
+  if (SimulatedProcess* process = find(id)) {
+    process->paused_until = now() + length;
+    last_pause_until_ = std::max(last_pause_until_, process->paused_until);
+    note("pause " + process->name);
+  }
+}
+
+void SimulatedCluster::stall_disk(std::optional<TaskManagerId> id,
+                                  std::chrono::nanoseconds length) {
+  if (SimulatedProcess* process = find(id)) {
+    process->disk_stalled_until = now() + length;
+    note("stall the disk of " + process->name);
+  }
+}
+
+void SimulatedCluster::jump_clock(std::optional<TaskManagerId> id, std::chrono::milliseconds by) {
+  if (SimulatedProcess* process = find(id)) {
+    process->clock.jumped += by;
+    note("the clock of " + process->name + " jumps by " + std::to_string(by.count()) + " ms");
+  }
+}
+
+SimulatedLink* SimulatedCluster::link_to(TaskManagerId id) {
+  SimulatedProcess* const process = find(id);
+  return process == nullptr ? nullptr : process->to_here.get();
+}
+
+SimulatedLink* SimulatedCluster::link_from(TaskManagerId id) {
+  SimulatedProcess* const process = find(id);
+  return process == nullptr ? nullptr : process->from_here.get();
+}
+
+void SimulatedCluster::heal() {
+  operations_to_crash_.reset();
+  for (SimulatedProcess* process : running()) {
+    process->paused_until = process->disk_stalled_until = {};
+    for (const auto& link : {process->to_here, process->from_here})
+      if (link) link->heal();
+  }
+}
+
+bool SimulatedCluster::tasks_rest() {
+  return std::ranges::all_of(running(), [](const SimulatedProcess* process) {
+    return std::ranges::none_of(process->tasks.tasks, &Stepper::Running::may_have_records);
+  });
+}
+
 bool SimulatedCluster::step() {
+  ++steps_;
   bury();
   if (settings_.pace.count() > 0 && random_.one_in(8)) {
     const std::chrono::microseconds most = settings_.pace;
@@ -202,10 +348,11 @@ bool SimulatedCluster::step() {
                                  random_.below(static_cast<std::uint64_t>(most.count()) + 1)));
   }
   // Whatever can happen has its turn, in an order that the seed draws.
-  const std::uint64_t first = random_.below(3);
-  for (std::uint64_t i = 0; i < 3; ++i) {
-    const std::uint64_t kind = (first + i) % 3;
-    if (kind == 0 ? run_actor() : kind == 1 ? run_io() : run_task()) {
+  const std::uint64_t kinds = settings_.links ? 4 : 3;
+  const std::uint64_t first = random_.below(kinds);
+  for (std::uint64_t i = 0; i < kinds; ++i) {
+    const std::uint64_t kind = (first + i) % kinds;
+    if (kind == 0 ? run_actor() : kind == 1 ? run_io() : kind == 2 ? run_task() : run_link()) {
       bury();
       return true;
     }
@@ -215,10 +362,27 @@ bool SimulatedCluster::step() {
 
 bool SimulatedCluster::run_actor() {
   auto& jobs = clock_.scheduler->jobs;
-  if (jobs.empty()) return false;
-  std::swap(jobs.front(), jobs[random_.below(jobs.size())]);
-  clock_.scheduler->run_once();
+  // Those that wait for their process stay behind.
+  const auto ready = std::stable_partition(
+      jobs.begin(), jobs.end(), [&](const caf::resumable* job) { return !is_paused(job); });
+  if (ready == jobs.begin()) return false;
+  const auto among = static_cast<std::uint64_t>(ready - jobs.begin());
+  std::swap(jobs.front(), jobs[random_.below(among)]);
+  const auto* const chosen = dynamic_cast<const caf::local_actor*>(jobs.front());
+  const auto owner = chosen == nullptr ? owners_.end() : owners_.find(chosen->id());
+  const std::string name = owner == owners_.end() ? "" : owner->second;
+  own(name, [&] { clock_.scheduler->run_once(); });
   wake_tasks();
+  return true;
+}
+
+bool SimulatedCluster::run_link() {
+  std::vector<SimulatedLink*> due;
+  for (SimulatedProcess* process : running())
+    for (const auto& link : {process->to_here, process->from_here})
+      if (link && link->next_arrival() && *link->next_arrival() <= now()) due.push_back(link.get());
+  if (due.empty()) return false;
+  due[random_.below(due.size())]->deliver();
   return true;
 }
 
@@ -229,7 +393,9 @@ void SimulatedCluster::wake_tasks() {
 
 bool SimulatedCluster::run_io() {
   std::vector<SimulatedProcess*> busy = running();
-  std::erase_if(busy, [](const SimulatedProcess* process) { return process->io.work.empty(); });
+  std::erase_if(busy, [&](const SimulatedProcess* process) {
+    return process->io.work.empty() || is_paused(*process) || now() < process->disk_stalled_until;
+  });
   if (busy.empty()) return false;
   auto& work = busy[random_.below(busy.size())]->io.work;
   const auto chosen = work.begin() + static_cast<std::ptrdiff_t>(random_.below(work.size()));
@@ -243,7 +409,7 @@ bool SimulatedCluster::run_io() {
 bool SimulatedCluster::run_task() {
   std::vector<std::pair<SimulatedProcess*, std::size_t>> movable;
   for (SimulatedProcess* process : running())
-    for (std::size_t i = 0; i < process->tasks.tasks.size(); ++i)
+    for (std::size_t i = 0; !is_paused(*process) && i < process->tasks.tasks.size(); ++i)
       if (process->tasks.tasks[i].may_move) movable.emplace_back(process, i);
   if (movable.empty()) return false;
   const auto [process, index] = movable[random_.below(movable.size())];
@@ -254,18 +420,29 @@ bool SimulatedCluster::run_task() {
     tasks.erase(tasks.begin() + static_cast<std::ptrdiff_t>(index));
   } else if (result == StepResult::busy) {
     // Its neighbours may have input or room now.
-    for (Stepper::Running& other : tasks) other.may_move = true;
+    for (Stepper::Running& other : tasks) other.may_move = other.may_have_records = true;
   } else {
-    tasks[index].may_move = false;
+    tasks[index].may_move = tasks[index].may_have_records = false;
   }
   return true;
 }
 
 bool SimulatedCluster::move_time(std::optional<MonotonicTime> latest) {
   std::optional<MonotonicTime> wake = latest;
-  for (SimulatedProcess* process : running())
-    for (const Stepper::Running& task : process->tasks.tasks)
-      if (const auto time = task.task->wake_time(); time && (!wake || *time < *wake)) wake = time;
+  const auto wakes_at = [&](std::optional<MonotonicTime> time) {
+    if (time && (!wake || *time < *wake)) wake = time;
+  };
+  for (SimulatedProcess* process : running()) {
+    for (const auto& link : {process->to_here, process->from_here})
+      if (link) wakes_at(link->next_arrival());
+    if (is_paused(*process)) {
+      wakes_at(process->paused_until);
+      continue;
+    }
+    if (now() < process->disk_stalled_until && !process->io.work.empty())
+      wakes_at(process->disk_stalled_until);
+    for (const Stepper::Running& task : process->tasks.tasks) wakes_at(task.task->wake_time());
+  }
   auto& clock = clock_.scheduler->clock();
   const bool has_timeout = clock.has_pending_timeout();
   if (!wake && !has_timeout) return false;

@@ -16,6 +16,7 @@
 #include "actors/process.hpp"
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_file_system.hpp"
+#include "simulation/simulated_link.hpp"
 #include "storage/file_checkpoint_storage.hpp"
 
 namespace weir {
@@ -25,6 +26,8 @@ namespace weir {
 /// All processes see one disk. What happens next is drawn: which actor takes its next message, which task makes a step,
 /// which piece of I/O work is done. So the same seed gives the same history, of which `trace_hash` is
 /// the hash.
+///
+/// A process that is paused does nothing: its actors hear nothing, its tasks make no step, its I/O work waits.
 ///
 /// A process that crashes is dropped as it is: its tasks make no further step, its I/O work is not
 /// done or stops between two file operations, what it has not synced is lost if the host goes down with
@@ -40,6 +43,18 @@ class SimulatedCluster {
     /// Time passes beside the work, in one of eight steps and each time at most so much; 0: only when there is nothing
     /// left to do. Without it all that happens between two events of the clock happens at one time.
     std::chrono::milliseconds pace{0};
+    /// What a JobManager and a TaskManager say to each other goes over links, which can be cut, delay, lose and repeat
+    /// messages; without, it arrives as it is.
+    bool links = false;
+    /// Called with each line of the trace and of the logs; may be empty.
+    std::function<void(const std::string& line)> trace;
+    /// Asked in the process called `process` as a message is handed to an actor there; true: it is lost. May call
+    /// `doom`. May be empty.
+    std::function<bool(const DeliveryRecord& record, const std::string& process)> on_delivery;
+    /// As `SimulatedLink::decide`, of every link; may be empty.
+    std::function<SimulatedLink::Deed(const DeliveryRecord& message)> on_link;
+    /// What a process sees instead of its files; may be empty.
+    std::function<std::unique_ptr<FileSystem>(FileSystem& files, SimulatedDisk& disk)> overlay;
     // What follows may be left out. It stands in for production code, to see whether that is noticed.
     /// What a process sees instead of its files.
     std::function<std::unique_ptr<FileSystem>(FileSystem&)> alter_files;
@@ -66,8 +81,30 @@ class SimulatedCluster {
   /// Ends the process in which the `operations`-th file operation from now happens, right after it:
   /// also in the middle of a checkpoint's files. Nothing happens if there are fewer.
   void crash_at_file_operation(std::uint64_t operations);
+  /// The process ends when the present step is over, or, `at_once`, does nothing any more already in it.
+  void doom(const std::string& process, bool at_once);
+  /// The name of the process that the actor called `endpoint` is in; empty: none that runs, or a client.
+  [[nodiscard]] std::string process_of(const Endpoint& endpoint);
   /// The host goes down: all processes end, and what was not synced is lost or not, as drawn.
   void crash_host();
+  /// Whether a file operation is still to come that ends its process.
+  [[nodiscard]] bool is_crash_to_come() const { return operations_to_crash_.has_value(); }
+
+  // ---- faults that leave a process alive. None: the JobManager's
+
+  /// The process does nothing for so long.
+  void pause(std::optional<TaskManagerId> id, std::chrono::nanoseconds length);
+  /// The process's I/O work waits for so long.
+  void stall_disk(std::optional<TaskManagerId> id, std::chrono::nanoseconds length);
+  /// The process's wall clock jumps, and with it nothing else.
+  void jump_clock(std::optional<TaskManagerId> id, std::chrono::milliseconds by);
+  /// What goes from the JobManager to the TaskManager, and the other way. Null without links, or if it has crashed.
+  [[nodiscard]] SimulatedLink* link_to(TaskManagerId id);
+  [[nodiscard]] SimulatedLink* link_from(TaskManagerId id);
+  /// Ends all of these faults.
+  void heal();
+  /// Time passes at this pace from now on (see `Settings::pace`).
+  void set_pace(std::chrono::milliseconds pace) { settings_.pace = pace; }
 
   // ---- clients
 
@@ -101,6 +138,13 @@ class SimulatedCluster {
   /// Does one thing that can be done, or moves time on. False if nothing will ever happen again.
   bool step();
   [[nodiscard]] MonotonicTime now() const { return clock_.now(); }
+  [[nodiscard]] const Clock& clock() const { return clock_; }
+  /// Whether no task has records to work on.
+  [[nodiscard]] bool tasks_rest();
+  /// Steps so far.
+  [[nodiscard]] std::uint64_t steps() const { return steps_; }
+  /// Writes a line into the trace.
+  void tell(const std::string& line) { note(line); }
 
   [[nodiscard]] SimulatedDisk& disk() { return *disk_; }
   /// Of the delivered messages, steps and crashes so far.
@@ -117,6 +161,26 @@ class SimulatedCluster {
     [[nodiscard]] WallTime wall_now() const override;
     caf::scheduler::test_coordinator* scheduler = nullptr;
   };
+  /// The clock of one process, whose wall time may have jumped.
+  class ProcessClock final : public Clock {
+   public:
+    explicit ProcessClock(const Clock& host) : host_(host) {}
+    [[nodiscard]] MonotonicTime now() const override { return host_.now(); }
+    [[nodiscard]] WallTime wall_now() const override { return host_.wall_now() + jumped; }
+    std::chrono::milliseconds jumped{0};
+
+   private:
+    const Clock& host_;
+  };
+  /// Nobody reads what a simulated process prints, and nobody types.
+  class NoStreams final : public StandardStreams {
+   public:
+    Status print(std::string_view) override { return {}; }
+    Result<std::unique_ptr<ByteFeed>> read_input(std::function<void()>) override {
+      return error(Errc::unsupported,
+                   "a simulation has no standard input: let the job read a file instead");
+    }
+  };
   /// Work of a process that waits for the seed to choose it.
   class Queue final : public IoExecutor {
    public:
@@ -126,12 +190,14 @@ class SimulatedCluster {
   class Stepper final : public TaskExecutor {
    public:
     Status start(std::shared_ptr<StreamTask> task) override {
-      tasks.push_back({std::move(task), true});
+      tasks.push_back({std::move(task), true, true});
       return {};
     }
     struct Running {
       std::shared_ptr<StreamTask> task;
       bool may_move;  ///< it was not idle the last time, or something has happened since
+      bool may_have_records =
+          true;  ///< it had the last time, or a neighbour may have sent some since
     };
     std::vector<Running> tasks;
   };
@@ -140,12 +206,21 @@ class SimulatedCluster {
   [[nodiscard]] JobManagerInterface job_manager() const;
   std::unique_ptr<SimulatedProcess> make_process(const std::string& name);
   void crash(std::unique_ptr<SimulatedProcess> process);
+  /// Null if it does not run. None: the JobManager.
+  [[nodiscard]] SimulatedProcess* find(std::optional<TaskManagerId> id);
+  /// Does `work`, in which the process called `name` may start actors.
+  void own(const std::string& name, const std::function<void()>& work);
+  [[nodiscard]] bool is_paused(const SimulatedProcess& process) const;
+  /// Whether the actor waits because its process is paused.
+  [[nodiscard]] bool is_paused(const caf::resumable* actor);
+  std::shared_ptr<SimulatedLink> make_link(const std::string& from, const std::string& to);
   /// The processes that run, in the order of their start.
   [[nodiscard]] std::vector<SimulatedProcess*> running();
   void note(const std::string& line);
   bool run_actor();
   bool run_io();
   bool run_task();
+  bool run_link();
   /// To the next time for which somebody waits, or to `latest` if that is before it. False if nobody waits, and
   /// no `latest` is given.
   bool move_time(std::optional<MonotonicTime> latest = std::nullopt);
@@ -160,6 +235,11 @@ class SimulatedCluster {
   caf::actor_system_config config_;
   std::unique_ptr<caf::actor_system> system_;
   VirtualClock clock_;
+  NoStreams streams_;
+  /// The names of the processes that actors belong to, by the actors' ids.
+  std::map<caf::actor_id, std::string> owners_;
+  std::uint64_t steps_ = 0;
+  MonotonicTime last_pause_until_;  ///< no process is paused from here on
   std::unique_ptr<SimulatedProcess> job_manager_;
   std::map<TaskManagerId, std::unique_ptr<SimulatedProcess>> task_managers_;
   std::uint32_t next_task_manager_ = 1;

@@ -125,6 +125,53 @@ def failing(place):
     fails(place, "steps:\n  - run: {arguments: --nonsense 3}\n", "/s.yaml:10:5: step 'run: {arguments: --nonsense 3}' failed: ", "nonsense")
 
 
+@case("the same files are played in a simulated cluster: what real processes cannot do, and the same seed the same way")
+def simulated(place):
+    with open(DOCUMENTATION, encoding="utf-8") as file:
+        examples = re.findall(r"^```yaml\n(.*?)^```", file.read(), re.S | re.M)
+    # Databases are not simulated yet.
+    paths = [place.write(f"example-{i}.yaml", example.replace("rocksdb", "filesystem")) for i, example in enumerate(examples)]
+    for seed in (1, 2, 3):
+        result = run(place, paths[0], *paths[1:], "--simulate", "--seed", seed)
+        equal((result.code, result.err), (0, ""), "what the examples give under seed", seed, "with", result.out)
+    head = HEAD.replace("cluster: {", "cluster: {task_managers: 2, ").replace("--rate 4000", "--rate 60")
+    path = scenario(place, """steps:
+  - run
+  - wait: {records: 500}
+  - drop_message: {message: TriggerCheckpoint, times: 3}
+  - cut: [job manager, task manager 1]
+  - wait: {time: 2 s}
+  - heal
+  - wait: {checkpoints: 1}
+  - kill: task manager 1
+  - start: task manager 1
+  - wait: {records: 1000}
+  - clock_jump: 1 h
+  - savepoint: late
+  - kill: host
+  - restore: {from: late, parallelism: 3}
+  - wait: finished
+expect:
+  - output: exactly_once
+  - output: {count: 3000}
+  - not: {output: empty}
+""", head)
+    times = set()
+    for seed in (7, 7, 8):
+        result = run(place, path, "--simulate", "--seed", seed)
+        equal((result.code, result.err), (0, ""), "what the scenario gives under seed", seed, "with", result.out)
+        times.add((seed, result.out))
+    equal(len(times), 2, "ways of playing seeds 7, 7 and 8:", times)
+    result = run(place, scenario(place, """steps:
+  - run
+  - wait: finished
+expect:
+  - output: {count: 2999}
+""", head), "--simulate", "--seed", 9)
+    equal(result.code, 1, result.out)
+    check("weir scenario run --simulate --seed 9 " in result.out, "how to repeat it:", result.out)
+
+
 @case("what a file says wrongly ends with 2, what is missing with 1, before anything is started")
 def wrong(place):
     good = "steps:\n  - run\n"
@@ -137,7 +184,8 @@ def wrong(place):
     refused(run(place, scenario(place, good, HEAD.replace("cluster: {", "cluster: {task_managers: 2, "))), 2, "2 task_managers")
     refused(run(place, place / "none.yaml"), 1, "there is no such scenario file")
     good_path = scenario(place, good + "  - cancel\n")
-    refused(run(place, good_path, "--simulate", "--seed", 3), 2, "--simulate", "real processes alone")
+    refused(run(place, scenario(place, good + "  - cut: [client, job manager]\n"), "--simulate"), 2, "/s.yaml:11:5",
+            "a client's link", "cut one between")
     refused(run(place, good_path, "--seed", 3), 2, "--seed")
     refused(run(place, good_path, "--simulate", "--real"), 2, "contradict")
     refused(run(place, good_path, good_path, "--diagram", place / "d.svg"), 2, "--diagram draws one scenario")
