@@ -45,6 +45,7 @@ struct Sizes {
   double checkpoint_seconds = 45;          ///< for which they are counted under checkpoints
   const char* checkpoint_interval = "1s";
   std::uint64_t lists = 1'000'000;
+  std::array<int, 4> large_lists{200, 25, 8, 2};  ///< arguments of bench/append_bench
   std::size_t text_bytes = 80'000'000;
 };
 constexpr Sizes quick_sizes{.repetitions = 3,
@@ -58,6 +59,7 @@ constexpr Sizes quick_sizes{.repetitions = 3,
                             .checkpoint_seconds = 2,
                             .checkpoint_interval = "200ms",
                             .lists = 50'000,
+                            .large_lists = {20, 25, 1, 2},
                             .text_bytes = 20'000'000};
 
 /// Keys that are counted.
@@ -131,8 +133,10 @@ class Bench {
     }
     // Once: it takes minutes and repeats itself.
     repetition_ = 0;
-    if (sizes_.repetitions >= 5)
-      part("larger", "state larger than memory", [&] { larger_than_memory(); });
+    part("larger", "state larger than memory", [&] {
+      lists_larger_than_memory();
+      if (sizes_.repetitions >= 5) larger_than_memory();
+    });
     std::fprintf(stderr, "\r%60s\r", "");
   }
 
@@ -450,22 +454,59 @@ class Bench {
                 1e3 * count(one, {.records = 1, .parallelism = 1, .work = "emit"}).process.seconds);
   }
 
+  /// What the program of that name in this directory prints.
+  [[nodiscard]] std::string output_of(const std::string& name,
+                                      const std::vector<std::string>& words) const {
+    std::vector<std::string> command{programs_ + "/" + name};
+    command.insert(command.end(), words.begin(), words.end());
+    const Finished finished = run_program(command);
+    if (finished.exit_code != 0) throw std::runtime_error(name + " failed");
+    return finished.output;
+  }
+  /// The numbers that stand behind `text` in the lines of `output` that begin with `begin`.
+  static std::vector<double> numbers_in(const std::string& output, const std::string& begin,
+                                        const std::string& text) {
+    std::vector<double> numbers;
+    std::istringstream lines(output);
+    for (std::string line; std::getline(lines, line);)
+      if (const std::size_t at = line.find(text); line.starts_with(begin) && at != line.npos)
+        numbers.push_back(std::strtod(line.c_str() + at + text.size(), nullptr));
+    if (numbers.empty()) throw std::runtime_error("nothing is said of '" + begin + "'");
+    return numbers;
+  }
+
+  /// As bench/append_bench.cpp says, prints and checks it.
+  void lists_larger_than_memory() {
+    std::vector<std::string> words;
+    for (const int argument : sizes_.large_lists) words.push_back(std::to_string(argument));
+    const std::string output = output_of("append_bench", words);
+    const int thousand_lists = sizes_.large_lists[0];
+    const auto measure = [&](const std::string& state, const std::string& what,
+                             const std::string& handle) {
+      const auto row = [&](const std::string& system, const std::string& how,
+                           const std::string& measured, const Row* cost,
+                           std::optional<Floor> floor) -> Row& {
+        Row& made = report_.row("P15", system, what + how, "M/s", cost, floor);
+        for (const double rate : numbers_in(output, state + ", " + measured + ":", "add"))
+          report_.add(made, rate);
+        return made;
+      };
+      const Row& merge = row("by hand", "Merge on RocksDB", "Merge by hand", nullptr, {});
+      const Row& put = row("by hand", "Get and Put on RocksDB", "Get and Put by hand", nullptr, {});
+      row("weir", handle + " on rocksdb, read before each", "weir, reading", &put, {});
+      row("weir", handle + " on rocksdb, beside Get and Put", "weir", &put, ratio_at_least(2));
+      row("weir", handle + " on rocksdb, beside Merge", "weir", &merge, ratio_at_least(2));
+    };
+    measure("list", std::to_string(thousand_lists) + " K lists larger than memory, 8 B by ",
+            "ListState");
+    measure("largest",
+            std::to_string(10 * thousand_lists) + " K keys larger than memory, largest by ",
+            "ReducingState");
+  }
+
   /// As bench/state_bench.cpp says and prints it.
   void larger_than_memory() {
-    const Finished finished = run_program({programs_ + "/state_bench", "10", "5", "128"});
-    if (finished.exit_code != 0) throw std::runtime_error("state_bench failed");
-    const std::array texts{std::string("read, change, write"), std::string("MultiGet, WriteBatch")};
-    const auto rates_of = [&](const std::string& system) {
-      std::vector<double> rates;
-      std::istringstream lines(finished.output);
-      for (std::string line; std::getline(lines, line);)
-        for (const std::string& text : texts)
-          if (const std::size_t at = line.find(text);
-              line.starts_with(system) && at != std::string::npos)
-            rates.push_back(std::strtod(line.c_str() + at + text.size(), nullptr));
-      if (rates.empty()) throw std::runtime_error("state_bench says nothing of " + system);
-      return rates;
-    };
+    const std::string output = output_of("state_bench", {"10", "5", "128"});
     const std::string unit = "M records/s";
     const std::string keys = "10 M keys of 104 B, ";
     Row& simple = report_.row("P6", "by hand", keys + "Get and Put on RocksDB", unit);
@@ -475,9 +516,11 @@ class Bench {
     Row& beside_batched =
         report_.row("P6", "weir", keys + "rocksdb, beside MultiGet and WriteBatch", unit, &batched,
                     ratio_at_least(0.5));
-    for (const double rate : rates_of("hand")) report_.add(simple, rate);
-    for (const double rate : rates_of("batched")) report_.add(batched, rate);
-    for (const double rate : rates_of("weir")) {
+    for (const double rate : numbers_in(output, "by hand", "read, change, write"))
+      report_.add(simple, rate);
+    for (const double rate : numbers_in(output, "batched", "MultiGet, WriteBatch"))
+      report_.add(batched, rate);
+    for (const double rate : numbers_in(output, "weir", "read, change, write")) {
       report_.add(beside_simple, rate);
       report_.add(beside_batched, rate);
     }
