@@ -9,6 +9,7 @@ namespace weir {
 namespace {
 
 constexpr std::size_t recent_lines = 400;
+constexpr std::uint64_t steps_beside = 16;
 
 }  // namespace
 
@@ -196,6 +197,8 @@ void SimulatedCluster::note(const std::string& line) {
 
 bool SimulatedCluster::step() {
   bury();
+  if (settings_.beside && random_.one_in(steps_beside))
+    if (const std::string done = settings_.beside(); !done.empty()) note(done);
   if (settings_.pace.count() > 0 && random_.one_in(8)) {
     const std::chrono::microseconds most = settings_.pace;
     return move_time(now() + std::chrono::microseconds(

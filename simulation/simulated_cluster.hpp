@@ -40,6 +40,9 @@ class SimulatedCluster {
     /// Time passes beside the work, in one of eight steps and each time at most so much; 0: only when there is nothing
     /// left to do. Without it all that happens between two events of the clock happens at one time.
     std::chrono::milliseconds pace{0};
+    /// What goes on beside the processes, such as the merging of files in their databases: asked in one of 16 steps,
+    /// and says what it has done, empty if nothing. May be left out.
+    std::function<std::string()> beside;
     // What follows may be left out. It stands in for production code, to see whether that is noticed.
     /// What a process sees instead of its files.
     std::function<std::unique_ptr<FileSystem>(FileSystem&)> alter_files;

@@ -53,6 +53,14 @@ TEST_CASE("a seed always gives the same trace", "[simulation]") {
   }
 }
 
+/// Lets all seeds begin with the backend that WEIR_BACKEND names, if it is set.
+SeededRunCode chosen_code() {
+  SeededRunCode code;
+  if (const char* const backend = std::getenv("WEIR_BACKEND"); backend != nullptr)
+    code.configuration["state.backend"] = backend;
+  return code;
+}
+
 /// For long searches: `WEIR_SEEDS=1000-2000`.
 TEST_CASE("the seeds from the first to the second number in WEIR_SEEDS", "[.][simulation]") {
   const char* const range = std::getenv("WEIR_SEEDS");
@@ -61,7 +69,7 @@ TEST_CASE("the seeds from the first to the second number in WEIR_SEEDS", "[.][si
   std::uint64_t seed = std::strtoull(range, &end, 10);
   REQUIRE(*end == '-');
   for (const std::uint64_t last = std::strtoull(end + 1, nullptr, 10); seed <= last; ++seed) {
-    const SeededRunReport report = run_seed(seed);
+    const SeededRunReport report = run_seed(seed, chosen_code());
     if (!report.violations.empty()) std::cout << told(seed, report) << std::endl;
     CHECK(report.violations.empty());
   }
@@ -71,7 +79,7 @@ TEST_CASE("one seed, named by WEIR_SEED", "[.][simulation]") {
   const char* const seed = std::getenv("WEIR_SEED");
   REQUIRE(seed != nullptr);
   // With the code of a mutant, if WEIR_MUTANT says what is wrong with it.
-  SeededRunCode code;
+  SeededRunCode code = chosen_code();
   if (const char* const what = std::getenv("WEIR_MUTANT"); what != nullptr) {
     const auto all = mutants();
     const auto found = std::ranges::find(all, what, &Mutant::what);
