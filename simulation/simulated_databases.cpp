@@ -9,6 +9,7 @@
 #include <rocksdb/env.h>
 
 #include "backends/rocksdb/rocksdb_database.hpp"
+#include "state/remove_tree.hpp"
 
 namespace weir {
 
@@ -135,16 +136,17 @@ class SimulatedDatabases::Files final : public FileSystem {
   }
   Result<DirectoryEntry> stat(const std::string& path) override {
     if (!exists(path)) return error(Errc::not_found, path + ": it is not there");
-    // RocksDB's directories have files in them.
-    std::vector<std::string> names;
     DirectoryEntry entry;
     entry.name = name_of(path);
-    entry.is_directory =
-        directories_.contains(path) ||
-        (memory_->GetChildren(path, IOOptions(), &names, nullptr).ok() && !names.empty());
-    if (!entry.is_directory)
-      WEIR_TRY(done(memory_->GetFileSize(path, IOOptions(), &entry.size_bytes, nullptr), path,
-                    "look at"));
+    entry.is_directory = directories_.contains(path);
+    if (entry.is_directory) return entry;
+    WEIR_TRY(
+        done(memory_->GetFileSize(path, IOOptions(), &entry.size_bytes, nullptr), path, "look at"));
+    // A directory of RocksDB's has files in it.
+    std::vector<std::string> names;
+    entry.is_directory = entry.size_bytes == 0 &&
+                         memory_->GetChildren(path, IOOptions(), &names, nullptr).ok() &&
+                         !names.empty();
     return entry;
   }
   Status remove(const std::string& path) override {
@@ -178,14 +180,21 @@ SimulatedDatabases::SimulatedDatabases(std::uint64_t seed)
       files_(std::make_unique<Files>(*this, memory_->GetFileSystem())) {
   auto seams = std::make_shared<DatabaseSeams>(
       *files_, std::make_shared<NativeFiles>(*this, memory_->GetFileSystem()));
-  seams->opened = [this](const std::shared_ptr<RocksDBDatabase>& database) {
-    std::erase_if(databases_, [](const auto& one) { return one.expired(); });
-    databases_.push_back(database);
-  };
+  seams->opened = [this](const std::shared_ptr<RocksDBDatabase>& database) { note(database); };
   seams_ = std::move(seams);
 }
 
 SimulatedDatabases::~SimulatedDatabases() = default;
+
+void SimulatedDatabases::note(const std::shared_ptr<RocksDBDatabase>& database) {
+  // What a crash has left of others is in nobody's way, but takes memory and time.
+  std::erase_if(databases_, [&](const Opened& other) {
+    if (!other.database.expired()) return false;
+    if (other.directory != database->directory()) remove_tree(*files_, other.directory);
+    return true;
+  });
+  databases_.push_back({database, database->directory()});
+}
 
 bool SimulatedDatabases::refuses() {
   if (!refusal_) return false;
@@ -211,7 +220,7 @@ std::string SimulatedDatabases::merge_some() {
   if (!random_.one_in(opportunities_per_merge_)) return {};
   std::vector<std::shared_ptr<RocksDBDatabase>> open;
   for (const auto& one : databases_)
-    if (auto database = one.lock(); database && !database->families().empty())
+    if (auto database = one.database.lock(); database && !database->families().empty())
       open.push_back(std::move(database));
   if (open.empty()) return {};
   RocksDBDatabase& database = *open[random_.below(open.size())];

@@ -51,11 +51,16 @@ class SimulatedDatabases {
  private:
   class NativeFiles;
   class Files;
+  struct Opened {
+    std::weak_ptr<RocksDBDatabase> database;
+    std::string directory;
+  };
   struct Refusal {
     std::uint64_t at = 1;
     std::uint64_t times = 1;
   };
 
+  void note(const std::shared_ptr<RocksDBDatabase>& database);
   /// A file is about to be made: whether the disk refuses it.
   bool refuses();
   /// A snapshot is about to use a file: a merge may come before it.
@@ -63,8 +68,8 @@ class SimulatedDatabases {
 
   SeededRandom random_;
   const std::uint64_t opportunities_per_merge_;
-  std::vector<std::weak_ptr<RocksDBDatabase>>
-      databases_;  ///< in the order in which they were opened
+  std::vector<Opened>
+      databases_;  ///< in the order in which they were opened, also some closed ones
   std::uint64_t merges_ = 0;
   bool merging_ = false;
   std::optional<Refusal> refusal_;

@@ -94,6 +94,8 @@ class RocksDBDatabase {
   [[nodiscard]] FileSystem& files() { return files_; }
   /// In the order in which they were made.
   [[nodiscard]] std::span<rocksdb::ColumnFamilyHandle* const> families() const { return families_; }
+  /// What the database lies in, with its files beside it.
+  [[nodiscard]] const std::string& directory() const { return directory_; }
   /// Of the database, for error sentences.
   [[nodiscard]] const std::string& path() const { return path_; }
 

@@ -40,7 +40,8 @@ constexpr milliseconds time_to_heal = std::chrono::minutes(30);
 constexpr std::uint64_t seeds_per_database = 4;
 /// What all tables in front of databases may take in one process: nothing, so that each change is flushed and dropped at
 /// once; so little that some are; or more than they need.
-constexpr std::size_t table_bytes_drawn[] = {0, 16 << 10, 64 << 10, 256 << 10, 4 << 20};
+constexpr std::size_t table_bytes_drawn[] = {0,        16 << 10, 24 << 10,  32 << 10,
+                                             48 << 10, 64 << 10, 128 << 10, 4 << 20};
 constexpr std::size_t block_cache_bytes = 512 << 10;
 
 /// What is drawn and stays the same through the restarts of a job.
