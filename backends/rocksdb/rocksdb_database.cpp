@@ -42,6 +42,7 @@ rocksdb::Options make_options(rocksdb::Env* env, const TableFiles& files, bool c
   options.keep_log_file_num = 1;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+  options.db_host_id.clear();  // what is kept in a snapshot says nothing of the machine
   merge_runs(options);
   return options;
 }
