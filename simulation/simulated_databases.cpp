@@ -216,14 +216,43 @@ void SimulatedDatabases::merge_meanwhile() {
   if (!merging_) (void)merge_some();
 }
 
-std::string SimulatedDatabases::merge_some() {
-  if (!random_.one_in(opportunities_per_merge_)) return {};
+std::vector<std::shared_ptr<RocksDBDatabase>> SimulatedDatabases::open() const {
   std::vector<std::shared_ptr<RocksDBDatabase>> open;
   for (const auto& one : databases_)
     if (auto database = one.database.lock(); database && !database->families().empty())
       open.push_back(std::move(database));
-  if (open.empty()) return {};
-  RocksDBDatabase& database = *open[random_.below(open.size())];
+  return open;
+}
+
+void SimulatedDatabases::merge_all() {
+  for (const auto& database : open())
+    for (rocksdb::ColumnFamilyHandle* family : database->families()) {
+      rocksdb::ColumnFamilyMetaData metadata;
+      database->db().GetColumnFamilyMetaData(family, &metadata);
+      std::vector<std::string> names;
+      for (const rocksdb::LevelMetaData& level : metadata.levels)
+        for (const rocksdb::SstFileMetaData& file : level.files) names.push_back(file.name);
+      if (!names.empty()) (void)merge(*database, family, names, metadata.levels.size() - 1);
+    }
+}
+
+bool SimulatedDatabases::merge(RocksDBDatabase& database, rocksdb::ColumnFamilyHandle* family,
+                               const std::vector<std::string>& names, std::size_t to) {
+  rocksdb::CompactionOptions options;
+  options.compression = rocksdb::kDisableCompressionOption;
+  merging_ = true;
+  const rocksdb::Status merged =
+      database.db().CompactFiles(options, family, names, static_cast<int>(to));
+  merging_ = false;
+  ++merges_;
+  return merged.ok();
+}
+
+std::string SimulatedDatabases::merge_some() {
+  if (!random_.one_in(opportunities_per_merge_)) return {};
+  const auto all_open = open();
+  if (all_open.empty()) return {};
+  RocksDBDatabase& database = *all_open[random_.below(all_open.size())];
   const auto families = database.families();
   rocksdb::ColumnFamilyHandle* const family = families[random_.below(families.size())];
 
@@ -246,15 +275,9 @@ std::string SimulatedDatabases::merge_some() {
     const std::size_t left = !all && level == 0 ? random_.below(files.size()) : 0;
     for (std::size_t i = left; i < files.size(); ++i) names.push_back(files[i].name);
   }
-  rocksdb::CompactionOptions options;
-  options.compression = rocksdb::kDisableCompressionOption;
-  merging_ = true;
-  const rocksdb::Status merged =
-      database.db().CompactFiles(options, family, names, static_cast<int>(all ? last : to));
-  merging_ = false;
-  ++merges_;
+  const bool merged = merge(database, family, names, all ? last : to);
   return "merge files of '" + family->GetName() + "' in " + database.path() +
-         (merged.ok() ? "" : ": refused");
+         (merged ? "" : ": refused");
 }
 
 }  // namespace weir

@@ -11,6 +11,7 @@
 #include "simulation/seeded_random.hpp"
 
 namespace rocksdb {
+class ColumnFamilyHandle;
 class Env;
 }  // namespace rocksdb
 
@@ -37,6 +38,8 @@ class SimulatedDatabases {
   /// An opportunity to merge some files of one state of one open database, or all of them, as compaction might; how
   /// often it is taken is drawn. Says what was done, empty if nothing was.
   std::string merge_some();
+  /// Merges all files of each state of each open database into one.
+  void merge_all();
   /// How many merges there were, in all.
   [[nodiscard]] std::uint64_t merges() const { return merges_; }
 
@@ -61,6 +64,10 @@ class SimulatedDatabases {
   };
 
   void note(const std::shared_ptr<RocksDBDatabase>& database);
+  [[nodiscard]] std::vector<std::shared_ptr<RocksDBDatabase>> open() const;
+  /// Merges files of `family` into level `to`; false if RocksDB refuses to.
+  bool merge(RocksDBDatabase& database, rocksdb::ColumnFamilyHandle* family,
+             const std::vector<std::string>& names, std::size_t to);
   /// A file is about to be made: whether the disk refuses it.
   bool refuses();
   /// A snapshot is about to use a file: a merge may come before it.
