@@ -213,7 +213,7 @@ bool SimulatedCluster::step() {
       return true;
     }
   }
-  return move_time();
+  return move_time() || run_io(true);
 }
 
 bool SimulatedCluster::run_actor() {
@@ -230,10 +230,11 @@ void SimulatedCluster::wake_tasks() {
     for (Stepper::Running& task : process->tasks.tasks) task.may_move = true;
 }
 
-bool SimulatedCluster::run_io() {
+bool SimulatedCluster::run_io(bool now) {
   std::vector<SimulatedProcess*> busy = running();
   std::erase_if(busy, [](const SimulatedProcess* process) { return process->io.work.empty(); });
   if (busy.empty()) return false;
+  if (!now && settings_.turns_per_io > 1 && !random_.one_in(settings_.turns_per_io)) return false;
   auto& work = busy[random_.below(busy.size())]->io.work;
   const auto chosen = work.begin() + static_cast<std::ptrdiff_t>(random_.below(work.size()));
   const auto one = std::move(*chosen);

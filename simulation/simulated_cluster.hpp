@@ -40,6 +40,9 @@ class SimulatedCluster {
     /// Time passes beside the work, in one of eight steps and each time at most so much; 0: only when there is nothing
     /// left to do. Without it all that happens between two events of the clock happens at one time.
     std::chrono::milliseconds pace{0};
+    /// How slow disks are: when it is the turn of I/O work, some is done in one of so many turns, at least 1. What a
+    /// snapshot has frozen then waits while records go on.
+    std::uint64_t turns_per_io = 1;
     /// What goes on beside the processes, such as the merging of files in their databases: asked in one of 16 steps,
     /// and says what it has done, empty if nothing. May be left out.
     std::function<std::string()> beside;
@@ -147,7 +150,8 @@ class SimulatedCluster {
   [[nodiscard]] std::vector<SimulatedProcess*> running();
   void note(const std::string& line);
   bool run_actor();
-  bool run_io();
+  /// `now`: however slow disks are.
+  bool run_io(bool now = false);
   bool run_task();
   /// To the next time for which somebody waits, or to `latest` if that is before it. False if nobody waits, and
   /// no `latest` is given.

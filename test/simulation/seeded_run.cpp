@@ -223,7 +223,11 @@ class SeededRun {
             return std::make_unique<CountedTables>(std::move(keyed), report_.counts);
           });
     };
-    if (drawn_.has_databases) settings.beside = [this] { return databases_.merge_some(); };
+    if (drawn_.has_databases) {
+      settings.beside = [this] { return databases_.merge_some(); };
+      settings.turns_per_io = database_random_.one_in(2) ? 1 : database_random_.between(2, 50);
+      report_.story += ", I/O in one of " + std::to_string(settings.turns_per_io) + " turns";
+    }
     settings.alter_files = code_.files;
     settings.make_storage = code_.storage;
     settings.between = code_.between;
