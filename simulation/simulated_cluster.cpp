@@ -16,7 +16,8 @@ constexpr std::uint64_t steps_beside = 16;
 struct SimulatedCluster::SimulatedProcess {
   SimulatedProcess(std::string process_name, std::shared_ptr<SimulatedDisk> disk,
                    std::uint64_t seed, const Clock& clock, const Settings& settings,
-                   std::function<void(const std::string&)> trace)
+                   std::function<void(const std::string&)> trace,
+                   std::function<MonotonicTime()> io_due)
       : name(std::move(process_name)),
         files(std::move(disk), name),
         altered_files(settings.alter_files ? settings.alter_files(files) : nullptr),
@@ -24,6 +25,7 @@ struct SimulatedCluster::SimulatedProcess {
         storage(settings.make_storage
                     ? settings.make_storage(seen_files(), random)
                     : std::make_shared<FileCheckpointStorage>(seen_files(), random)),
+        io(std::move(io_due)),
         delivery(clock, std::move(trace)) {
     delivery.set_filter([this](const DeliveryRecord&) { return ended; });
   }
@@ -93,7 +95,8 @@ std::unique_ptr<SimulatedCluster::SimulatedProcess> SimulatedCluster::make_proce
     const std::string& name) {
   auto made = std::make_unique<SimulatedProcess>(
       name, disk_, random_.next(), clock_, settings_,
-      [this, name](const std::string& line) { note(name + " " + line); });
+      [this, name](const std::string& line) { note(name + " " + line); },
+      [this] { return io_due(); });
   ProcessSeams seams;
   seams.clock = &clock_;
   seams.random = &made->random;
@@ -213,7 +216,7 @@ bool SimulatedCluster::step() {
       return true;
     }
   }
-  return move_time() || run_io(true);
+  return move_time();
 }
 
 bool SimulatedCluster::run_actor() {
@@ -230,15 +233,31 @@ void SimulatedCluster::wake_tasks() {
     for (Stepper::Running& task : process->tasks.tasks) task.may_move = true;
 }
 
-bool SimulatedCluster::run_io(bool now) {
-  std::vector<SimulatedProcess*> busy = running();
-  std::erase_if(busy, [](const SimulatedProcess* process) { return process->io.work.empty(); });
+std::vector<std::size_t> SimulatedCluster::Queue::due_at(MonotonicTime now) const {
+  std::vector<std::size_t> due;
+  for (std::size_t i = 0; i < work.size(); ++i)
+    if (work[i].due <= now) due.push_back(i);
+  return due;
+}
+
+MonotonicTime SimulatedCluster::io_due() {
+  if (settings_.io_delay.count() == 0) return now();
+  const std::chrono::microseconds most = settings_.io_delay;
+  return now() +
+         std::chrono::microseconds(random_.below(static_cast<std::uint64_t>(most.count()) + 1));
+}
+
+bool SimulatedCluster::run_io() {
+  std::vector<std::pair<Queue*, std::vector<std::size_t>>> busy;
+  for (SimulatedProcess* process : running())
+    if (auto due = process->io.due_at(now()); !due.empty())
+      busy.emplace_back(&process->io, std::move(due));
   if (busy.empty()) return false;
-  if (!now && settings_.turns_per_io > 1 && !random_.one_in(settings_.turns_per_io)) return false;
-  auto& work = busy[random_.below(busy.size())]->io.work;
-  const auto chosen = work.begin() + static_cast<std::ptrdiff_t>(random_.below(work.size()));
-  const auto one = std::move(*chosen);
-  work.erase(chosen);
+  const auto& [queue, due] = busy[random_.below(busy.size())];
+  const auto chosen =
+      queue->work.begin() + static_cast<std::ptrdiff_t>(due[random_.below(due.size())]);
+  const auto one = std::move(chosen->one);
+  queue->work.erase(chosen);
   one();
   wake_tasks();
   return true;
@@ -267,6 +286,9 @@ bool SimulatedCluster::run_task() {
 
 bool SimulatedCluster::move_time(std::optional<MonotonicTime> latest) {
   std::optional<MonotonicTime> wake = latest;
+  for (SimulatedProcess* process : running())
+    for (const Queue::Work& work : process->io.work)
+      if (work.due > now() && (!wake || work.due < *wake)) wake = work.due;
   for (SimulatedProcess* process : running())
     for (const Stepper::Running& task : process->tasks.tasks)
       if (const auto time = task.task->wake_time(); time && (!wake || *time < *wake)) wake = time;

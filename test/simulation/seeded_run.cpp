@@ -225,8 +225,9 @@ class SeededRun {
     };
     if (drawn_.has_databases) {
       settings.beside = [this] { return databases_.merge_some(); };
-      settings.turns_per_io = database_random_.one_in(2) ? 1 : database_random_.between(2, 50);
-      report_.story += ", I/O in one of " + std::to_string(settings.turns_per_io) + " turns";
+      settings.io_delay =
+          milliseconds(database_random_.one_in(2) ? 0 : database_random_.between(1, 200));
+      report_.story += ", I/O within " + std::to_string(settings.io_delay.count()) + " ms";
     }
     settings.alter_files = code_.files;
     settings.make_storage = code_.storage;
