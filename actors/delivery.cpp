@@ -24,7 +24,10 @@ bool Delivery::admit_record(const DeliveryRecord& record) {
     if (!record.job.is_none()) line["job"] = to_string(record.job);
     if (record.checkpoint.value != 0) line["checkpoint"] = record.checkpoint.value;
     if (record.state) line["state"] = enumerator_name(*record.state);
-    trace_(line.dump());
+    if (!record.reason.empty()) line["reason"] = record.reason;
+    if (!record.detail.empty()) line["detail"] = record.detail;
+    // A detail may hold anybody's bytes.
+    trace_(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   }
   return true;
 }

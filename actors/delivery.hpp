@@ -20,6 +20,8 @@ struct DeliveryRecord {
   JobId job;
   CheckpointId checkpoint;         ///< 0 if the message concerns none
   std::optional<TaskState> state;  ///< of a task, if the message tells one
+  std::string reason;              ///< of a decline, and its sentence
+  std::string detail;
 };
 
 /// The one point at which control messages are delivered in a process: every actor asks here before it
@@ -35,7 +37,10 @@ class Delivery {
   template <class M>
   [[nodiscard]] bool admit(const Envelope<M>& envelope) {
     if (!active_) return true;
-    DeliveryRecord record{envelope.from, envelope.to, message_name(envelope.message), {}, {}, {}};
+    DeliveryRecord record;
+    record.from = envelope.from;
+    record.to = envelope.to;
+    record.message = message_name(envelope.message);
     describe(envelope.message, record);
     return admit_record(record);
   }
@@ -50,6 +55,10 @@ class Delivery {
       record.checkpoint = message.checkpoint;
     if constexpr (requires { requires std::is_same_v<decltype(message.state), TaskState>; })
       record.state = message.state;
+    if constexpr (std::is_same_v<M, DeclineCheckpoint>) {
+      record.reason = enumerator_name(message.reason);
+      record.detail = message.detail;
+    }
   }
   template <class T>
   static void describe(const Reply<T>& reply, DeliveryRecord& record) {

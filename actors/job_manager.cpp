@@ -418,6 +418,12 @@ JobDetails details(Self self, const JobId& id, const ManagedJob& job) {
   }
   for (const auto& [execution, state] : job.graph->tasks())
     result.tasks.emplace_back(to_string(execution), std::string(enumerator_name(state)));
+  const PlanDescription& plan = job.prepared->plan;
+  for (const JobVertex& vertex : build_job_graph(plan).vertices) {
+    std::string& name = result.vertices.emplace_back();
+    for (const std::uint32_t index : vertex.operators)
+      name += (name.empty() ? "" : " -> ") + plan.operators[index].uid;
+  }
   return result;
 }
 

@@ -84,18 +84,16 @@ std::vector<std::string> RestoredStates::names() const {
 }
 
 RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
-                                 std::vector<Extent> extents,
+                                 std::vector<Extent> extents, StateDeclaration written,
                                  std::optional<SchemaMigration> migration)
     : what_(std::move(what)),
       table_(&table),
       key_width_(table.key_width()),
       has_many_(has_many_values(table.declaration().kind)),
       extents_(std::move(extents)),
-      migration_(std::move(migration)) {
-  const bool has_images =
-      std::ranges::any_of(extents_, [](const Extent& extent) { return is_image_of(extent); });
-  if (has_images) form_ = table.make_empty({});
-}
+      written_(std::move(written)),
+      migration_(std::move(migration)),
+      takes_images_(!migration_) {}
 
 RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
                                  std::vector<NativePart> parts,
@@ -106,6 +104,7 @@ RestoredEntries::RestoredEntries(std::string what, const TableBase& table,
       key_width_(table.key_width()),
       has_many_(has_many_values(table.declaration().kind)),
       migration_(std::move(migration)),
+      takes_images_(false),
       native_parts_(std::move(parts)),
       native_states_(std::move(states)) {}
 
@@ -129,16 +128,22 @@ Status RestoredEntries::next_image(const std::function<Status(std::string_view b
   return {};
 }
 
+void RestoredEntries::give_up_images() {
+  // The last image of a chain may have failed, with which `next_` has not gone on.
+  while (next_ > 0 && extents_[next_ - 1].group.group == group().group) --next_;
+  takes_images_ = false;
+}
+
 /// Opens what the next group is read from. The images of a group are laid over each other in a table that
-/// is thrown away; what it holds is written as entries, into memory.
+/// is thrown away; what it holds is written as entries, into memory. Their values are those of the writer.
 Status RestoredEntries::begin_group() {
-  if (!is_image()) {
+  if (!is_image_of(extents_[next_])) {
     source_ = extents_[next_].source;
     reader_ = std::make_unique<ExtentReader>(*source_, group(), key_width_);
     return {};
   }
   const std::uint32_t number = group().group;
-  const std::unique_ptr<TableBase> table = form_->make_empty({number, number + 1});
+  const std::unique_ptr<TableBase> table = table_->make_encoded(written_, number);
   std::string name;
   // The last one stays to be counted when its entries have been handed out.
   for (bool last = false; !last;) {
@@ -159,18 +164,25 @@ Status RestoredEntries::next_of_files(
   const NativePart& part = native_parts_[next_part_];
   if (!native_entries_) native_entries_ = native_states_->open(part, table_->groups());
   WEIR_TRY_ASSIGN(read, native_entries_->next());
-  const auto pass_on = [&]() -> Status {
-    WEIR_TRY_ASSIGN(converted,
-                    migration_ ? migrated(read) : Result<std::span<const EntryView>>(read));
-    WEIR_TRY_ASSIGN(kept, live(converted));
-    return take(kept);
-  };
-  WEIR_TRY(say_where(part.front(), pass_on()));
+  WEIR_TRY(say_where(part.front(), pass_on(read, true, take)));
   if (native_entries_->done()) {
     native_entries_.reset();
     ++next_part_;
   }
   return {};
+}
+
+Status RestoredEntries::pass_on(std::span<const EntryView> entries, bool may_have_expired,
+                                const std::function<Status(std::span<const EntryView>)>& take) {
+  if (migration_) {
+    WEIR_TRY_ASSIGN(converted, migrated(entries));
+    entries = converted;
+  }
+  if (may_have_expired) {
+    WEIR_TRY_ASSIGN(kept, live(entries));
+    entries = kept;
+  }
+  return take(entries);
 }
 
 Result<std::span<const EntryView>> RestoredEntries::live(std::span<const EntryView> entries) {
@@ -191,13 +203,8 @@ Status RestoredEntries::next(const std::function<Status(std::span<const EntryVie
   if (is_native()) return next_of_files(take);
   if (!reader_) WEIR_TRY(begin_group());
   WEIR_TRY_ASSIGN(read, reader_->next());
-  std::span<const EntryView> entries = read;
-  if (migration_) {
-    auto converted = migrated(entries);
-    if (!converted) return say_where(extents_[next_], std::unexpected(converted.error()));
-    entries = *converted;
-  }
-  WEIR_TRY(say_where(extents_[next_], take(entries)));
+  const Extent& extent = extents_[next_];
+  WEIR_TRY(say_where(extent, pass_on(read, is_image_of(extent), take)));
   if (reader_->done()) {
     reader_.reset();
     source_.reset();
@@ -232,8 +239,10 @@ Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
   const auto found = std::ranges::find_if(states_, [&](const RestoredKeyedState& state) {
     return state.declaration.name == declaration.name;
   });
-  if (found == states_.end()) return RestoredEntries(what, table, {});
+  if (found == states_.end()) return RestoredEntries(what, table, {}, declaration);
   WEIR_TRY_ASSIGN(migration, check(found->declaration, table));
+  std::optional<SchemaMigration> conversion;
+  if (!migration.changes_nothing()) conversion = std::move(migration);
   const auto is_native = [](const auto& part) { return part.format == StateFormat::files; };
   if (std::ranges::any_of(found->parts, is_native)) {
     WEIR_TRY_ASSIGN(parts, native_parts_of(found->parts, what));
@@ -243,8 +252,6 @@ Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
       reader = std::move(opened);
     }
     states_.erase(found);
-    std::optional<SchemaMigration> conversion;
-    if (!migration.changes_nothing()) conversion = std::move(migration);
     return RestoredEntries(what, table, std::move(parts), std::move(reader), std::move(conversion));
   }
 
@@ -267,15 +274,10 @@ Result<RestoredEntries> RestoredStates::claim(const TableBase& table) {
     return error(Errc::corruption, twice->source->name() + ": key group " +
                                        std::to_string(twice->group.group) + " of state '" +
                                        declaration.name + "' is there twice");
+  StateDeclaration written = std::move(found->declaration);
   states_.erase(found);
-  if (migration.changes_nothing()) return RestoredEntries(what, table, std::move(extents));
-  if (std::ranges::any_of(extents, [](const auto& extent) { return is_image_of(extent); }))
-    return error(
-        Errc::state_incompatible,
-        what +
-            ": its type has changed, and the snapshot holds it in a native form, which only "
-            "the old type reads; restore a canonical savepoint or a full checkpoint");
-  return RestoredEntries(what, table, std::move(extents), std::move(migration));
+  return RestoredEntries(what, table, std::move(extents), std::move(written),
+                         std::move(conversion));
 }
 
 Result<std::shared_ptr<NativeStates>> RestoredStates::native_states() {

@@ -20,15 +20,16 @@ namespace weir {
 /// The entries of one restored state, handed out piece by piece, ascending by key group. A group lies in
 /// one canonical extent, or in a chain of segment images that are laid one over the other; or all groups of
 /// a subtask lie in the files of a database. Whoever keeps the state in such segments or files takes them as
-/// they are; everybody else takes entries, whatever the snapshot holds.
+/// they are if the type is the same; everybody else takes entries, whatever the snapshot holds.
 /// Threads: the task's.
 class RestoredEntries {
  public:
   using Extent = RestoredExtent;
   /// `what` names operator and state for error sentences; `table`, which outlives this, is what the state is
-  /// declared as. `extents` ascend by group, then sequence. `migration` turns the values into those of the
-  /// table; none: they are.
+  /// declared as. `extents` ascend by group, then sequence. `written` is what the state was declared as when
+  /// they were written. `migration` turns the values into those of the table; none: they are.
   RestoredEntries(std::string what, const TableBase& table, std::vector<Extent> extents,
+                  StateDeclaration written,
                   std::optional<SchemaMigration> migration = std::nullopt);
   /// The same of files, which `states` reads.
   RestoredEntries(std::string what, const TableBase& table, std::vector<NativePart> parts,
@@ -48,9 +49,9 @@ class RestoredEntries {
   [[nodiscard]] const KeyGroupExtent& group() const { return extents_[next_].group; }
   /// Whether nothing of `group()` has been handed out yet.
   [[nodiscard]] bool at_group_begin() const { return !reader_; }
-  /// Whether what comes next is a segment image. Requires `!done()`.
+  /// Whether what comes next is a segment image of values as the table has them. Requires `!done()`.
   [[nodiscard]] bool is_image() const {
-    return !is_native() && extents_[next_].format == StateFormat::segments;
+    return takes_images_ && !is_native() && extents_[next_].format == StateFormat::segments;
   }
   /// Everything that is, or was, to be handed out, but for files.
   [[nodiscard]] const std::vector<Extent>& extents() const { return extents_; }
@@ -60,6 +61,8 @@ class RestoredEntries {
   /// expired by now. Requires `!done()`. Errors: as `ExtentReader::next` or `NativeEntries::next`, and those of
   /// `take` with operator, state and source put before.
   [[nodiscard]] Status next(const std::function<Status(std::span<const EntryView>)>& take);
+  /// Goes back to the first image of `group()`; from there on everything comes as entries.
+  void give_up_images();
   /// Passes the next image, which belongs to `group()` and matches its checksum, to `take`. Requires
   /// `is_image()` and that nothing of the group went through `next`. Errors: as `next`.
   [[nodiscard]] Status next_image(const std::function<Status(std::string_view bytes)>& take);
@@ -67,6 +70,9 @@ class RestoredEntries {
  private:
   [[nodiscard]] Status begin_group();
   [[nodiscard]] Status next_of_files(const std::function<Status(std::span<const EntryView>)>& take);
+  /// Passes `entries`, as they were written, to `take`, as the table is to have them.
+  [[nodiscard]] Status pass_on(std::span<const EntryView> entries, bool may_have_expired,
+                               const std::function<Status(std::span<const EntryView>)>& take);
   /// `entries` without what has expired. Errors: `corruption`, of a key.
   [[nodiscard]] Result<std::span<const EntryView>> live(std::span<const EntryView> entries);
   /// `entries` with the values of the table. Errors: `corruption`.
@@ -78,12 +84,12 @@ class RestoredEntries {
   std::size_t key_width_;
   bool has_many_;  // an entry holds any number of values, not exactly one
   std::vector<Extent> extents_;
+  StateDeclaration written_;
   std::optional<SchemaMigration> migration_;
+  bool takes_images_;
   std::string migrated_bytes_;  // of the last call of `next`
   std::vector<EntryView> migrated_;
   std::size_t next_ = 0;
-  std::unique_ptr<TableBase>
-      form_;  // makes the tables that images are laid into; null without images
   std::shared_ptr<SnapshotSource> source_;  // of the group that is being handed out
   std::unique_ptr<ExtentReader> reader_;    // of `source_`, once it is begun
   std::vector<NativePart> native_parts_;

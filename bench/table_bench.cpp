@@ -56,7 +56,8 @@ struct Flat {
 };
 
 struct Weir {
-  Table<std::uint64_t> table{{"count", StateKind::value, {}, {}}, {{0, 128}, 128, 8}};
+  Table<std::uint64_t> table{{"count", StateKind::value, {}, schema_of<std::uint64_t>()},
+                             {{0, 128}, 128, 8}};
   ValueState<std::uint64_t> count;
   KeyContext key;
   Weir() : count(&table, &key) {}

@@ -45,7 +45,7 @@ struct Sizes {
   double checkpoint_seconds = 45;          ///< for which they are counted under checkpoints
   const char* checkpoint_interval = "1s";
   std::uint64_t lists = 1'000'000;
-  std::array<int, 4> large_lists{200, 25, 8, 2};  ///< arguments of bench/append_bench
+  std::array<int, 4> large_lists{50, 25, 2, 5};  ///< arguments of bench/append_bench
   std::size_t text_bytes = 80'000'000;
 };
 constexpr Sizes quick_sizes{.repetitions = 3,
@@ -59,7 +59,7 @@ constexpr Sizes quick_sizes{.repetitions = 3,
                             .checkpoint_seconds = 2,
                             .checkpoint_interval = "200ms",
                             .lists = 50'000,
-                            .large_lists = {20, 25, 1, 2},
+                            .large_lists = {20, 12, 1, 3},
                             .text_bytes = 20'000'000};
 
 /// Keys that are counted.
@@ -475,7 +475,8 @@ class Bench {
     return numbers;
   }
 
-  /// As bench/append_bench.cpp says, prints and checks it.
+  /// As bench/append_bench.cpp says, prints and checks it. The floor of P15, twice as fast as Flink's RocksDB, stands
+  /// beside Get and Put until Flink is measured in the same run.
   void lists_larger_than_memory() {
     std::vector<std::string> words;
     for (const int argument : sizes_.large_lists) words.push_back(std::to_string(argument));
@@ -487,7 +488,7 @@ class Bench {
                            const std::string& measured, const Row* cost,
                            std::optional<Floor> floor) -> Row& {
         Row& made = report_.row("P15", system, what + how, "M/s", cost, floor);
-        for (const double rate : numbers_in(output, state + ", " + measured + ":", "add"))
+        for (const double rate : numbers_in(output, state + ", " + measured + ":", "add "))
           report_.add(made, rate);
         return made;
       };
@@ -495,7 +496,7 @@ class Bench {
       const Row& put = row("by hand", "Get and Put on RocksDB", "Get and Put by hand", nullptr, {});
       row("weir", handle + " on rocksdb, read before each", "weir, reading", &put, {});
       row("weir", handle + " on rocksdb, beside Get and Put", "weir", &put, ratio_at_least(2));
-      row("weir", handle + " on rocksdb, beside Merge", "weir", &merge, ratio_at_least(2));
+      row("weir", handle + " on rocksdb, beside Merge", "weir", &merge, {});
     };
     measure("list", std::to_string(thousand_lists) + " K lists larger than memory, 8 B by ",
             "ListState");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <memory>
 #include <utility>
 
@@ -33,6 +34,8 @@ constexpr std::array verbs{
     Verb{"cancel", "[-s [DIRECTORY]] [OPTIONS] JOB", "cancel a job, with -s after a savepoint",
          true},
     Verb{"stop", "[--drain] [OPTIONS] JOB", "write a savepoint and end the job", true},
+    Verb{"scenario", "run [OPTIONS] FILE.yaml... | new [FILE.yaml]",
+         "run scripted scenarios, or write one to begin with", false, true},
     Verb{"compile", "SOURCE.cpp [-o JOB.so] [-- COMPILER FLAGS]", "build a job", false, true},
     Verb{"completion", "bash|zsh|fish", "print the shell's completion script"},
 };
@@ -64,6 +67,13 @@ struct Words {
   std::string dispose;
   bool drain = false;
   std::string output;
+  bool simulate = false;
+  bool real = false;
+  std::string seed;
+  std::string junit;
+  std::string diagram;
+  std::vector<std::string> job_directories;
+  std::string keep;
   std::vector<std::string> positional;
 };
 
@@ -128,9 +138,27 @@ void add_run(CLI::App& app, Words& words) {
 
 void add_type(CLI::App& app, Words& words) {
   app.add_option("--type", words.type,
-                 "How a savepoint is written: canonical (default), from which types\n"
-                 "of state can change on every state backend, or native, which is faster")
+                 "How a savepoint is written: canonical (default), sorted entries that are\n"
+                 "the same from every state backend, or native, which is faster")
       ->type_name("TYPE");
+}
+
+void add_scenario(CLI::App& app, Words& words) {
+  app.add_flag("--simulate", words.simulate,
+               "In one thread, with a simulated network, disk and clock");
+  app.add_flag("--real", words.real, "With real processes and files");
+  app.add_option("--seed", words.seed, "What a simulation draws from")->type_name(number_type);
+  app.add_option("--junit", words.junit, "Write a report in JUnit's format to this file")
+      ->type_name("FILE");
+  app.add_option("--diagram", words.diagram, "Draw the messages that were seen into this SVG file")
+      ->type_name("FILE.svg");
+  app.add_option("--jobs", words.job_directories,
+                 "Look for job libraries here, before beside the scenario\n"
+                 "file; may repeat")
+      ->type_name("DIRECTORY")
+      ->allow_extra_args(false);
+  app.add_option("--keep", words.keep, "Leave the files of each run in this directory")
+      ->type_name("DIRECTORY");
 }
 
 /// The options of `verb`, bound to `words`.
@@ -148,6 +176,11 @@ std::unique_ptr<CLI::App> make_parser(const Verb& verb, const std::string& usage
     return app;
   }
   if (verb.name == "completion") return app;
+  if (verb.name == "scenario") {
+    add_scenario(*app, words);
+    app->get_option("--jobs")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    return app;
+  }
   if (verb.name == "run") add_run(*app, words);
   if (verb.name == "savepoint")
     app->add_option("-d,--dispose", words.dispose, "Delete the savepoint in this directory")
@@ -445,6 +478,51 @@ Result<Command> completion_command(const Words& words) {
   return CompletionCommand{shell};
 }
 
+Result<Command> scenario_command(const CLI::App& app, Words& words) {
+  constexpr std::array<std::string_view, 2> actions{"run", "new"};
+  if (words.positional.empty())
+    return refuse(
+        "run a scenario, or write a new one? usage: weir scenario run FILE.yaml, or weir "
+        "scenario new FILE.yaml");
+  const std::string action = words.positional[0];
+  words.positional.erase(words.positional.begin());
+  if (action == "new") {
+    for (const CLI::Option* option : app.get_options())
+      if (option->count() > 0)
+        return refuse(option->get_name() + " is an option of `weir scenario run`");
+    if (words.positional.size() > 1)
+      return refuse("unexpected word '" + words.positional[1] + "'; name one file");
+    return ScenarioNewCommand{words.positional.empty() ? "" : words.positional[0]};
+  }
+  if (action != "run")
+    return refuse("'" + action + "' is neither run nor new" + did_you_mean(action, actions));
+  if (words.positional.empty())
+    return refuse("which scenario? usage: weir scenario run FILE.yaml...");
+  ScenarioRunCommand command;
+  if (words.simulate && words.real)
+    return refuse("--simulate and --real contradict each other; leave one out");
+  command.simulate = words.simulate;
+  if (!words.seed.empty()) {
+    if (!words.simulate)
+      return refuse("--seed is what a simulation draws from, and there is no --simulate");
+    std::uint64_t seed = 0;
+    const char* end = words.seed.data() + words.seed.size();
+    const auto [read_to, failure] = std::from_chars(words.seed.data(), end, seed);
+    if (failure != std::errc() || read_to != end)
+      return refuse("--seed takes a whole number from 0, and '" + words.seed + "' is none");
+    command.seed = seed;
+  }
+  if (!words.diagram.empty() && words.positional.size() > 1)
+    return refuse("--diagram draws one scenario, and there are " +
+                  std::to_string(words.positional.size()));
+  if (!words.junit.empty()) command.junit = words.junit;
+  if (!words.diagram.empty()) command.diagram = words.diagram;
+  if (!words.keep.empty()) command.keep = words.keep;
+  command.job_directories = words.job_directories;
+  command.files = std::move(words.positional);
+  return command;
+}
+
 /// Reads the words behind `verb`.
 Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) {
   std::span<const std::string> flags;
@@ -473,6 +551,7 @@ Result<Command> parse_verb(const Verb& verb, std::span<const std::string> rest) 
   }
   if (verb.name == "compile") return compile_command(words, flags);
   if (verb.name == "completion") return completion_command(words);
+  if (verb.name == "scenario") return scenario_command(*app, words);
 
   WEIR_TRY_ASSIGN(common, common_of(words, false));
   if (verb.name == "list") {

@@ -80,6 +80,20 @@ struct CompileCommand {
   std::vector<std::string> flags;  ///< for the compiler, from behind `--`
   bool verbose = false;
 };
+/// `weir scenario run FILE...`
+struct ScenarioRunCommand {
+  std::vector<std::string> files;
+  bool simulate = false;  ///< else real processes
+  std::optional<std::uint64_t> seed;
+  std::optional<std::string> junit;
+  std::optional<std::string> diagram;
+  std::vector<std::string> job_directories;  ///< where libraries are looked for first
+  std::optional<std::string> keep;           ///< where the files of the runs stay
+};
+/// `weir scenario new [FILE]`
+struct ScenarioNewCommand {
+  std::string file;  ///< empty: standard output
+};
 /// `weir completion SHELL`
 struct CompletionCommand {
   std::string shell;
@@ -90,8 +104,8 @@ struct PrintCommand {
 };
 
 using Command = std::variant<RunCommand, ListCommand, InfoCommand, SavepointCommand, DisposeCommand,
-                             CancelCommand, StopCommand, CheckpointCommand, CompileCommand,
-                             CompletionCommand, PrintCommand>;
+                             CancelCommand, StopCommand, CheckpointCommand, ScenarioRunCommand,
+                             ScenarioNewCommand, CompileCommand, CompletionCommand, PrintCommand>;
 
 /// Reads the words behind `weir`. Opens nothing. A word that begins with a dash is an option and never the
 /// value of the one before it; such a value is written behind `=`.

@@ -34,6 +34,7 @@ std::string bash_script() {
     cases += "    " + verb.name + ")\n      options=\"" + options + "\"\n";
     if (verb.names_job) cases += std::string("      words=\"$(") + list_jobs + ")\"\n";
     if (verb.name == "completion") cases += "      words=\"bash zsh fish\"\n";
+    if (verb.name == "scenario") cases += "      words=\"run new\"\n";
     cases += "      ;;\n";
   }
   const std::string keys = settings_of("run");
@@ -98,6 +99,7 @@ std::string fish_script() {
     if (verb.names_job)
       script += seen + " -f -a " + quoted(std::string("(") + list_jobs + ")") + "\n";
     if (verb.name == "completion") script += seen + " -f -a 'bash zsh fish'\n";
+    if (verb.name == "scenario") script += seen + " -a 'run new'\n";
     for (const OptionName& option : verb.options) {
       script += seen;
       if (!option.short_name.empty()) script += " -s " + option.short_name;

@@ -167,6 +167,7 @@ std::string details_json(const JobDetails& details) {
   for (const auto& [task, state] : details.tasks)
     tasks.push_back(Json{{"task", task}, {"state", state}});
   json["tasks"] = tasks;
+  json["vertices"] = details.vertices;
   return dump(json);
 }
 

@@ -10,6 +10,7 @@
 #include "cli/completion.hpp"
 #include "cli/job_descriptor.hpp"
 #include "cli/run.hpp"
+#include "cli/scenario_verb.hpp"
 #include "cli/signals.hpp"
 #include "cli/surroundings.hpp"
 #include "cli/verbs.hpp"
@@ -42,6 +43,11 @@ struct Runner {
     end_on_signals();
     return compile(command);
   }
+  int operator()(const ScenarioRunCommand& command) const {
+    end_on_signals();
+    return run_scenarios(command);
+  }
+  int operator()(const ScenarioNewCommand& command) const { return write_scenario(command); }
   int operator()(const CompletionCommand& command) const {
     return print(completion_script(command.shell));
   }

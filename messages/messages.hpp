@@ -167,9 +167,10 @@ struct JobDetails {
   std::string checkpoint_directory;
   std::string log_file;
   std::vector<std::pair<std::string, std::string>> tasks;  ///< `vertex/subtask`, state
+  std::vector<std::string> vertices;                       ///< uids of their operators, by number
 };
 WEIR_FIELDS(JobDetails, overview, operators, checkpoints, failure, checkpoint_directory, log_file,
-            tasks)
+            tasks, vertices)
 
 struct CancelJob {
   JobId job;

@@ -65,8 +65,8 @@ Status write_plain(const table::Shape& shape, std::span<const CompactEntry> entr
   form_writer.string(key);
   const std::size_t key_offset =
       form.size() - shape.key_width - 1;  // an empty namespace follows it
-  form_writer.string(std::string(shape.layout->fixed_width, '\0'));
-  const std::size_t value_offset = form.size() - shape.layout->fixed_width;
+  form_writer.string(std::string(shape.value_width, '\0'));
+  const std::size_t value_offset = form.size() - shape.value_width;
 
   const std::size_t a_piece = std::min(entries.size(), piece_bytes / form.size() + 1);
   std::string piece;
@@ -78,7 +78,7 @@ Status write_plain(const table::Shape& shape, std::span<const CompactEntry> entr
       if (i + ahead < entries.size()) __builtin_prefetch(entries[i + ahead].value);
       const std::uint64_t word = table::byte_order(entries[i].order);
       std::memcpy(out + key_offset, &word, shape.key_width);
-      std::memcpy(out + value_offset, entries[i].value, shape.layout->fixed_width);
+      std::memcpy(out + value_offset, entries[i].value, shape.value_width);
     }
     WEIR_TRY(writer.add_raw(std::string_view(piece).substr(0, count * form.size()), count));
     entries = entries.subspan(count);

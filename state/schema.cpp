@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace weir {
@@ -583,6 +584,49 @@ class CompatibilityCheck {
 Status check_schema(const Schema& schema) {
   Enclosing enclosing;
   return check_schema_within(schema, enclosing, 0);
+}
+
+std::size_t scalar_width(SchemaKind kind) {
+  switch (kind) {
+    case SchemaKind::boolean:
+    case SchemaKind::int8:
+    case SchemaKind::uint8:
+      return 1;
+    case SchemaKind::int16:
+    case SchemaKind::uint16:
+      return 2;
+    case SchemaKind::int32:
+    case SchemaKind::uint32:
+    case SchemaKind::float32:
+      return 4;
+    default:
+      return 8;
+  }
+}
+
+std::uint32_t fixed_width(const Schema& schema) {
+  constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+  std::uint64_t width = 0;
+  switch (schema.kind) {
+    case SchemaKind::array: {
+      const std::uint64_t element = fixed_width(schema.children[0]);
+      const auto count = static_cast<std::uint64_t>(schema.number);
+      width = element == 0 || count <= most / element ? element * count : most;
+      break;
+    }
+    case SchemaKind::structure:
+      for (const Schema& field : schema.children) {
+        const std::uint64_t part = fixed_width(field);
+        if (part == 0) return 0;
+        width = std::min(width + part, most);
+      }
+      break;
+    case SchemaKind::enumeration:
+      return fixed_width(schema.children[0]);
+    default:
+      if (schema.kind <= SchemaKind::float64) width = scalar_width(schema.kind);
+  }
+  return static_cast<std::uint32_t>(width);
 }
 
 std::string to_string(const Schema& schema) {

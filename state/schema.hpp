@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -56,6 +57,13 @@ WEIR_FIELDS(Schema, kind, name, label, number, children)
 /// Whether `schema` is one that describes values: numbers of children, labels, references to structures
 /// around them. To be asked of every schema that comes from a file. Errors: `corruption`.
 [[nodiscard]] Status check_schema(const Schema& schema);
+
+/// Bytes of the encoding of a `kind` from `boolean` to `float64`.
+[[nodiscard]] std::size_t scalar_width(SchemaKind kind);
+/// Bytes of every encoding of a value that `schema` describes, 0 if they vary or there are none: what
+/// `Codec<T>::fixed_width` is for the type. 2^32 - 1 stands for all that is longer. Requires a schema that
+/// `check_schema` accepts.
+[[nodiscard]] std::uint32_t fixed_width(const Schema& schema);
 
 /// The schema as one line for people, such as `Bid{auction: int64, price: float64}`.
 [[nodiscard]] std::string to_string(const Schema& schema);

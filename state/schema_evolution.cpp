@@ -104,12 +104,6 @@ void write_number(SchemaKind kind, const Number& number, ByteWriter& out) {
       return write_as<double>(number, out);
   }
 }
-std::size_t width_of(SchemaKind kind) {
-  if (kind == SchemaKind::boolean) return 1;
-  if (kind == SchemaKind::float32) return 4;
-  if (kind == SchemaKind::float64) return 8;
-  return static_cast<std::size_t>(bits_of(kind)) / 8;
-}
 
 const Schema* find_field(const Schema& structure, const std::string& label) {
   const auto found = std::ranges::find(structure.children, label, &Schema::label);
@@ -395,7 +389,7 @@ void SchemaMigration::run(std::uint32_t index, ByteReader& from, std::string& ou
   switch (node.step) {
     case Step::scalar:
       if (node.from == node.to)
-        writer.raw(from.raw(width_of(node.from)));
+        writer.raw(from.raw(scalar_width(node.from)));
       else
         write_number(node.to, read_number(node.from, from), writer);
       return;

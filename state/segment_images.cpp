@@ -15,7 +15,33 @@
 //
 // where a key is its fixed-width encoding or a string with its length (of a composite table: what
 // follows the key group in the entry key), and a value its encoding, with its length if that varies.
+//
+// What of this follows from the state's declaration is in `table::Shape`. The rest follows from the room that
+// values took in memory, and an extent says it: the segments of a whole one have all of their granules,
+// which tells how many slots make one; and the key of word 0 stands apart if values lay in slots.
 namespace weir {
+
+namespace {
+
+/// A value whose type nobody here has, as it was encoded.
+struct EncodedValue {
+  std::string bytes;
+};
+
+}  // namespace
+
+template <>
+struct EntryCodec<EncodedValue> {
+  static void encode(const EncodedValue& value, ByteWriter& writer) { writer.raw(value.bytes); }
+  [[nodiscard]] static bool decode(std::string_view bytes, EncodedValue& value) {
+    value.bytes = bytes;
+    return true;
+  }
+  static std::size_t heap_bytes(const EncodedValue& value) {
+    return Codec<std::string>::heap_bytes(value.bytes);
+  }
+  static SchemaDefaults defaults() { return {}; }
+};
 
 using table::Group;
 using table::Node;
@@ -48,14 +74,15 @@ std::uint32_t all_granules(const table::Shape& shape, std::uint32_t slot_mask) {
 /// Whether a taken slot is, byte for byte, an entry.
 bool slots_are_entries(const table::Shape& shape) {
   return shape.inline_values && shape.layout->is_plain && shape.key_width == 8 &&
-         shape.layout->value_offset == 8 && shape.slot_bytes == 8 + shape.layout->fixed_width;
+         shape.layout->value_offset == 8 && shape.slot_bytes == 8 + shape.value_width;
 }
 
-void write_value(const table::Layout& layout, const char* value, ByteWriter& writer,
+void write_value(const table::Shape& shape, const char* value, ByteWriter& writer,
                  std::string& scratch) {
+  const table::Layout& layout = *shape.layout;
   if (layout.is_plain) {
-    writer.raw({value, layout.fixed_width});
-  } else if (layout.fixed_width != 0) {
+    writer.raw({value, shape.value_width});
+  } else if (shape.value_width != 0) {
     layout.encode(value, writer);
   } else {
     scratch.clear();
@@ -75,7 +102,6 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
                                                  SnapshotSink& sink) const {
   WEIR_ASSERT(range_.contains(group));
   const table::Shape& shape = storage_->shape;
-  const table::Layout& layout = *shape.layout;
   const Group& header = groups_[group - range_.first];
   const bool whole = is_new_since(group, base);
 
@@ -109,7 +135,7 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
   writer.number(static_cast<std::uint8_t>(table::depth_of(header)));
   writer.number(static_cast<std::uint8_t>(header.zero != nullptr));
   if (header.zero != nullptr)
-    write_value(layout, table::value_of(shape, header.zero), writer, scratch);
+    write_value(shape, table::value_of(shape, header.zero), writer, scratch);
   writer.number(static_cast<std::uint32_t>(segments.size()));
   WEIR_TRY(extent.add_raw(bytes, header.zero != nullptr ? 1 : 0));
 
@@ -163,7 +189,7 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
         writer.string(key);
       else
         writer.raw(key);
-      write_value(layout, table::slot_value(shape, const_cast<char*>(slot)), writer, scratch);
+      write_value(shape, table::slot_value(shape, const_cast<char*>(slot)), writer, scratch);
     });
     if (run != nullptr) writer.raw({run, static_cast<std::size_t>(run_end - run)});
     WEIR_TRY(extent.add_raw(bytes, entries));
@@ -175,7 +201,11 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
 class TableBase::ImageLoader {
  public:
   ImageLoader(TableBase& table, Group& group, std::string_view bytes)
-      : table_(table), shape_(table.shape_), group_(group), reader_(bytes) {}
+      : table_(table),
+        shape_(table.shape_),
+        takes_any_room_(shape_.layout == &table::layout<EncodedValue>),
+        group_(group),
+        reader_(bytes) {}
 
   Status load() {
     auto loaded = load_all();
@@ -208,7 +238,10 @@ class TableBase::ImageLoader {
       return reader_.remaining() == 0 ? Status() : damaged("it is too long");
     }
     WEIR_TRY(deepen(std::max<std::uint32_t>(depth, table::depth_of(group_)), count));
-    for (std::uint32_t i = 0; i < count; ++i) WEIR_TRY(load_segment());
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (whole && i == 0 && takes_any_room_) WEIR_TRY(adopt_granules());
+      WEIR_TRY(load_segment());
+    }
     if (reader_.remaining() != 0) return damaged("it is too long");
     return check();
   }
@@ -225,7 +258,8 @@ class TableBase::ImageLoader {
         table_.storage_->release_node(std::exchange(group_.zero, nullptr));
       return {};
     }
-    if (!shape_.inline_values) return damaged("it has a key apart, which this table has not");
+    if (!shape_.inline_values && !(takes_any_room_ && shape_.compact))
+      return damaged("it has a key apart, which this table has not");
     if (group_.zero == nullptr) group_.zero = table_.make_node({});
     return load_value(table::value_of(shape_, group_.zero));
   }
@@ -252,6 +286,20 @@ class TableBase::ImageLoader {
     grown.directory_epoch = table_.epoch_;
     grown.made_epoch = empty ? table_.epoch_ : group_.made_epoch;
     group_ = grown;
+    return {};
+  }
+
+  /// Takes over how many slots make a granule from the segment that comes next, the first of a whole extent.
+  Status adopt_granules() {
+    ByteReader segment = reader_;
+    (void)segment.number<std::uint32_t>();
+    (void)segment.number<std::uint8_t>();
+    const auto count = static_cast<std::uint32_t>(std::popcount(segment.number<std::uint32_t>()));
+    const std::uint32_t slots = group_.slot_mask + 1;
+    if (segment.failed()) return damaged("it is cut off");
+    if (!std::has_single_bit(count) || count > slots)
+      return damaged("its first segment has not all of its parts");
+    table_.shape_.granule_shift = static_cast<std::uint32_t>(std::countr_zero(slots / count));
     return {};
   }
 
@@ -341,7 +389,7 @@ class TableBase::ImageLoader {
   }
 
   Status load_value(void* value) {
-    const std::uint32_t width = shape_.layout->fixed_width;
+    const std::uint32_t width = shape_.value_width;
     const std::string_view bytes = width != 0 ? reader_.raw(width) : reader_.string();
     if (reader_.failed()) return damaged("it is cut off");
     if (shape_.layout->is_plain) {
@@ -362,6 +410,11 @@ class TableBase::ImageLoader {
         if (group_.directory[i + copy].slots != first.slots) return damaged("a segment is missing");
       i += copies;
     }
+    release_replaced();
+    return {};
+  }
+
+  void release_replaced() {
     std::ranges::sort(replaced_);
     const auto twice = std::ranges::unique(replaced_);
     replaced_.erase(twice.begin(), twice.end());
@@ -370,18 +423,17 @@ class TableBase::ImageLoader {
       clear(slots);
       table_.storage_->release_segment(group_, {slots, table_.epoch_, 0});
     }
-    return {};
   }
 
-  /// After a failure: destroys what there is, so that the table can be destroyed.
+  /// After a failure: takes all entries away.
   void abandon() {
-    if (group_.directory != table::empty_group.directory)
-      for (std::uint32_t i = 0; i < std::uint32_t{1} << table::depth_of(group_); ++i)
-        if (char* slots = group_.directory[i].slots; slots != nullptr) replaced_.push_back(slots);
-    std::ranges::sort(replaced_);
-    const auto twice = std::ranges::unique(replaced_);
-    replaced_.erase(twice.begin(), twice.end());
-    for (char* slots : replaced_) clear(slots);
+    const bool laid_out = group_.directory != table::empty_group.directory;
+    for (std::uint32_t i = 0; laid_out && i < std::uint32_t{1} << table::depth_of(group_); ++i)
+      if (char* slots = group_.directory[i].slots; slots != nullptr) replaced_.push_back(slots);
+    release_replaced();
+    if (laid_out)
+      table_.storage_->release(group_.directory, table::directory_bytes(group_),
+                               group_.directory_epoch);
     if (group_.zero != nullptr) table_.storage_->release_node(group_.zero);
     group_ = table::empty_group;
   }
@@ -393,6 +445,7 @@ class TableBase::ImageLoader {
 
   TableBase& table_;
   const table::Shape& shape_;
+  const bool takes_any_room_;  // whatever room values took where the image was written
   Group& group_;
   ByteReader reader_;
   std::vector<char*> replaced_;  // slots of segments that others took the place of
@@ -401,6 +454,15 @@ class TableBase::ImageLoader {
 Status TableBase::load_images(std::uint32_t group, std::string_view bytes) {
   WEIR_ASSERT(range_.contains(group));
   return ImageLoader(*this, groups_[group - range_.first], bytes).load();
+}
+
+std::unique_ptr<TableBase> TableBase::make_encoded(StateDeclaration written,
+                                                   std::uint32_t group) const {
+  const KeyGroupRange groups{group, group + 1};
+  // Its slots are as small as any, so that a segment has as many as an image can have.
+  static_assert(table::segment_shift(sizeof(table::NodeSlot)) == table::most_segment_shift);
+  return std::make_unique<Table<EncodedValue>>(
+      std::move(written), TableOptions{groups, groups.end, shape_.key_width, shape_.composite});
 }
 
 void TableBase::clear_slot(char* slot) {

@@ -17,10 +17,19 @@ using table::Segment;
 
 namespace {
 
-table::Shape shape_of(const table::Layout& layout, const TableOptions& options) {
+/// Fixed width of an entry's value, 0 if it varies.
+std::uint32_t value_width(const StateDeclaration& declaration) {
+  if (declaration.kind == StateKind::list) return 0;  // any number of elements
+  const bool is_map = declaration.kind == StateKind::map && declaration.value.children.size() == 2;
+  return fixed_width(is_map ? declaration.value.children[1] : declaration.value);
+}
+
+table::Shape shape_of(const table::Layout& layout, const TableOptions& options,
+                      const StateDeclaration& declaration) {
   table::Shape shape{};
   shape.layout = &layout;
   shape.key_width = options.key_width;
+  shape.value_width = value_width(declaration);
   shape.composite = options.composite;
   shape.compact = !options.composite && options.key_width >= 1 && options.key_width <= 8;
   shape.inline_values = shape.compact && layout.inline_slot_bytes != 0;
@@ -35,7 +44,7 @@ table::Shape shape_of(const table::Layout& layout, const TableOptions& options) 
 TableBase::TableBase(StateDeclaration declaration, const TableOptions& options,
                      const table::Layout& layout)
     : range_(options.groups),
-      shape_(shape_of(layout, options)),
+      shape_(shape_of(layout, options, declaration)),
       declaration_(std::make_shared<const StateDeclaration>(std::move(declaration))),
       storage_(std::make_shared<table::Storage>(shape_, options.groups.size())),
       ttl_(options.ttl) {

@@ -223,7 +223,6 @@ struct Layout {
   std::uint32_t inline_slot_bytes;               // 0: values of this type are never inline
   std::uint32_t node_bytes;                      // without the key's bytes
   std::uint32_t value_offset;                    // in slots and nodes
-  std::uint32_t fixed_width;                     // of an encoded value, 0 if it varies
   bool is_plain;                                 // the encoding is the value's bytes in memory
   void (*construct)(void* value);                // the default value
   void (*copy)(void* value, const void* other);  // constructs a copy
@@ -299,7 +298,6 @@ Layout layout_of() {
   }
   layout.node_bytes = sizeof(NodeOf<V>);
   layout.value_offset = value_offset;
-  if constexpr (Described<V>) layout.fixed_width = Codec<V>::fixed_width;
   layout.is_plain = is_plain<V>();
   layout.construct = [](void* value) { new (value) V{}; };
   layout.copy = [](void* value, const void* other) {
@@ -320,13 +318,14 @@ Layout layout_of() {
 template <class V>
 inline const Layout layout = layout_of<V>();
 
-/// The form of one table: a layout, and what follows from its keys.
+/// The form of one table: a layout, and what follows from its keys and its declaration.
 struct Shape {
   const Layout* layout;
   std::size_t key_width;
-  bool compact;        // keys are words
-  bool inline_values;  // `InlineSlot`, else `NodeSlot`
-  bool composite;      // nodes have `Links`
+  std::uint32_t value_width;  // of an encoded value, by its declaration; 0 if it varies
+  bool compact;               // keys are words
+  bool inline_values;         // `InlineSlot`, else `NodeSlot`
+  bool composite;             // nodes have `Links`
   std::uint32_t slot_bytes;
   std::uint32_t segment_shift;
   std::uint32_t granule_shift;
@@ -403,8 +402,11 @@ class TableBase {
     asm volatile("" : : "r"(slot));
   }
 
-  /// A table of the same form without entries, for `groups`.
-  [[nodiscard]] virtual std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const = 0;
+  /// A table without entries, for `group` alone, that keeps values as they were encoded. It takes the images of any
+  /// table with such keys that was declared as `written`, whatever the type of its values and the room that
+  /// it took; nothing in it expires.
+  [[nodiscard]] std::unique_ptr<TableBase> make_encoded(StateDeclaration written,
+                                                        std::uint32_t group) const;
   /// Of the structures in its values, for entries that were written before a field was added.
   [[nodiscard]] virtual SchemaDefaults defaults() const = 0;
   /// What makes one value of the partial ones that an entry may hold; none if it holds no such.
@@ -423,7 +425,8 @@ class TableBase {
   /// a group outside `groups()`; `user_function_failed` if folding the partial values throws.
   [[nodiscard]] Status insert(std::string_view entry_key, std::string_view value);
   /// Lays what `FrozenTable::write_images` wrote over `group`: first an extent that is whole, then those
-  /// that build on it, in order. Errors: `corruption`; the table is then not to be used.
+  /// that build on it, in order. Errors: `corruption`, also if values of the table that wrote it took another
+  /// room in memory; the group has then no entries. Those of decoding.
   /// What has expired since, or had expired when they were written, comes back to be found here.
   [[nodiscard]] Status load_images(std::uint32_t group, std::string_view bytes);
   /// Appends the encoded keys in memory of `group`, in no order; keys whose entries have all expired
@@ -484,10 +487,6 @@ class TableBase {
 
   /// Decodes `bytes` into the default-constructed `value`.
   [[nodiscard]] virtual bool decode(std::string_view bytes, void* value) const = 0;
-  /// Those of a table like this one.
-  [[nodiscard]] TableOptions options_for(KeyGroupRange groups) const {
-    return {groups, groups.end, shape_.key_width, shape_.composite, ttl_};
-  }
 
   // What is off the path of a hit. A `slot` is an index within the segment of `home`.
   void* insert_default(const KeyContext& key, bool is_change = true);
@@ -635,7 +634,10 @@ template <class V>
 class Table final : public TableBase {
  public:
   Table(StateDeclaration declaration, const TableOptions& options, EntryCodec<V> codec = {})
-      : TableBase(std::move(declaration), options, table::layout<V>), codec_(std::move(codec)) {}
+      : TableBase(std::move(declaration), options, table::layout<V>), codec_(std::move(codec)) {
+    // Images are read by what the declaration says.
+    if constexpr (Described<V>) WEIR_ASSERT(shape_.value_width == Codec<V>::fixed_width);
+  }
 
   /// The value of `key`, null if there is none. May throw `StateAccessFailed`, as all accesses, if the
   /// table is a cache.
@@ -736,9 +738,6 @@ class Table final : public TableBase {
         };
     }
     return {};
-  }
-  [[nodiscard]] std::unique_ptr<TableBase> make_empty(KeyGroupRange groups) const override {
-    return std::make_unique<Table>(declaration(), options_for(groups), codec_);
   }
 
  private:

@@ -108,7 +108,7 @@ Status HeapKeyedStateBackend::add_table(std::unique_ptr<TableBase> table) {
 /// What of the restored checkpoint the next one can leave where it is. Of a table that was restored from
 /// something else, nothing.
 void HeapKeyedStateBackend::note_images(const TableBase& table, const RestoredEntries& entries) {
-  if (entries.is_native()) return;
+  if (entries.is_native() || entries.changes_type()) return;
   TableImages images;
   images.groups.resize(table.groups().size());
   for (const RestoredEntries::Extent& extent : entries.extents()) {
@@ -146,8 +146,20 @@ Status HeapKeyedStateBackend::load_piece() {
   auto& [table, entries] = loading_.back();
   if (entries.is_image()) {
     const std::uint32_t group = entries.group().group;
-    WEIR_TRY(entries.next_image(
-        [&](std::string_view bytes) { return table->load_images(group, bytes); }));
+    bool fits = true;
+    const Status laid = entries.next_image([&](std::string_view bytes) {
+      Status loaded = table->load_images(group, bytes);
+      fits = loaded.has_value();
+      return loaded;
+    });
+    if (!fits) {
+      // Values may take another room in memory although they are encoded as before: a member that is not
+      // described was added, say. Their entries fit; what is damaged is found there as well.
+      entries.give_up_images();
+      restored_images_.erase(table->declaration().name);
+      return {};
+    }
+    WEIR_TRY(laid);
     if (entries.done()) loading_.pop_back();
     return {};
   }

@@ -218,7 +218,8 @@ struct Queued {
   std::shared_ptr<RocksDBDatabase> database;
   rocksdb::ColumnFamilyHandle* family = nullptr;
   Backing backing;
-  Table<std::uint64_t> table{{"s", StateKind::value, {}, {}}, {groups, groups.end, 8}};
+  Table<std::uint64_t> table{{"s", StateKind::value, {}, schema_of<std::uint64_t>()},
+                             {groups, groups.end, 8}};
   std::unique_ptr<FlushQueue> queue;
 };
 

@@ -6,6 +6,9 @@
 
 #include <catch2/catch.hpp>
 
+#include "backends/rocksdb/database_files.hpp"
+#include "test/format_vectors.hpp"
+
 namespace weir::test {
 namespace {
 
@@ -47,6 +50,21 @@ TEST_CASE("a stored value is the canonical one and a trailer", "[backends]") {
   CHECK(value->below(5) == "abc");
   CHECK(value->last == StoredRun{5, 2});
   CHECK(read_stored_value(whole("abc"))->below(5) == "abc");
+}
+
+TEST_CASE("stored values and lists of files have the documented bytes", "[backends]") {
+  const auto number = [](std::int64_t value) { return encode_value(value); };
+  const std::string with_run = merged(whole(number(3)), {operand(5, number(4))});
+  CHECK(hex(whole(number(3))) == "030000000000000000");
+  CHECK(hex(with_run) == "03000000000000000400000000000000050000000800000001");
+  const FileList list{{0, 128}, {{6, 0, 127, 1, 1, 1124}}};
+  CHECK(hex(encode_value(list)) ==
+        "0000000080000000010000000600000000"
+        "7f000000010000000000000001000000000000006404000000000000");
+  for (const std::string& bytes : {whole(number(3)), with_run, encode_value(list)}) {
+    INFO(hex(bytes));
+    CHECK(is_documented(hex(bytes)));
+  }
 }
 
 TEST_CASE("a run takes the place of what was there of it, and follows what is older",

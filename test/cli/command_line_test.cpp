@@ -307,6 +307,21 @@ TEST_CASE("each verb says of a missing, surplus, unknown or empty word what is w
       {{"checkpoint", "0123"},
        "checkpoint: '0123' is too short for a job id; give all 32 digits, "
        "or at least the first 6"},
+      {{"scenario"},
+       "scenario: run a scenario, or write a new one? usage: weir scenario run FILE.yaml, or weir "
+       "scenario new FILE.yaml"},
+      {{"scenario", "rnu"}, "scenario: 'rnu' is neither run nor new; did you mean 'run'?"},
+      {{"scenario", "run"}, "scenario: which scenario? usage: weir scenario run FILE.yaml..."},
+      {{"scenario", "new", "a", "b"}, "scenario: unexpected word 'b'; name one file"},
+      {{"scenario", "new", "--real"}, "scenario --real is an option of `weir scenario run`"},
+      {{"scenario", "run", "a", "--simulate", "--real"},
+       "scenario --simulate and --real contradict each other; leave one out"},
+      {{"scenario", "run", "a", "--seed", "3"},
+       "scenario --seed is what a simulation draws from, and there is no --simulate"},
+      {{"scenario", "run", "a", "--simulate", "--seed", "-3"},
+       "scenario --seed takes a whole number from 0, and '-3' is none"},
+      {{"scenario", "run", "a", "b", "--diagram", "d.svg"},
+       "scenario --diagram draws one scenario, and there are 2"},
       {{"compile"}, "compile: which source? usage: weir compile JOB.cpp -o JOB.so"},
       {{"compile", "-o", "a.so"}, "compile: which source? usage: weir compile JOB.cpp -o JOB.so"},
       {{"compile", "a.cpp", "-O3"},
@@ -369,6 +384,24 @@ TEST_CASE("a program with a job takes run's options before -- and the job's behi
   const auto help = parse_program_line("word_count", Words{"--help", "--", "x"});
   REQUIRE(help);
   CHECK_THAT(std::get<PrintCommand>(*help).text, Contains("Usage: word_count"));
+}
+
+TEST_CASE("a scenario is run from its files, or written anew", "[cli]") {
+  const auto run = parsed<ScenarioRunCommand>({"scenario", "run", "a.yaml", "--jobs", "x", "--jobs",
+                                               "y", "b.yaml", "--junit", "j.xml", "--keep", "k",
+                                               "--simulate", "--seed", "7"});
+  CHECK(run.files == Words{"a.yaml", "b.yaml"});
+  CHECK(run.job_directories == Words{"x", "y"});
+  CHECK(run.junit == "j.xml");
+  CHECK(run.keep == "k");
+  CHECK(run.simulate);
+  CHECK(run.seed == 7U);
+  const auto one =
+      parsed<ScenarioRunCommand>({"scenario", "run", "--real", "--diagram", "d.svg", "a.yaml"});
+  CHECK_FALSE(one.simulate);
+  CHECK(one.diagram == "d.svg");
+  CHECK(parsed<ScenarioNewCommand>({"scenario", "new"}).file.empty());
+  CHECK(parsed<ScenarioNewCommand>({"scenario", "new", "a.yaml"}).file == "a.yaml");
 }
 
 TEST_CASE("completion scripts name every verb and option", "[cli]") {

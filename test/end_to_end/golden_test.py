@@ -14,7 +14,7 @@ from harness import case, check, equal, job_so, settings
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "golden")
 COUNT = 300
 BACKENDS = ["memory", "fs", "rocksdb"]
-NATIVE = ["fs"]  # backends with a form of their own
+NATIVE = ["fs", "rocksdb"]  # backends with a form of their own
 
 
 def expected():
@@ -52,17 +52,26 @@ def restores(place):
 def make(version):
     @case("golden savepoints are written anew: of each backend in each form, from the middle of the input")
     def write(place):
+        def savepoint(backend, form, records, *options):
+            """One that is taken once the source has put out so many records since the job began."""
+            process, _ = place.start_traced("-p", 2, *settings(backend=backend), *options, job_so("golden"), "--count", COUNT,
+                                            "--rate", 40)
+            job = place.running_job(process)
+            emitted = lambda: place.json("info", job, "--json")["operators"][0]["records_out"] > records
+            harness.wait_until(emitted, f"{records} records")
+            path = place.json("savepoint", job, place / "savepoints", "--type", form, "--json")["savepoint"]
+            place.good("cancel", job)
+            process.wait()
+            return path
+
         for backend in BACKENDS:
             for form in ["canonical"] + (["native"] if backend in NATIVE else []):
-                process, _ = place.start_traced("-p", 2, *settings(backend=backend), job_so("golden"), "--count", COUNT,
-                                                "--rate", 100)
-                job = place.running_job(process)
-                half = lambda: place.json("info", job, "--json")["operators"][0]["records_out"] > COUNT / 2
-                harness.wait_until(half, "half of the records")
-                path = place.json("savepoint", job, place / "savepoints", "--type", form, "--json")["savepoint"]
+                path = savepoint(backend, form, COUNT / 2)
                 shutil.copytree(path, os.path.join(GOLDEN, version, f"{backend}-{form}"))
-                place.good("cancel", job)
-                process.wait()
+        # Files that were taken in, and what was appended to them since without reading it.
+        first = savepoint("rocksdb", "native", COUNT / 4)
+        path = savepoint("rocksdb", "native", COUNT / 4, "-s", first)
+        shutil.copytree(path, os.path.join(GOLDEN, version, "rocksdb-native-appended"))
 
 
 if "WEIR_MAKE_GOLDEN" in os.environ:

@@ -224,6 +224,71 @@ def native(place, own, others):
                place / "again")
 
 
+@case("a job whose types have changed goes on from incremental checkpoints and native savepoints")
+def changed_types(place):
+    changed(place, FS, ("fs", "memory", "rocksdb"))
+
+
+@case("so it does on rocksdb")
+def changed_types_on_rocksdb(place):
+    changed(place, ROCKSDB, ("rocksdb", "fs"))
+
+
+def changed(place, own, others):
+    total = 20_000  # numbers, each of one of ten keys
+    directories = settings(checkpoints=place / "checkpoints")
+    job = [job_so("shapes"), "--numbers", total]
+    process, trace = place.start_traced("-p", 2, *directories, *KEPT, *own, *job, "--output", place / "out", "--rate",
+                                        2000)
+    name = place.running_job(process)
+    wait_until(lambda: counted(place, name) > 100, "some numbers")
+    native = place.json("savepoint", name, place / "savepoints", "--type", "native", "--json")["savepoint"]
+    for _ in range(3):
+        wait_until(lambda seen=counted(place, name): counted(place, name) > seen + 100, "some numbers")
+        path = take(place, name)
+    process.kill()
+    refused(place.weir("run", "-s", path, *own, *job, "--shape", "other-type", "--output", place / "no"), 1, "counts",
+            "'count'", "was uint64, is string")
+    new_job = [*job, "--shape", "noted-type"]
+    for number, backend in enumerate(others):
+        for snapshot in (path, native):
+            out = place / f"out-{backend}-{os.path.basename(snapshot)}"
+            place.good("run", "-s", snapshot, "-p", number + 1, *settings(backend=backend), *new_job, "--rate", 0,
+                       "--output", out)
+            go_on_counting(output_lines(out), total)
+
+    # The checkpoints of the new type build on each other and on nothing else.
+    process, trace = place.start_traced("-p", 3, "-s", path, "--claimMode", "CLAIM", *directories, *KEPT, *own, *new_job,
+                                        "--rate", 2000, "--output", place / "out")
+    equal(place.running_job(process), name)
+    for _ in range(3):
+        wait_until(lambda seen=counted(place, name): counted(place, name) > seen + 100, "some numbers")
+        path = take(place, name)
+    process.kill()
+    place.good("run", "-p", 1, "-s", path, "--claimMode", "CLAIM", *directories, *own, *new_job, "--rate", 0, "--output",
+               place / "out")
+    lines = output_lines(place / "out")
+    equal(sorted(int(line.split()[0]) for line in lines), list(range(total)))
+    go_on_counting([line for line in lines if "noted" in line], total)
+
+
+def counted(place, job):
+    return place.json("info", job, "--json")["operators"][0]["records_out"]
+
+
+def go_on_counting(lines, total):
+    """Each key was counted on from what the snapshot had, to the end."""
+    counts = {}
+    for line in lines:
+        number, note, count = line.split()
+        equal(note, "noted")
+        counts.setdefault(int(number) % 10, []).append(int(count))
+    equal(sorted(counts), list(range(10)))
+    for key, values in counts.items():
+        equal(sorted(values), list(range(total // 10 - len(values) + 1, total // 10 + 1)), f"counts of key {key}")
+        check(len(values) < total // 10, "key", key, "was counted from the start")
+
+
 @case("what is wrong about types, claims and the setting is one sentence")
 def bad_words(place):
     some = "0123456789abcdef"

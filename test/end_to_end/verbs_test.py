@@ -256,7 +256,7 @@ def on_a_terminal(place):
 def texts(place):
     check(place.good("--version").startswith("weir "), "version")
     general = place.good("--help")
-    for verb in ("run", "list", "info", "savepoint", "checkpoint", "cancel", "stop", "compile", "completion"):
+    for verb in ("run", "list", "info", "savepoint", "checkpoint", "cancel", "stop", "scenario", "compile", "completion"):
         check(verb in general, verb, "is not in the help")
         check("Usage: weir " + verb in place.good(verb, "--help"), "help of", verb)
     run = place.good("run", "--help")

@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "state/time_to_live.hpp"
+
 namespace weir {
 namespace codec_test {
 
@@ -182,6 +184,34 @@ TEST_CASE("every kind of value reads back as it was written", "[state]") {
   check_round_trip(std::variant<std::int8_t, std::int8_t>(std::in_place_index<1>, std::int8_t{3}));
   check_round_trip(Everything());
   check_round_trip(sample());
+}
+
+template <class T>
+void check_width() {
+  INFO(to_string(schema_of<T>()));
+  CHECK(fixed_width(schema_of<T>()) == Codec<T>::fixed_width);
+}
+template <class... Ts>
+void check_widths() {
+  (check_width<Ts>(), ...);
+}
+
+TEST_CASE("a schema says of what width its values are", "[state]") {
+  check_widths<bool, std::int8_t, std::int16_t, std::int32_t, std::int64_t, std::uint8_t,
+               std::uint16_t, std::uint32_t, std::uint64_t, float, double, Colour, Level>();
+  check_widths<std::string, SharedBytes, std::vector<int>, std::deque<bool>, std::set<int>,
+               std::unordered_set<int>, std::map<int, int>, std::unordered_map<int, int>,
+               std::optional<int>, std::variant<int, int>, std::shared_ptr<const int>>();
+  check_widths<Point, Nothing, Tree, Everything, Sketch, Handle, Celsius, Timed<Point>,
+               Timed<std::string>, Timed<Nothing>, std::chrono::milliseconds>();
+  check_widths<std::pair<std::int8_t, double>, std::pair<int, Nothing>, std::tuple<>,
+               std::tuple<Point, Point, char>, std::array<Point, 3>, std::array<int, 0>,
+               std::array<std::string, 2>, std::pair<int, std::array<int, 0>>,
+               std::array<std::array<std::int16_t, 5>, 7>>();
+  // Of a schema that came from elsewhere.
+  Schema array = schema_of<std::array<std::array<double, 2>, 2>>();
+  array.number = array.children[0].number = std::numeric_limits<std::int64_t>::max();
+  CHECK(fixed_width(array) == std::numeric_limits<std::uint32_t>::max());
 }
 
 TEST_CASE("a value keeps the bits of its floating-point numbers", "[state]") {

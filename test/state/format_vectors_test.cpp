@@ -1,7 +1,7 @@
 // The bytes of docs/formats/snapshot.md, "Test vectors". A released format never changes: if a vector
 // fails, the code is wrong, or it is a new version.
-#include <fstream>
-#include <sstream>
+#include "test/format_vectors.hpp"
+
 #include <string>
 
 #include <catch2/catch.hpp>
@@ -73,22 +73,8 @@ constexpr std::string_view pointer_file =
     "00002f73702f73617665706f696e742d3031323334352d306131623263336434"
     "653566";
 
-std::string hex(std::string_view bytes) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string text;
-  for (const char byte : bytes) {
-    text.push_back(digits[static_cast<unsigned char>(byte) >> 4]);
-    text.push_back(digits[static_cast<unsigned char>(byte) & 15]);
-  }
-  return text;
-}
-
-std::string unhex(std::string_view text) {
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2)
-    bytes.push_back(static_cast<char>(std::stoi(std::string(text.substr(i, 2)), nullptr, 16)));
-  return bytes;
-}
+using test::hex;
+using test::unhex;
 
 std::string blocks_of(std::string_view payload) {
   test::MemoryStorage storage;
@@ -216,18 +202,11 @@ TEST_CASE("metadata and pointers have the documented bytes and read back from th
 }
 
 TEST_CASE("the documentation shows the same bytes", "[state]") {
-  std::ifstream file(WEIR_SOURCE_ROOT "/docs/formats/snapshot.md");
-  REQUIRE(file);
-  std::stringstream text;
-  text << file.rdbuf();
-  std::string digits;
-  for (const char character : text.str())
-    if (character != ' ' && character != '\n') digits.push_back(character);
   for (const auto vector : {bid_value, bid_schema, weir_key, weir_hash, weir_entry, number_entry,
                             map_entry, whole_image, changed_image, map_image, hello_blocks,
                             empty_blocks, metadata_file, pointer_file}) {
     INFO(vector);
-    CHECK(digits.find("```" + std::string(vector) + "```") != std::string::npos);
+    CHECK(test::is_documented(vector));
   }
 }
 

@@ -93,9 +93,17 @@ std::string canonical(const FrozenTable& frozen) {
   return sink.bytes;
 }
 
+/// What `images` of `group` hold for somebody who does not have the type of their values.
+std::string canonical_of(const TableBase& like, std::uint32_t group,
+                         const std::vector<std::string>& images) {
+  const auto table = like.make_encoded(like.declaration(), group);
+  for (const std::string& image : images) REQUIRE(table->load_images(group, image));
+  return canonical(*table->freeze());
+}
+
 template <class V>
 std::unique_ptr<Table<V>> make(Keys keys) {
-  return std::make_unique<Table<V>>(StateDeclaration{"s", StateKind::value, {}, {}},
+  return std::make_unique<Table<V>>(StateDeclaration{"s", StateKind::value, {}, schema_of<V>()},
                                     options_of(keys));
 }
 
@@ -149,6 +157,10 @@ void check_chains(Keys keys) {
       for (const std::string& image : next[group]) REQUIRE(restored->load_images(group, image));
     const auto again = restored->freeze();
     REQUIRE(canonical(*again) == canonical(*frozen));
+    std::string without_type;
+    for (std::uint32_t group = groups.first; group < groups.end; ++group)
+      without_type += canonical_of(*table, group, next[group]);
+    REQUIRE(without_type == canonical(*frozen));
     for (std::uint64_t n = 0; n < highest; ++n) {
       const Key key(keys, n);
       const V* expected = table->find(key.context);
@@ -176,6 +188,29 @@ TEST_CASE("a table restored from whole and changed segments is what was frozen",
   SECTION("truth values") { check_chains<bool>(keys); }
 }
 
+TEST_CASE("the entry of the key 0 comes back from images of any type", "[state]") {
+  const Keys keys = GENERATE(Keys::compact8, Keys::compact4);
+  const auto check = [&]<class V>(std::type_identity<V>) {
+    const auto table = make<V>(keys);
+    const Key zero(keys, 0);
+    table->find_or_insert(zero.context) = value_of<V>(5);
+    const auto image = [&](std::uint32_t base) {
+      BytesSink sink;
+      const auto frozen = table->freeze();
+      REQUIRE(frozen->write_images(zero.context.group, base, sink));
+      table->confirm(frozen->epoch());
+      return std::pair(sink.bytes, frozen->epoch());
+    };
+    const auto [whole, base] = image(0);
+    CHECK(canonical_of(*table, zero.context.group, {whole}) == canonical(*table->freeze()));
+    table->erase(zero.context);
+    const std::string gone = image(base).first;
+    CHECK(canonical_of(*table, zero.context.group, {whole, gone}).empty());
+  };
+  check(std::type_identity<std::uint64_t>{});  // it stands apart
+  check(std::type_identity<std::string>{});    // it lies in a slot
+}
+
 TEST_CASE("changed segments are a small part of a large table", "[state]") {
   const auto table = make<Wide>(Keys::compact8);
   for (std::uint64_t i = 0; i < 20'000; ++i)
@@ -198,37 +233,87 @@ TEST_CASE("changed segments are a small part of a large table", "[state]") {
   CHECK(bytes < 2000 * (sizeof(Wide) + 8) * 12 / 10);
 }
 
+/// Tables that take the image of a table of `V`: one of that type, and one without it.
+template <class V>
+std::vector<std::unique_ptr<TableBase>> takers(Keys keys) {
+  std::vector<std::unique_ptr<TableBase>> tables;
+  tables.push_back(make<V>(keys));
+  tables.push_back(tables[0]->make_encoded(tables[0]->declaration(), 0));
+  return tables;
+}
+
 template <class V>
 void check_damage(Keys keys) {
   const auto table = make<V>(keys);
   for (std::uint64_t i = 0; i < 400; ++i)
     table->find_or_insert(Key(keys, i).context) = value_of<V>(i);
   BytesSink sink;
-  REQUIRE(table->freeze()->write_images(0, 0, sink));
+  const auto frozen = table->freeze();
+  REQUIRE(frozen->write_images(0, 0, sink));
+  BytesSink whole_sink;
+  REQUIRE(frozen->write_group(0, whole_sink));
+  const std::string whole = whole_sink.bytes;
   for (std::size_t length = 0; length < sink.bytes.size(); ++length) {
-    const auto restored = make<V>(keys);
-    const auto loaded = restored->load_images(0, std::string_view(sink.bytes).substr(0, length));
-    REQUIRE_FALSE(loaded);
-    REQUIRE(loaded.error().code == Errc::corruption);
-    REQUIRE(restored->entries() == 0);
+    for (const auto& restored : takers<V>(keys)) {
+      const auto loaded = restored->load_images(0, std::string_view(sink.bytes).substr(0, length));
+      REQUIRE_FALSE(loaded);
+      REQUIRE(loaded.error().code == Errc::corruption);
+      REQUIRE(restored->entries() == 0);
+    }
   }
-  CHECK_FALSE(make<V>(keys)->load_images(0, sink.bytes + "x"));
+  for (const auto& restored : takers<V>(keys))
+    CHECK_FALSE(restored->load_images(0, sink.bytes + "x"));
   // Checksums are checked before; without them damage may go unnoticed, but harms nothing else.
   std::size_t refused = 0;
+  std::size_t refused_without_type = 0;
   for (std::size_t at = 0; at < sink.bytes.size(); ++at) {
     std::string damaged = sink.bytes;
     damaged[at] = static_cast<char>(damaged[at] ^ 1 << at % 8);
     const auto restored = make<V>(keys);
-    if (!restored->load_images(0, damaged)) ++refused;
+    if (!restored->load_images(0, damaged)) {
+      ++refused;
+      // The table goes on as an empty one.
+      REQUIRE(restored->load_images(0, sink.bytes));
+      REQUIRE(canonical(*restored->freeze()) == whole);
+    }
     restored->find_or_insert(Key(keys, 1000).context) = {};
+    const auto encoded = restored->make_encoded(restored->declaration(), 0);
+    if (!encoded->load_images(0, damaged)) ++refused_without_type;
+    (void)canonical(*encoded->freeze());
   }
   CHECK(refused > 0);
+  CHECK(refused_without_type > 0);
 }
 
 TEST_CASE("a damaged segment image is refused", "[state]") {
   SECTION("with its entries in slots") { check_damage<std::uint64_t>(Keys::compact8); }
   SECTION("with its entries in nodes") { check_damage<std::string>(Keys::wide); }
   SECTION("with map keys") { check_damage<Pair>(Keys::composite); }
+  SECTION("without the type, if its first segment is no whole one of any table") {
+    const auto table = make<Wide>(Keys::compact8);
+    for (std::uint64_t i = 0; i < 400; ++i)
+      table->find_or_insert(Key(Keys::compact8, i).context) = {i, {}};
+    BytesSink sink;
+    REQUIRE(table->freeze()->write_images(0, 0, sink));
+    const auto encoded = table->make_encoded(table->declaration(), 0);
+    REQUIRE(encoded->load_images(0, sink.bytes));  // with granules of one slot
+    for (const std::uint32_t granules : {0U, 7U, 5U, ~1U, ~0U << 16}) {
+      std::string image;
+      ByteWriter writer(image);
+      writer.number(std::uint8_t{1});
+      writer.number(std::uint32_t{256});
+      writer.number(std::uint16_t{0});  // no depth, no key apart
+      writer.number(std::uint32_t{1});
+      writer.number(std::uint32_t{0});
+      writer.number(std::uint8_t{0});
+      writer.number(granules);
+      writer.raw(std::string(64, '\0'));
+      const Status loaded = encoded->load_images(0, image);
+      REQUIRE_FALSE(loaded);
+      CHECK(loaded.error().code == Errc::corruption);
+      CHECK_THAT(loaded.error().what, Catch::Contains("a segment image does not fit"));
+    }
+  }
   SECTION("without what it builds on") {
     const auto table = make<std::uint64_t>(Keys::compact8);
     for (std::uint64_t i = 0; i < 4000; ++i)

@@ -33,7 +33,11 @@ constexpr KeyGroupRange all_groups{0, 4};
 const TableOptions compact_keys{all_groups, 4, 8};
 const TableOptions string_keys{all_groups, 4, 0};
 
-StateDeclaration declaration(StateKind kind = StateKind::value) { return {"s", kind, {}, {}}; }
+/// Of a state with values, or elements, of type `T`.
+template <class T>
+StateDeclaration declaration(StateKind kind = StateKind::value) {
+  return {"s", kind, {}, schema_of<T>()};
+}
 
 KeyContext key_of(std::uint64_t word) {
   const KeyHash hash = hash_key(word);
@@ -79,7 +83,7 @@ std::map<std::string, std::string> counted(std::uint64_t keys, std::uint64_t val
 }
 
 TEST_CASE("a table finds what was put in, at any size", "[state]") {
-  Table<std::uint64_t> table(declaration(), compact_keys);
+  Table<std::uint64_t> table(declaration<std::uint64_t>(), compact_keys);
   table.prefetch(hash_key(std::uint64_t{3}), 2);  // of an empty group
   CHECK(table.find(key_of(0)) == nullptr);
   CHECK_FALSE(table.erase(key_of(7)));
@@ -100,7 +104,7 @@ TEST_CASE("a table finds what was put in, at any size", "[state]") {
 }
 
 TEST_CASE("the compact key whose word is 0 is a key like any other", "[state]") {
-  Table<std::uint64_t> table(declaration(), compact_keys);
+  Table<std::uint64_t> table(declaration<std::uint64_t>(), compact_keys);
   CHECK(table.find_for_write(key_of(0)) == nullptr);
   table.find_or_insert(key_of(0)) = 5;
   const auto frozen = table.freeze();
@@ -115,7 +119,7 @@ TEST_CASE("the compact key whose word is 0 is a key like any other", "[state]") 
 
 SCENARIO("a snapshot copies nothing; a first write after it copies one segment", "[state]") {
   GIVEN("a table of 10,000 values that lie in their slots") {
-    Table<std::uint64_t> table(declaration(), compact_keys);
+    Table<std::uint64_t> table(declaration<std::uint64_t>(), compact_keys);
     for (std::uint64_t i = 0; i < 10'000; ++i) table.find_or_insert(key_of(i)) = 1;
     WHEN("it is frozen") {
       auto frozen = table.freeze();
@@ -148,7 +152,7 @@ SCENARIO("a snapshot copies nothing; a first write after it copies one segment",
     }
   }
   GIVEN("a table whose values live in nodes") {
-    Table<std::string> table(declaration(), compact_keys);
+    Table<std::string> table(declaration<std::string>(), compact_keys);
     for (std::uint64_t i = 0; i < 1000; ++i) table.find_or_insert(key_of(i)) = "before";
     const auto frozen = table.freeze();
     WHEN("one value is changed twice") {
@@ -165,7 +169,7 @@ SCENARIO("a snapshot copies nothing; a first write after it copies one segment",
 }
 
 TEST_CASE("what only an ended snapshot saw is used again", "[state]") {
-  Table<std::uint64_t> table(declaration(), compact_keys);
+  Table<std::uint64_t> table(declaration<std::uint64_t>(), compact_keys);
   for (std::uint64_t i = 0; i < 50'000; ++i) table.find_or_insert(key_of(i)) = 1;
   const std::size_t bytes = table.memory_bytes();
   for (int round = 0; round < 5; ++round) {
@@ -189,7 +193,7 @@ TEST_CASE("what only an ended snapshot saw is used again", "[state]") {
 }
 
 TEST_CASE("a frozen table outlives its table and is read on another thread", "[state]") {
-  auto table = std::make_unique<Table<std::string>>(declaration(), string_keys);
+  auto table = std::make_unique<Table<std::string>>(declaration<std::string>(), string_keys);
   for (int i = 0; i < 3000; ++i)
     table->find_or_insert(StringKey(std::to_string(i)).context) = "value of " + std::to_string(i);
   auto frozen = table->freeze();
@@ -209,7 +213,7 @@ TEST_CASE("a frozen table outlives its table and is read on another thread", "[s
 }
 
 TEST_CASE("long lists freeze, grow and are destroyed without recursion", "[state]") {
-  Table<ListValue<std::uint64_t>> table(declaration(StateKind::list), compact_keys);
+  Table<ListValue<std::uint64_t>> table(declaration<std::uint64_t>(StateKind::list), compact_keys);
   ListValue<std::uint64_t>& list = table.find_or_insert(key_of(1));
   for (std::uint64_t i = 0; i < 2'000'000; ++i) list.push_back(i);
   auto frozen = table.freeze();
@@ -229,14 +233,14 @@ TEST_CASE("long lists freeze, grow and are destroyed without recursion", "[state
 }
 
 TEST_CASE("entries written by a frozen table are in order and restore", "[state]") {
-  Table<std::string> table(declaration(), string_keys);
+  Table<std::string> table(declaration<std::string>(), string_keys);
   for (int i = 0; i < 500; ++i)
     table.find_or_insert(StringKey(std::string(static_cast<std::size_t>(i), 'a')).context) = "x";
   BytesSink sink;
   const auto handle = table.freeze()->write(sink);
   REQUIRE(handle);
   BytesSource source(sink.bytes);
-  Table<std::string> restored(declaration(), string_keys);
+  Table<std::string> restored(declaration<std::string>(), string_keys);
   for (const KeyGroupExtent& extent : handle->groups) {
     restored.reserve(extent.group, extent.entries);
     REQUIRE(read_extent(source, extent, 0,
@@ -254,7 +258,8 @@ TEST_CASE("entries are in order however their keys are spread", "[state]") {
   CAPTURE(spread);
   std::mt19937_64 random(7);
   std::map<std::string, std::string> expected;
-  Table<std::array<std::uint32_t, 3>> table({"s", StateKind::value, {}, {}}, compact_keys);
+  Table<std::array<std::uint32_t, 3>> table(declaration<std::array<std::uint32_t, 3>>(),
+                                            compact_keys);
   for (std::uint64_t i = 0; i < 40'000; ++i) {
     std::uint64_t key = i;
     if (spread == "random") key = random();
@@ -268,7 +273,7 @@ TEST_CASE("entries are in order however their keys are spread", "[state]") {
 }
 
 TEST_CASE("restored entries that do not fit are refused", "[state]") {
-  Table<std::uint64_t> table(declaration(), {{1, 3}, 4, 8});
+  Table<std::uint64_t> table(declaration<std::uint64_t>(), {{1, 3}, 4, 8});
   const auto entry = [](std::uint32_t group, std::uint64_t key) {
     std::string bytes;
     append_entry_key({group, encode_value(key), {}, {}}, 8, bytes);
@@ -286,7 +291,7 @@ TEST_CASE("restored entries that do not fit are refused", "[state]") {
 }
 
 TEST_CASE("partial values of a reducing state are folded in order when read", "[state]") {
-  Table<std::string> table(declaration(StateKind::reducing), compact_keys,
+  Table<std::string> table(declaration<std::string>(StateKind::reducing), compact_keys,
                            {[](const std::string& a, const std::string& b) {
                              if (b == "bad") throw std::runtime_error("cannot fold");
                              return a + b;
@@ -331,7 +336,7 @@ std::map<std::string, int> entries_of(const Table<int>& table, std::uint64_t key
 
 SCENARIO("the entries of one key of a composite table are walked", "[state]") {
   GIVEN("a table with three keys of ten entries each, frozen") {
-    Table<int> table(declaration(), {all_groups, 4, 8, true});
+    Table<int> table(declaration<int>(), {all_groups, 4, 8, true});
     for (const std::uint64_t key : {0, 1, 2})
       for (int i = 0; i < 10; ++i) {
         const MapKey entry(key, std::to_string(i));
@@ -356,7 +361,7 @@ SCENARIO("the entries of one key of a composite table are walked", "[state]") {
         const auto handle = frozen->write(sink);
         REQUIRE(handle);
         BytesSource source(sink.bytes);
-        Table<int> restored(declaration(), {all_groups, 4, 8, true});
+        Table<int> restored(declaration<int>(), {all_groups, 4, 8, true});
         for (const KeyGroupExtent& extent : handle->groups)
           REQUIRE(read_extent(source, extent, 8,
                               [&](auto key, auto value) { return restored.insert(key, value); }));
@@ -381,7 +386,7 @@ SCENARIO("the entries of one key of a composite table are walked", "[state]") {
 }
 
 TEST_CASE("keys that were made to have the same hash fail the access, not the process", "[state]") {
-  Table<std::uint64_t> table(declaration(), string_keys);
+  Table<std::uint64_t> table(declaration<std::uint64_t>(), string_keys);
   const auto insert_all = [&] {
     for (std::uint64_t i = 1; i < 1000; ++i)
       table.find_or_insert({std::uint64_t{7} << 32, 0, 0, std::to_string(i)}) = i;
@@ -411,7 +416,7 @@ std::string entry_key_of(std::uint64_t key) {
 SCENARIO("a table in front of a database is its memtable and cache", "[state]") {
   GIVEN("an empty database and a thousand keys, each written twice") {
     MapBacking backing;
-    Table<std::uint64_t> table(declaration(), compact_keys);
+    Table<std::uint64_t> table(declaration<std::uint64_t>(), compact_keys);
     table.set_backing(&backing, true);
     for (std::uint64_t i = 0; i < 2000; ++i) table.find_or_insert(key_of(i % 1000)) += i % 1000;
     THEN("the database is not asked, and gets each key once") {
@@ -558,7 +563,7 @@ SCENARIO("a table in front of a database is its memtable and cache", "[state]") 
   GIVEN("a database with more than fits into memory, all of it read") {
     MapBacking backing;
     for (std::uint64_t i = 1; i <= 50'000; ++i) backing.entries[entry_key_of(i)] = encode_value(i);
-    Table<std::uint64_t> table(declaration(), compact_keys);
+    Table<std::uint64_t> table(declaration<std::uint64_t>(), compact_keys);
     table.set_backing(&backing, false);
     constexpr std::size_t budget = 200'000;
     for (std::uint64_t i = 1; i <= 50'000; ++i) {
@@ -600,7 +605,7 @@ void check_cache(const TableOptions& options, std::uint64_t seed, const Key& key
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   MapBacking backing;
-  Table<V> table(declaration(), options);
+  Table<V> table(declaration<V>(), options);
   table.set_backing(&backing, true);
   std::map<std::uint64_t, V> model;
   using Expected = std::map<std::string, std::string, std::less<>>;
@@ -745,7 +750,7 @@ TEST_CASE("a cache agrees with a simple model, whatever is frozen, flushed, evic
 
 TEST_CASE("a cache with map keys evicts and loads their entries", "[state]") {
   MapBacking backing;
-  Table<int> table(declaration(), {all_groups, 4, 8, true});
+  Table<int> table(declaration<int>(), {all_groups, 4, 8, true});
   table.set_backing(&backing, true);
   for (const std::uint64_t key : {0, 1, 2})
     for (int i = 0; i < 300; ++i) table.find_or_insert(MapKey(key, std::to_string(i)).context) = i;
@@ -762,7 +767,7 @@ TEST_CASE("a cache with map keys evicts and loads their entries", "[state]") {
 }
 
 TEST_CASE("an arena hands freed blocks out again and aligns them", "[state]") {
-  Table<std::string> table(declaration(), string_keys);
+  Table<std::string> table(declaration<std::string>(), string_keys);
   // Keys of all lengths up to large blocks, twice: the second round needs no more memory.
   std::size_t first = 0;
   for (int round = 0; round < 2; ++round) {

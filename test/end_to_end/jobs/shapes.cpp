@@ -26,7 +26,14 @@ struct Count {
 };
 WEIR_FIELDS(Count, count)
 
-/// What `Count` must not become.
+/// What `Count` may become.
+struct NotedCount {
+  std::string note = "noted";
+  std::uint64_t count = 0;
+};
+WEIR_FIELDS(NotedCount, note, count)
+
+/// What it must not.
 struct OtherCount {
   std::string count;
 };
@@ -72,7 +79,10 @@ DataStream<std::string> count(const DataStream<Number>& numbers) {
           ++state.count;
         else
           state.count += "x";
-        return std::to_string(number.value);
+        std::string line = std::to_string(number.value);
+        if constexpr (requires { state.note; })
+          line += " " + state.note + " " + std::to_string(state.count);
+        return line;
       });
 }
 
@@ -107,7 +117,8 @@ WEIR_JOB(shapes) {
       [shape, at, once](const Number& number) { return misbehave(number, shape, at, once); });
   numbers.uid("passing").name("pass on");
 
-  auto lines = shape == "other-type" ? count<OtherCount>(numbers)
+  auto lines = shape == "other-type"   ? count<OtherCount>(numbers)
+               : shape == "noted-type" ? count<NotedCount>(numbers)
                : shape == "other-state"
                    ? numbers
                          .key_by([](const Number& number) {
