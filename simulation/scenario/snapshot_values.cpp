@@ -15,42 +15,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// Bytes of every encoding of `schema`; 0 if they vary.
-std::size_t fixed_width(const Schema& schema) {
-  switch (schema.kind) {
-    case SchemaKind::boolean:
-    case SchemaKind::int8:
-    case SchemaKind::uint8:
-      return 1;
-    case SchemaKind::int16:
-    case SchemaKind::uint16:
-      return 2;
-    case SchemaKind::int32:
-    case SchemaKind::uint32:
-    case SchemaKind::float32:
-      return 4;
-    case SchemaKind::int64:
-    case SchemaKind::uint64:
-    case SchemaKind::float64:
-      return 8;
-    case SchemaKind::enumeration:
-      return fixed_width(schema.children[0]);
-    case SchemaKind::array:
-      return fixed_width(schema.children[0]) * static_cast<std::size_t>(schema.number);
-    case SchemaKind::structure: {
-      std::size_t sum = 0;
-      for (const Schema& child : schema.children) {
-        const std::size_t width = fixed_width(child);
-        if (width == 0) return 0;
-        sum += width;
-      }
-      return sum;
-    }
-    default:
-      return 0;
-  }
-}
-
 Result<Json> read_json(const Schema& schema, ByteReader& reader) {
   std::string text;
   WEIR_TRY(append_json(schema, reader, text));
