@@ -272,12 +272,12 @@ std::vector<Mutant> database_mutants() {
     return files.change(family, key, value, run == 0 ? 0 : next++);
   };
   return {
-      {"what a snapshot has frozen is taken for stored", on_databases<StoredTooEarly>(), 5},
+      {"what a snapshot has frozen is taken for stored", on_databases<StoredTooEarly>(), 31},
       {"removals are not flushed", on_databases<WrongFlush>(no_removals)},
       {"a run is flushed as if it were the whole value", on_databases<WrongFlush>(runs_as_values)},
       {"a run is flushed under another number each time", on_databases<WrongFlush>(new_numbers)},
-      {"the files of a database are taken late", on_databases<LateCut>(), 5},
-      {"a file that is taken over is not named", incremental(on_databases<UnnamedFile>()), 5},
+      {"the files of a database are taken late", on_databases<LateCut>(), 7},
+      {"a file that is taken over is not named", incremental(on_databases<UnnamedFile>()), 20},
       {"a file of an older checkpoint is taken for a new one",
        incremental(on_databases<FilesByPlace>()), 4},
       {"files are restored in another order", on_databases<FilesInOtherOrder>()},
