@@ -294,6 +294,7 @@ class SimulatedRun {
     cancelling_.reset();
     cancelling_plainly_.reset();
     stopping_.reset();
+    stop_may_have_come_ = false;
     sources_ = 0;
     for (const OperatorDescription& one : what.plan.operators)
       if (one.source) sources_ += one.parallelism;
@@ -456,6 +457,9 @@ class SimulatedRun {
     if (details.overview.state == JobState::running) flow_is_running();
     switch (details.overview.state) {
       case JobState::finished:
+        // It may have stopped, and not come to its end: the answer is still to come, or was lost.
+        if (stopping_) break;
+        if (stop_may_have_come_) return go_on();
         finished_ = true;
         report_.counts["checkpoints completed by the last run"] = details.checkpoints.completed;
         break;
@@ -504,6 +508,7 @@ class SimulatedRun {
         hit(what);
       } else {
         count("ending with a savepoint failed");
+        if ((*awaited)->error().code != Errc::timed_out) stop_may_have_come_ = false;
       }
       awaited.reset();
     };
@@ -701,6 +706,7 @@ class SimulatedRun {
         return;
       case FaultClass::stop:
         if (!can_be_asked()) return;
+        stop_may_have_come_ = true;
         stopping_ = cluster_->ask<StoppingSuccess>(
             StopJobWithSavepoint{current_, "", false, draw_form(faults_)}, patience);
         return;
@@ -852,6 +858,7 @@ class SimulatedRun {
         parallelism_ = parallelism_.value_or(1) + 1;
         [[fallthrough]];
       case Flow::stop:
+        stop_may_have_come_ = true;
         stopping_ = cluster_->ask<StoppingSuccess>(
             StopJobWithSavepoint{current_, "", false, SnapshotForm::canonical}, patience);
         return;
@@ -1036,6 +1043,7 @@ class SimulatedRun {
   std::size_t sources_ = 0;                   ///< subtasks of sources of the job that runs
   std::string failure_;                       ///< what last restarted the job that runs
   bool finished_ = false;
+  bool stop_may_have_come_ = false;  ///< of the job that runs: it was asked for, and not refused
   bool completed_ = false;  ///< a checkpoint or terminal savepoint of the job was reported complete
   bool healed_ = false;
   MonotonicTime healed_at_;
