@@ -98,7 +98,8 @@ Status check_declared(const OperatorSnapshot& owner, const StateDeclaration& old
   }
   if (old.key && declared.key) {
     if (const auto fits = check_compatible(*old.key, *declared.key); !fits)
-      return error(Errc::state_incompatible, place + "its key: " + fits.error().what + mend);
+      return error(Errc::state_incompatible,
+                   place + "its key: " + fits.error().what + incompatible_key_remedy);
   }
   if (const auto fits = check_readable(old.value, declared.value); !fits)
     return error(Errc::state_incompatible, place + "its value: " + fits.error().what + mend);

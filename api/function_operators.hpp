@@ -24,8 +24,7 @@ class FunctionLife {
   Status open(RuntimeContext& context) {
     if constexpr (std::derived_from<F, RichFunction>) f_.open(context);
     if constexpr (std::derived_from<F, CheckpointedFunction>) {
-      FunctionInitializationContext initialization(context);
-      f_.initialize_state(initialization);
+      f_.initialize_state(initialization_.emplace(context));
     }
     if constexpr (requires { typename F::CheckpointedState; }) {
       using State = typename F::CheckpointedState;
@@ -47,6 +46,7 @@ class FunctionLife {
 
  private:
   F& f_;
+  std::optional<FunctionInitializationContext> initialization_;  // functions may keep it
   std::function<void()> save_;
 };
 
@@ -57,8 +57,10 @@ class FunctionOperator final : public Operator {
   explicit FunctionOperator(F f) : f_(std::move(f)), life_(f_) {}
 
   Status open(OperatorContext& context) override {
-    RuntimeContext runtime(context, nullptr, 0, {});
-    return life_.open(runtime);
+    runtime_.emplace(context, nullptr, 0, Schema{});
+    WEIR_TRY(life_.open(*runtime_));
+    runtime_->close();
+    return {};
   }
   void on_batch(std::uint32_t, AnyBatch& any, Cursor& cursor) override {
     auto& batch = static_cast<Batch<In>&>(any);
@@ -85,6 +87,7 @@ class FunctionOperator final : public Operator {
   std::vector<TaggedOutput> outputs() override { return {{"", &output_}}; }
 
  private:
+  std::optional<RuntimeContext> runtime_;  // functions may keep it
   F f_;
   FunctionLife<F> life_;
   Output<Out> output_;

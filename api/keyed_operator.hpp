@@ -58,7 +58,8 @@ class KeyedOperator : public Operator {
   Status open(OperatorContext& context) final {
     context_ = &context;
     timers_.open(context, &key_);
-    RuntimeContext runtime(context, &key_, Codec<Key>::fixed_width, schema_of<Key>());
+    RuntimeContext& runtime =
+        runtime_.emplace(context, &key_, Codec<Key>::fixed_width, schema_of<Key>());
     WEIR_TRY(derived().open_function(runtime));
     if constexpr (Derived::has_timers) {
       auto by_watermark = runtime.timers<Key>(TimeDomain::event_time);
@@ -66,6 +67,7 @@ class KeyedOperator : public Operator {
       WEIR_TRY(runtime.status());
       timers_.open(std::move(by_watermark), std::move(by_clock));
     }
+    runtime.close();
     tables_ = runtime.tables();
     state_time_ = runtime.state_time();
     group_of_.emplace(context.max_parallelism());
@@ -229,6 +231,7 @@ class KeyedOperator : public Operator {
   }
 
   OperatorContext* context_ = nullptr;
+  std::optional<RuntimeContext> runtime_;  // functions may keep it
   KeyContext key_;
   std::string key_bytes_;
   std::uint32_t groups_of_batch_[group_window] = {};

@@ -103,8 +103,10 @@ class TwoInputOperator final : public Operator {
   explicit TwoInputOperator(F f) : f_(std::move(f)), life_(f_) {}
 
   Status open(OperatorContext& context) override {
-    RuntimeContext runtime(context, nullptr, 0, {});
-    return life_.open(runtime);
+    runtime_.emplace(context, nullptr, 0, Schema{});
+    WEIR_TRY(life_.open(*runtime_));
+    runtime_->close();
+    return {};
   }
   void on_batch(std::uint32_t input, AnyBatch& any, Cursor& cursor) override {
     auto& out = output_.collector();
@@ -141,6 +143,7 @@ class TwoInputOperator final : public Operator {
   std::vector<TaggedOutput> outputs() override { return {{"", &output_}}; }
 
  private:
+  std::optional<RuntimeContext> runtime_;  // functions may keep it
   F f_;
   FunctionLife<F> life_;
   ReadOnlyContext reading_;

@@ -299,9 +299,10 @@ Result<std::shared_ptr<NativeStates>> RestoredStates::native_states() {
 Result<SchemaMigration> RestoredStates::check(const StateDeclaration& restored,
                                               const TableBase& table) const {
   const StateDeclaration& declared = table.declaration();
-  const auto differs = [&](const std::string& reason) {
-    return error(Errc::state_incompatible, operator_label_ + ", state '" + declared.name +
-                                               "': " + reason + incompatible_state_remedy);
+  const auto differs = [&](const std::string& reason,
+                           const char* remedy = incompatible_state_remedy) {
+    return error(Errc::state_incompatible,
+                 operator_label_ + ", state '" + declared.name + "': " + reason + remedy);
   };
   if (restored.kind != declared.kind)
     return differs("the snapshot holds " + std::string(enumerator_name(restored.kind)) +
@@ -311,7 +312,8 @@ Result<SchemaMigration> RestoredStates::check(const StateDeclaration& restored,
     return differs("it is keyed in either the snapshot or the job, but not in both");
   if (restored.key)
     if (const auto same = check_compatible(*restored.key, *declared.key); !same)
-      return differs("the key has another type in the snapshot: " + same.error().what);
+      return differs("the key has another type in the snapshot: " + same.error().what,
+                     incompatible_key_remedy);
   if (const bool had = has_time_to_live(restored); had != has_time_to_live(declared))
     return differs(std::string("it has ") + (had ? "a" : "no") +
                    " time to live in the snapshot and " + (had ? "none" : "one") + " in the job");

@@ -109,9 +109,19 @@ Result<StartingPoint> find_latest(CheckpointStorage& storage, const LatestSearch
     start.job = point.job;
     return start;
   }
-  if (damage)
-    return error(Errc::corruption, "no snapshot of job '" + search.job_name +
-                                       "' verifies; the newest: " + damage->what + anew);
+  if (damage) {
+    const std::size_t count = found.points.size();
+    return error(
+        Errc::corruption,
+        (count == 1
+             ? "the only snapshot of job '" + search.job_name + "' is damaged: " + damage->what
+             : "all " + std::to_string(count) + " snapshots of job '" + search.job_name +
+                   "' are damaged, the newest because of this: " + damage->what) +
+            "; bring its files back from a copy, name a savepoint that lies elsewhere with -s "
+            "PATH, or run "
+            "without -s to start anew" +
+            (search.transactional ? ", with an empty output directory" : ""));
+  }
   if (!found.nameless.empty())
     return error(Errc::corruption, "no snapshot of job '" + search.job_name +
                                        "' can be read below " + list_of(search.directories) + ": " +
@@ -154,6 +164,12 @@ Result<StartingPoint> claim_starting_point(CheckpointStorage& storage, std::stri
                      ": a claimed checkpoint stays where it is, and so do those that follow: set "
                      "state.checkpoints.dir to the directory that holds that of its job" +
                      leave);
+  if (const auto lock = storage.lock(job_directory(checkpoints, metadata.job));
+      !lock && lock.error().code == Errc::unavailable)
+    return error(Errc::unavailable, start.directory + " cannot be claimed while its job " +
+                                        to_string(metadata.job) +
+                                        " runs in another process: stop that with weir stop " +
+                                        to_string(metadata.job) + leave);
   WEIR_TRY_ASSIGN(found, scan_job(storage, checkpoints, metadata.job));
   for (const FoundSnapshot& other : found) {
     if (other.kind == FoundSnapshot::Kind::incomplete || other.checkpoint <= metadata.checkpoint)

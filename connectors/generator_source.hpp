@@ -53,6 +53,7 @@ class GeneratorSource final : public SourceOperator {
     WEIR_TRY_ASSIGN(state, context.operator_state().list_state<IndexLane>("lanes"));
     state_ = state;
     lanes_ = begins ? index_lanes(count_, context.subtask(), context.parallelism()) : state_->get();
+    if (!begins) warn_of_other_count(context);
     std::ranges::stable_sort(lanes_, {}, &IndexLane::next);
     // A lane is one of `stride`, so it gets that part of the rate, in whichever subtask it is.
     double share = 0;
@@ -83,6 +84,15 @@ class GeneratorSource final : public SourceOperator {
   [[nodiscard]] std::vector<TaggedOutput> outputs() override { return {{"", &output_}}; }
 
  private:
+  /// What is left to emit lies in the snapshot, whatever the job asks for now.
+  void warn_of_other_count(OperatorContext& context) const {
+    if (context.subtask() != 0 || lanes_.empty() || lanes_.front().end == count_) return;
+    const auto records = [](std::uint64_t count) {
+      return count == unlimited ? "records without end" : std::to_string(count) + " records";
+    };
+    context.warn("it goes on to " + records(lanes_.front().end) + ", as the snapshot says; the " +
+                 records(count_) + " that the job asks for now have no effect");
+  }
   /// Past the index at `turn_`, to the next lane.
   void advance() {
     IndexLane& lane = lanes_[turn_];

@@ -122,6 +122,9 @@ class OperatorContext {
   /// A function that makes the task look at this operator again: for clients with threads of their
   /// own. May be called on any thread, also after the task has ended.
   [[nodiscard]] virtual std::function<void()> waker() = 0;
+  /// Tells people something that they should know and that is no failure, a sentence without the operator's
+  /// name.
+  virtual void warn(const std::string& text) = 0;
 };
 
 /// One operator of a plan in one subtask. The runtime hands it batches and events in order; inside a

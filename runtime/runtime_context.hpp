@@ -17,14 +17,17 @@ namespace weir {
 ///   }
 ///
 /// A state that cannot be had (a name used twice, a snapshot that does not fit) fails the task after
-/// `open` with that reason; the handle must not be used before.
-/// Threads: the task thread, during `open`.
+/// `open` with that reason; the handle must not be used before. Whoever asks for a state when `open` is over
+/// gets an `OperatorError`, which fails the task.
+/// Threads: the task thread, during `open`; what is no state may be asked for later, too.
 class RuntimeContext {
  public:
   /// `key` is null for a function that is not on a keyed stream.
   RuntimeContext(OperatorContext& context, const KeyContext* key, std::size_t key_width,
                  Schema key_schema)
       : context_(context), key_(key), key_width_(key_width), key_schema_(std::move(key_schema)) {}
+  RuntimeContext(const RuntimeContext&) = delete;
+  RuntimeContext& operator=(const RuntimeContext&) = delete;
 
   [[nodiscard]] const std::string& job_name() const { return context_.job_name(); }
   [[nodiscard]] const std::string& uid() const { return context_.uid(); }
@@ -45,6 +48,7 @@ class RuntimeContext {
   }
   template <Described T>
   [[nodiscard]] ReducingState<T> reducing_state(const ReducingStateDescriptor<T>& descriptor) {
+    require_open(descriptor.name);
     if (!descriptor.reduce) return refuse<ReducingState<T>>(descriptor.name, without_function);
     return bind<ReducingState<T>>(descriptor);
   }
@@ -52,6 +56,7 @@ class RuntimeContext {
   [[nodiscard]] AggregatingState<In, Acc, Out> aggregating_state(
       const AggregatingStateDescriptor<In, Acc, Out>& descriptor) {
     using Handle = AggregatingState<In, Acc, Out>;
+    require_open(descriptor.name);
     if (!descriptor.function) return refuse<Handle>(descriptor.name, without_function);
     return bind<Handle>(descriptor);
   }
@@ -77,6 +82,7 @@ class RuntimeContext {
   [[nodiscard]] BroadcastStateHandle<K, V> broadcast_state(
       const MapStateDescriptor<K, V>& descriptor) {
     using Handle = BroadcastStateHandle<K, V>;
+    require_open(descriptor.name);
     if (descriptor.ttl)
       return refuse<Handle>(descriptor.name, "broadcast state has no time to live; leave it out");
     auto state = context_.operator_state().broadcast_state<K, V>(descriptor.name);
@@ -89,6 +95,7 @@ class RuntimeContext {
   template <Described Key>
   [[nodiscard]] TimerQueue<Key> timers(TimeDomain domain) {
     WEIR_ASSERT(key_ != nullptr);
+    WEIR_ASSERT(is_open_);
     TableOptions options = table_options();
     options.composite = true;
     auto table = std::make_unique<Table<TimerMark>>(
@@ -101,6 +108,8 @@ class RuntimeContext {
     return queue;
   }
 
+  /// `open` is over: from now on there are no states to be had.
+  void close() { is_open_ = false; }
   /// The first error of the calls above.
   [[nodiscard]] const Status& status() const { return status_; }
   /// The tables of the keyed states in which a key has one place, for prefetching.
@@ -112,8 +121,18 @@ class RuntimeContext {
   static constexpr const char* without_function =
       "a reducing or aggregating state needs a function; give its descriptor one";
 
+  /// Throws `OperatorError` unless it is.
+  void require_open(const std::string& state) const {
+    if (is_open_) return;
+    throw OperatorError(
+        {Errc::invalid_argument,
+         "state '" + state +
+             "': a function asks for its states in open, and keeps the handles; this one asked the "
+             "RuntimeContext when open was over"});
+  }
   template <class Handle, class Descriptor>
   [[nodiscard]] Handle bind(const Descriptor& descriptor) {
+    require_open(descriptor.name);
     if (key_ == nullptr)
       return refuse<Handle>(descriptor.name,
                             "keyed state needs a keyed stream; call key_by before");
@@ -150,6 +169,7 @@ class RuntimeContext {
   }
   template <class T>
   [[nodiscard]] OperatorListState<T>* operator_state(const std::string& name, StateKind kind) {
+    require_open(name);
     auto state = context_.operator_state().list_state<T>(name, kind);
     if (state) return *state;
     fail(state.error());
@@ -163,6 +183,7 @@ class RuntimeContext {
   const KeyContext* key_;
   std::size_t key_width_;
   Schema key_schema_;
+  bool is_open_ = true;
   Status status_;
   std::vector<TableBase*> tables_;
   std::shared_ptr<StateTime> state_time_;

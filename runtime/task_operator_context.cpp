@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/name_list.hpp"
+#include "state/schema_evolution.hpp"
 
 namespace weir {
 
@@ -84,7 +85,37 @@ Result<KeyedStateBackend*> TaskOperatorContext::keyed_state(std::size_t key_widt
 Status TaskOperatorContext::check_claims() {
   WEIR_TRY(check_names());
   sources_.clear();
-  return check_unclaimed();
+  WEIR_TRY(check_unclaimed());
+  return check_dropped_fields();
+}
+
+void TaskOperatorContext::warn(const std::string& text) {
+  environment_.listener->on_warning(label() + ": " + text);
+}
+
+/// Fields that the job's types lack are dropped with a word; what may be a new name of one only if the user
+/// allows it.
+Status TaskOperatorContext::check_dropped_fields() {
+  const OperatorRestore* restore = restored();
+  if (restore == nullptr) return {};
+  std::vector<StateDeclaration> declared = operator_state_.declarations();
+  if (keyed_) std::ranges::move(keyed_->declarations(), std::back_inserter(declared));
+  for (const StateDeclaration& state : declared) {
+    const auto old = std::ranges::find(restore->states, state.name, &StateDeclaration::name);
+    if (old == restore->states.end()) continue;
+    for (const DroppedField& field : dropped_fields(old->value, state.value)) {
+      const std::string place = "state '" + state.name + "': the snapshot has a field '" +
+                                field.path + "', which the job's type lacks";
+      if (!field.renamed_to.empty() && !environment_.allow_non_restored_state) {
+        return error(Errc::state_incompatible,
+                     label() + ", " + place + ", while '" + field.renamed_to +
+                         "' of the same type is new: a field under a new name loses its values; "
+                         "keep the old name, or start with --allowNonRestoredState to drop them");
+      }
+      if (subtask() == 0) warn(place + ": its values are dropped");
+    }
+  }
+  return {};
 }
 
 /// Restored states that the operator did not ask for are an error unless the user allows it.
@@ -134,9 +165,16 @@ Result<std::shared_ptr<SnapshotSource>> TaskOperatorContext::source_of(std::uint
   auto& source = sources_[location];
   if (!source) {
     const TaskRestore& restore = *environment_.restore;
-    WEIR_TRY_ASSIGN(
-        opened, make_source(*environment_.storage, restore.directory, restore.locations[location]));
-    source = std::move(opened);
+    auto opened =
+        make_source(*environment_.storage, restore.directory, restore.locations[location]);
+    if (!opened && opened.error().code == Errc::not_found)
+      return error(Errc::not_found,
+                   opened.error().what +
+                       ": the snapshot that the job starts from has lost a file; if it is a "
+                       "checkpoint of a job that runs, that has replaced it by a newer one: start "
+                       "from that, or from a savepoint, which nobody deletes");
+    if (!opened) return std::unexpected(opened.error());
+    source = std::move(*opened);
   }
   return source;
 }

@@ -53,6 +53,7 @@ class TaskOperatorContext final : public OperatorContext {
   StandardStreams& standard_streams() override { return *environment_.standard_streams; }
   void wake_at(MonotonicTime time) override { attention_.at(time); }
   std::function<void()> waker() override { return attention_.now; }
+  void warn(const std::string& text) override;
   Result<KeyedStateBackend*> keyed_state(std::size_t key_width) override;
 
   /// Hands the restored operator states over.
@@ -62,7 +63,8 @@ class TaskOperatorContext final : public OperatorContext {
   [[nodiscard]] const OperatorRestore* restored() const;
   /// Checks what the operator has asked for, and lets go of the files that were restored from; the keyed
   /// state holds on to those it still reads. Errors: `already_exists` if a name is used twice;
-  /// `state_incompatible` if the snapshot has a state that it did not ask for, unless the user allows it.
+  /// `state_incompatible` if the snapshot has a state that it did not ask for, or a field that seems to have
+  /// another name now, unless the user allows it. Warns of other fields that are dropped.
   [[nodiscard]] Status check_claims();
   /// Loads a piece of the restored keyed state. Returns whether all of it is there.
   [[nodiscard]] Result<bool> load_restored();
@@ -76,6 +78,7 @@ class TaskOperatorContext final : public OperatorContext {
  private:
   [[nodiscard]] Status check_names() const;
   [[nodiscard]] Status check_unclaimed() const;
+  [[nodiscard]] Status check_dropped_fields();
   [[nodiscard]] Result<std::shared_ptr<SnapshotSource>> source_of(std::uint32_t location);
   [[nodiscard]] Result<std::vector<RestoredKeyedState>> restored_keyed_states(
       const OperatorRestore& restore);

@@ -171,6 +171,9 @@ class MigrationBuilder {
     }
   }
 
+  /// What the reader lacks. Call after `build`.
+  [[nodiscard]] std::vector<DroppedField> take_dropped() { return std::move(dropped_); }
+
  private:
   struct Frame {
     const Schema* was = nullptr;
@@ -223,6 +226,7 @@ class MigrationBuilder {
       const Schema& old = was.children[i];
       const Schema* now = find_field(is, old.label);
       if (now == nullptr) {
+        note_dropped(old, was, is);
         WEIR_TRY_ASSIGN(passed_over, build_copy(old, enclosing()));
         node.children.push_back(passed_over);
         node.moves = true;
@@ -248,6 +252,18 @@ class MigrationBuilder {
     frames_.pop_back();
     into_.nodes_[index] = std::move(node);
     return index;
+  }
+
+  /// Field `old` of `was` is not in `is`. A new field there of the same type may be its new name.
+  void note_dropped(const Schema& old, const Schema& was, const Schema& is) {
+    DroppedField dropped{path_to(old.label), {}};
+    for (const Schema& field : is.children) {
+      if (find_field(was, field.label) != nullptr || !check_compatible(old, field)) continue;
+      dropped.renamed_to = field.label;
+      break;
+    }
+    if (std::ranges::find(dropped_, dropped.path, &DroppedField::path) == dropped_.end())
+      dropped_.push_back(std::move(dropped));
   }
 
   Result<std::uint32_t> build_reference(const Schema& was, const Schema& is) {
@@ -342,11 +358,15 @@ class MigrationBuilder {
     if (kind == SchemaKind::optional) return "";
     return "<element>";
   }
-  [[nodiscard]] std::string subject(const std::string& label) const {
+  [[nodiscard]] std::string path_to(const std::string& label) const {
     std::string path;
     for (const std::string& step : path_)
       if (!step.empty()) path += (path.empty() ? "" : ".") + step;
     if (!label.empty()) path += (path.empty() ? "" : ".") + label;
+    return path;
+  }
+  [[nodiscard]] std::string subject(const std::string& label) const {
+    const std::string path = path_to(label);
     return path.empty() ? "the type" : "field '" + path + "'";
   }
   [[nodiscard]] std::unexpected<Error> refused(const std::string& label,
@@ -362,6 +382,7 @@ class MigrationBuilder {
   std::vector<std::string> path_;
   std::vector<Frame> frames_;
   std::map<const Schema*, std::uint32_t> copies_;
+  std::vector<DroppedField> dropped_;
 };
 
 Result<SchemaMigration> SchemaMigration::between(const Schema& writer, const Schema& reader,
@@ -379,6 +400,13 @@ Status check_readable(const Schema& writer, const Schema& reader) {
   WEIR_TRY_ASSIGN(root, MigrationBuilder(migration, nullptr).build(writer, reader));
   (void)root;
   return {};
+}
+
+std::vector<DroppedField> dropped_fields(const Schema& writer, const Schema& reader) {
+  if (!check_schema(writer)) return {};
+  SchemaMigration migration;
+  MigrationBuilder builder(migration, nullptr);
+  return builder.build(writer, reader) ? builder.take_dropped() : std::vector<DroppedField>{};
 }
 
 void SchemaMigration::migrate(ByteReader& from, std::string& out) const { run(root_, from, out); }

@@ -70,4 +70,16 @@ class SchemaMigration {
 /// `SchemaMigration::between`, but for defaults that nobody knows.
 [[nodiscard]] Status check_readable(const Schema& writer, const Schema& reader);
 
+/// A field that the reader's type lacks, so that its values are dropped.
+struct DroppedField {
+  std::string path;  ///< such as `address.<element>.street`
+  std::string
+      renamed_to;  ///< a field of the same type that only the reader has beside it; empty if there is none
+  bool operator==(const DroppedField&) const = default;
+};
+
+/// What is lost when values of `writer` are read as `reader`: each field once, in the writer's order; none if
+/// they cannot be read.
+[[nodiscard]] std::vector<DroppedField> dropped_fields(const Schema& writer, const Schema& reader);
+
 }  // namespace weir

@@ -2,6 +2,7 @@
 #include <map>
 
 #include "test/api/restore_harness.hpp"
+#include "test/runtime/probe_operators.hpp"
 
 namespace weir::test {
 namespace {
@@ -163,6 +164,54 @@ TEST_CASE("a keyed function that is Checkpointed is restored after every record"
         lines.push_back("#" + std::to_string(records));
         return sorted(lines);
       });
+}
+
+SCENARIO("a function that asks for a state when open is over is told so", "[api]") {
+  const std::string sentence =
+      "state 'late': a function asks for its states in open, and keeps the handles; this one asked "
+      "the RuntimeContext when open was over";
+  GIVEN("a keyed function") {
+    struct Late final : KeyedProcessFunction<std::string, Entry, std::string> {
+      void open(RuntimeContext& context) override { kept_ = &context; }
+      void process_element(const Entry&, Context&, Collector<std::string>& out) override {
+        out.collect(kept_->uid());
+        try {
+          (void)kept_->state(ValueStateDescriptor<long>{"late"});
+        } catch (const OperatorError& error) {
+          out.collect(error.what());
+        }
+      }
+      RuntimeContext* kept_ = nullptr;
+    };
+    TaskWorld world;
+    Attempt attempt(
+        world,
+        [](const DataStream<Entry>& stream) {
+          return stream.key_by([](const Entry& entry) { return entry.key; }).process(Late{});
+        },
+        1);
+    attempt.feed({"a", 1});
+    CHECK(attempt.output == Lines{"op", sentence});
+  }
+  GIVEN("a function without key") {
+    struct Late final : RichFlatMapFunction<Entry, std::string> {
+      void open(RuntimeContext& context) override { kept_ = &context; }
+      void flat_map(const Entry&, Collector<std::string>&) override {
+        (void)kept_->operator_list_state<long>("late");
+      }
+      RuntimeContext* kept_ = nullptr;
+    };
+    TaskWorld world;
+    TaskUnderTest test(world, plan_of([](StreamEnvironment& env) {
+                         env.from_collection<Entry>({{"a", 0}})
+                             .flat_map(Late{})
+                             .uid("op")
+                             .collect(std::make_shared<Collected<std::string>>());
+                       }),
+                       0);
+    CHECK(test.run() == StepResult::finished);
+    CHECK(test.listener->failure.what == "operator 'op', subtask 0: " + sentence);
+  }
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace weir::test {
 namespace was {
 struct Visit {
   std::int32_t number = 0;
-  std::string dropped = "x";
+  std::vector<std::string> dropped = {"x"};
 };
 WEIR_FIELDS(Visit, number, dropped)
 }  // namespace was
@@ -25,18 +25,26 @@ WEIR_FIELDS(Visit, place, number)
 namespace broken {
 struct Visit {
   std::int16_t number = 0;
-  std::string dropped = "x";
+  std::vector<std::string> dropped = {"x"};
 };
 WEIR_FIELDS(Visit, number, dropped)
 }  // namespace broken
+namespace renamed {
+struct Visit {
+  std::int32_t number = 0;
+  std::vector<std::string> thrown_away = {"y"};
+};
+WEIR_FIELDS(Visit, number, thrown_away)
+}  // namespace renamed
 
 namespace {
 
 const auto by_key = [](const Entry& entry) { return entry.key; };
 
-std::string place_of(const was::Visit& visit) { return visit.dropped; }
+std::string place_of(const was::Visit& visit) { return visit.dropped.at(0); }
 std::string place_of(const is::Visit& visit) { return visit.place; }
-std::string place_of(const broken::Visit& visit) { return visit.dropped; }
+std::string place_of(const broken::Visit& visit) { return visit.dropped.at(0); }
+std::string place_of(const renamed::Visit& visit) { return visit.thrown_away.at(0); }
 
 template <class Visit>
 Visit visit(long number) {
@@ -178,32 +186,98 @@ SCENARIO("operator state of a type that has changed is restored", "[api]") {
   CHECK(sorted(after.output) == Lines{"list home1", "list home2", "rule a home1", "rule b home2"});
 }
 
+/// The only task of `op` at its next start, from `snapshot`.
+class Restarted {
+ public:
+  Restarted(TaskWorld& world, const Build& build, const SnapshotMetadata& snapshot) {
+    StreamEnvironment env({}, 1, "/home/job");
+    env.set_max_parallelism(16);
+    auto source =
+        env.add_source<Entry>("source", [] { return std::unique_ptr<Operator>(); }).uid("source");
+    build(source.rebalance()).uid("op").rebalance().add_sink("sink", false, [] {
+      return std::unique_ptr<Operator>();
+    });
+    auto plan = env.build();
+    REQUIRE(plan);
+    const auto shared = std::make_shared<const Plan>(std::move(*plan));
+    const PlanDescription description = shared->describe();
+    const auto assigned = assign_state(snapshot, barrier_of(1).options.directory, description,
+                                       build_job_graph(description), false);
+    REQUIRE(assigned);
+    task_.emplace(world, shared, 1, 0, assigned->tasks[1][0], description);
+  }
+  TaskUnderTest& operator*() { return *task_; }
+  TaskUnderTest* operator->() { return &*task_; }
+
+ private:
+  std::optional<TaskUnderTest> task_;
+};
+
 SCENARIO("a change that would lose data is refused before the first record", "[api]") {
   TaskWorld world;
   Attempt before(world, keep<was::Visit>, 1);
   before.feed({"a", 1});
   const SnapshotMetadata snapshot = before.checkpoint(1);
-  StreamEnvironment env({}, 1, "/home/job");
-  env.set_max_parallelism(16);
-  auto source =
-      env.add_source<Entry>("source", [] { return std::unique_ptr<Operator>(); }).uid("source");
-  keep<broken::Visit>(source.rebalance()).uid("op").rebalance().add_sink("sink", false, [] {
-    return std::unique_ptr<Operator>();
-  });
-  auto plan = env.build();
-  REQUIRE(plan);
-  const auto shared = std::make_shared<const Plan>(std::move(*plan));
-  const PlanDescription description = shared->describe();
-  const auto assigned = assign_state(snapshot, barrier_of(1).options.directory, description,
-                                     build_job_graph(description), false);
-  REQUIRE(assigned);
-  TaskUnderTest test(world, shared, 1, 0, assigned->tasks[1][0], description);
-  CHECK(test.run() == StepResult::finished);
-  CHECK(test.listener->failure.code == Errc::state_incompatible);
-  CHECK(test.listener->failure.what ==
-        "operator 'op', state 'last': the value has another type in the snapshot: field 'number' "
-        "was int32, is int16; undo the change, or give the state another name and start with -n, "
-        "which drops the old one (docs/state.md tells which changes are read)");
+  WHEN("a number is narrower") {
+    Restarted after(world, keep<broken::Visit>, snapshot);
+    CHECK(after->run() == StepResult::finished);
+    CHECK(after->listener->failure.code == Errc::state_incompatible);
+    CHECK(after->listener->failure.what ==
+          "operator 'op', state 'last': the value has another type in the snapshot: field 'number' "
+          "was int32, is int16; undo the change, or give the state another name and start with -n, "
+          "which drops the old one (docs/state.md tells which changes are read)");
+  }
+  WHEN("a field seems to have another name") {
+    Restarted after(world, keep<renamed::Visit>, snapshot);
+    CHECK(after->run() == StepResult::finished);
+    CHECK(after->listener->failure.code == Errc::state_incompatible);
+    CHECK(after->listener->failure.what ==
+          "operator 'op', state 'last': the snapshot has a field 'dropped', which the job's type "
+          "lacks, while 'thrown_away' of the same type is new: a field under a new name loses its "
+          "values; keep the old name, or start with --allowNonRestoredState to drop them");
+  }
+  WHEN("a field is gone") {
+    Attempt after(world, keep<is::Visit>, 2, &snapshot);
+    THEN("one subtask says so of every state") {
+      CHECK(after.tasks[1]->listener->warnings.empty());
+      const auto& warnings = after.tasks[0]->listener->warnings;
+      REQUIRE(warnings.size() == 6);
+      CHECK(std::ranges::find(warnings,
+                              "operator 'op': state 'last': the snapshot has a field 'dropped', "
+                              "which the job's type lacks: its values are dropped") !=
+            warnings.end());
+      CHECK(std::ranges::any_of(warnings, [](const std::string& warning) {
+        return warning.starts_with(
+            "operator 'op': state 'by number': the snapshot has a field "
+            "'<value>.dropped'");
+      }));
+    }
+  }
+}
+
+SCENARIO("a job whose keys have another type is told that its operator needs another uid",
+         "[api]") {
+  const auto by_number = [](const Entry& entry) { return entry.number; };
+  struct Count final : KeyedProcessFunction<long, Entry, std::string> {
+    void open(RuntimeContext& context) override {
+      count_ = context.state(ValueStateDescriptor<was::Visit>{"last"});
+    }
+    void process_element(const Entry&, Context&, Collector<std::string>&) override {}
+    ValueState<was::Visit> count_;
+  };
+  TaskWorld world;
+  Attempt before(world, keep<was::Visit>, 1);
+  before.feed({"a", 1});
+  const SnapshotMetadata snapshot = before.checkpoint(1);
+  Restarted after(
+      world,
+      [&](const DataStream<Entry>& stream) { return stream.key_by(by_number).process(Count{}); },
+      snapshot);
+  CHECK(after->run() == StepResult::finished);
+  CHECK(after->listener->failure.what ==
+        "operator 'op', state 'last': the key has another type in the snapshot: the type was "
+        "string, is int64; undo the change, or give the operator another uid and start with -n, "
+        "which drops all its old state (a key cannot change, see docs/state.md)");
 }
 
 }  // namespace

@@ -80,6 +80,26 @@ SCENARIO("a generator without an end goes on in order after a restore", "[connec
   }
 }
 
+SCENARIO("a generator says that another count has no effect behind a restore", "[connectors]") {
+  MemoryFileSystem files;
+  Surroundings around;
+  SourceAttempt<std::uint64_t> before(files, around, 2, nullptr, maker(50'000));
+  (void)before.poll(0);
+  const FrozenStates snapshot = before.snapshot();
+  const auto warnings = [&](std::uint64_t count) {
+    SourceAttempt<std::uint64_t> after(files, around, 2, &snapshot, maker(count));
+    CHECK(after.context(1).warnings.empty());
+    return after.context(0).warnings;
+  };
+  CHECK(warnings(50'000).empty());
+  CHECK(warnings(60'000) ==
+        std::vector<std::string>{"it goes on to 50000 records, as the snapshot says; the 60000 "
+                                 "records that the job asks for now have no effect"});
+  CHECK(warnings(unlimited) ==
+        std::vector<std::string>{"it goes on to 50000 records, as the snapshot says; the records "
+                                 "without end that the job asks for now have no effect"});
+}
+
 SCENARIO("a generator keeps to its rate after a change of parallelism", "[connectors]") {
   GIVEN("a rate of 1000 a second") {
     MemoryFileSystem files;

@@ -91,6 +91,7 @@ class FakeContext final : public OperatorContext {
   bool restored = false;
   JobId job_id{0x0123456789abcdef, 1};
   std::vector<MonotonicTime> wake_times;
+  std::vector<std::string> warnings;
 
   const std::string& uid() const override { return uid_; }
   const std::string& label() const override { return label_; }
@@ -112,6 +113,7 @@ class FakeContext final : public OperatorContext {
   std::function<void()> waker() override {
     return [] {};
   }
+  void warn(const std::string& text) override { warnings.push_back(text); }
 
  private:
   FileSystem& files_;

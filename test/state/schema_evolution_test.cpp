@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <type_traits>
 #include <variant>
 
 #include <catch2/catch.hpp>
@@ -192,6 +193,26 @@ TEST_CASE("what would lose data, or cannot be told, is refused with the field", 
   CHECK(refusal<std::array<int, 3>, std::array<int, 4>>().starts_with("the type was "));
   CHECK(refusal<std::pair<int, int>, std::tuple<int, int, int>>() ==
         "field '2' was added to a tuple");
+}
+
+TEST_CASE("fields that are lost are told, and what may be their new name", "[state]") {
+  using Dropped = std::vector<DroppedField>;
+  const auto lost = []<class From, class To>(std::type_identity<From>, std::type_identity<To>) {
+    return dropped_fields(schema_of<From>(), schema_of<To>());
+  };
+  const std::type_identity<was::Tree> old_tree;
+  const std::type_identity<is::Tree> new_tree;
+  CHECK(lost(old_tree, new_tree) == Dropped{{"gone", "colour"}});
+  CHECK(lost(old_tree, old_tree).empty());
+  CHECK(lost(std::type_identity<std::map<int, std::vector<was::Tree>>>{},
+             std::type_identity<std::map<int, std::vector<is::Tree>>>{}) ==
+        Dropped{{"<value>.<element>.gone", "colour"}});
+  CHECK(lost(std::type_identity<was::Forest>{}, std::type_identity<is::Forest>{}) ==
+        Dropped{{"dropped", ""}});
+  CHECK(lost(std::type_identity<was::Order>{}, std::type_identity<is::Order>{}) ==
+        Dropped{{"customer", "currency"}});
+  // What cannot be read at all is refused elsewhere.
+  CHECK(lost(new_tree, old_tree).empty());
 }
 
 TEST_CASE("what has not changed is not touched", "[state]") {
