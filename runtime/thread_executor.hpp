@@ -41,7 +41,8 @@ class ThreadExecutor final : public TaskExecutor {
   std::list<Worker> workers_;
 };
 
-/// A fixed number of threads that run blocking work in the order in which it came.
+/// A fixed number of threads that run blocking work in the order in which it came. Where processors are short, the
+/// threads of tasks come before them.
 class IoPool final : public IoExecutor {
  public:
   explicit IoPool(std::size_t thread_count);

@@ -10,6 +10,8 @@ namespace weir {
 namespace {
 
 constexpr std::size_t piece_bytes = std::size_t{256} << 10;
+/// What comes in pieces as large as this goes on as it is.
+constexpr std::size_t uncopied_bytes = std::size_t{32} << 10;
 
 }  // namespace
 
@@ -29,8 +31,12 @@ Status ExtentWriter::add(std::string_view key, std::string_view value) {
 }
 
 Status ExtentWriter::add_raw(std::string_view bytes, std::uint64_t entries) {
-  buffer_ += bytes;
   extent_.entries += entries;
+  if (bytes.size() >= uncopied_bytes) {
+    WEIR_TRY(flush());
+    return pass_on(bytes);
+  }
+  buffer_ += bytes;
   if (buffer_.size() >= piece_bytes) return flush();
   return {};
 }
@@ -43,11 +49,15 @@ Result<KeyGroupExtent> ExtentWriter::finish() {
 
 Status ExtentWriter::flush() {
   if (buffer_.empty()) return {};
-  XXH3_64bits_update(&hash_, buffer_.data(), buffer_.size());
-  WEIR_TRY(sink_.append(buffer_));
-  extent_.length += buffer_.size();
+  WEIR_TRY(pass_on(buffer_));
   buffer_.clear();
   return {};
+}
+
+Status ExtentWriter::pass_on(std::string_view bytes) {
+  XXH3_64bits_update(&hash_, bytes.data(), bytes.size());
+  extent_.length += bytes.size();
+  return sink_.append(bytes);
 }
 
 ExtentReader::ExtentReader(SnapshotSource& source, const KeyGroupExtent& extent,

@@ -29,6 +29,7 @@ class ExtentWriter {
 
  private:
   [[nodiscard]] Status flush();
+  [[nodiscard]] Status pass_on(std::string_view bytes);
 
   SnapshotSink& sink_;
   KeyGroupExtent extent_;

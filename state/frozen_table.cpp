@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -15,44 +16,116 @@ namespace weir {
 
 using table::Group;
 using table::Node;
+using table::Segment;
 
 namespace {
 
 /// An entry whose key is a word.
 struct CompactEntry {
   std::uint64_t order;  // of its key, as `table::byte_order`
-  const char* value;
+  std::uint64_t value;  // where it is; of small plain values their bytes
 };
+using CompactEntries = std::vector<CompactEntry>;
 
-/// Sorts by `order`, without comparing much: dealt out by the highest bits in which any two differ, few are
-/// left to be compared with each other (Knuth, TAOCP 3, 5.2.5).
-void sort_by_order(std::vector<CompactEntry>& entries) {
-  constexpr int bits = 12;
-  constexpr std::size_t buckets = std::size_t{1} << bits;
-  if (entries.size() < buckets) {
+const char* place_of(const CompactEntry& entry) {
+  return reinterpret_cast<const char*>(entry.value);
+}
+
+/// Fewer are sorted by comparing.
+constexpr std::size_t fewest_dealt = 1024;
+/// Bits by which entries are dealt out at once, at most: so many lists are written to at the same time.
+constexpr int digit_bits_max = 12;
+using DigitCounts = std::array<std::uint32_t, (std::size_t{1} << digit_bits_max) + 1>;
+
+/// Deals `entries` out to `dealt` by the `bits` bits from `shift` on, stable. Afterwards `ends[d]` is where digit `d`
+/// ends.
+void deal_out(const CompactEntries& entries, int shift, int bits, CompactEntries& dealt,
+              DigitCounts& ends) {
+  const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
+  ends.fill(0);
+  for (const CompactEntry& entry : entries) ++ends[(entry.order >> shift & mask) + 1];
+  // For now where each digit begins, which moves on as its entries come.
+  std::partial_sum(ends.begin(), ends.end(), ends.begin());
+  dealt.resize(entries.size());
+  for (const CompactEntry& entry : entries) dealt[ends[entry.order >> shift & mask]++] = entry;
+}
+
+/// Sorts by `order`, with `spare` as memory. By digits from the lowest to the highest in which any two differ if
+/// these are few, as with keys that count up; else by the highest ones, after which few are left to be compared with
+/// each other (Knuth, TAOCP 3, 5.2.5).
+void sort_by_order(CompactEntries& entries, CompactEntries& spare) {
+  constexpr int passes_max = 3;
+  if (entries.size() < fewest_dealt || entries.size() > std::numeric_limits<std::uint32_t>::max()) {
     std::ranges::sort(entries, {}, &CompactEntry::order);
     return;
   }
-  const auto [least, most] = std::ranges::minmax(entries, {}, &CompactEntry::order);
-  const int shift = std::max(0, static_cast<int>(std::bit_width(least.order ^ most.order)) - bits);
-  const auto bucket_of = [&](const CompactEntry& entry) {
-    return entry.order >> shift & (buckets - 1);
-  };
-  std::array<std::size_t, buckets + 1> begin{};  // of each bucket; then of the one before it
-  for (const CompactEntry& entry : entries) ++begin[bucket_of(entry) + 1];
-  std::partial_sum(begin.begin(), begin.end(), begin.begin());
-  std::vector<CompactEntry> dealt(entries.size());
-  for (const CompactEntry& entry : entries) dealt[begin[bucket_of(entry)]++] = entry;
-  auto first = dealt.begin();
-  for (std::size_t i = 0; i < buckets; ++i) {
-    const auto last = dealt.begin() + static_cast<std::ptrdiff_t>(begin[i]);
+  std::uint64_t differing = 0;
+  for (const CompactEntry& entry : entries) differing |= entry.order ^ entries.front().order;
+  const int lowest = std::countr_zero(differing);
+  const int bits = static_cast<int>(std::bit_width(differing)) - lowest;
+  DigitCounts ends;
+  if (const int passes = (bits + digit_bits_max - 1) / digit_bits_max; passes <= passes_max) {
+    const int digit = (bits + passes - 1) / passes;
+    for (int pass = 0; pass < passes; ++pass) {
+      deal_out(entries, lowest + pass * digit, digit, spare, ends);
+      entries.swap(spare);
+    }
+    return;
+  }
+  deal_out(entries, lowest + bits - digit_bits_max, digit_bits_max, spare, ends);
+  entries.swap(spare);
+  auto first = entries.begin();
+  for (std::size_t digit = 0; digit < ends.size() - 1; ++digit) {
+    const auto last = entries.begin() + ends[digit];
     std::ranges::sort(first, last, {}, &CompactEntry::order);
     first = last;
   }
-  entries.swap(dealt);
+}
+
+/// Whether values are kept beside their keys while these are sorted: then they are not looked for afterwards.
+bool are_small(const table::Shape& shape) {
+  return shape.layout->is_plain && shape.value_width <= sizeof(CompactEntry::value);
+}
+
+CompactEntry entry_of(const table::Shape& shape, std::uint64_t order, const char* value,
+                      bool small) {
+  CompactEntry entry{order, reinterpret_cast<std::uint64_t>(value)};
+  if (small) std::memcpy(&entry.value, value, shape.value_width);
+  return entry;
+}
+
+/// The entries of `group` in any order; values lie in slots. Whether a slot is taken cannot be guessed, so every slot is
+/// written down, and the next one over it if it was free.
+template <bool small>
+void collect_inline(const table::Shape& shape, const Group& group, CompactEntries& entries) {
+  entries.resize(std::size_t{group.used} + 2);
+  CompactEntry* next = entries.data();
+  if (group.zero != nullptr)
+    *next++ = entry_of(shape, 0, table::value_of(shape, group.zero), small);
+  const std::uint32_t value_offset = shape.layout->value_offset;
+  table::for_each_segment_ahead(shape, group, [&](const Segment& segment) {
+    const char* slot = segment.slots;
+    for (std::uint32_t i = 0; i <= group.slot_mask; ++i, slot += shape.slot_bytes) {
+      const std::uint64_t word = table::word_of(slot);
+      *next = entry_of(shape, table::byte_order(word), slot + value_offset, small);
+      next += word != 0 ? 1 : 0;
+    }
+  });
+  entries.resize(static_cast<std::size_t>(next - entries.data()));
+}
+/// The same; values lie in nodes.
+void collect_nodes(const table::Shape& shape, const Group& group, bool small,
+                   CompactEntries& entries) {
+  entries.clear();
+  entries.reserve(group.used);
+  table::for_each_slot(shape, group, [&](char* slot) {
+    entries.push_back(entry_of(shape, table::byte_order(table::word_of(slot)),
+                               table::slot_value(shape, slot), small));
+  });
 }
 
 /// Writes entries all of which have the same size: in a piece of them, only keys and values change.
+template <bool small>
 Status write_plain(const table::Shape& shape, std::span<const CompactEntry> entries,
                    ExtentWriter& writer, std::uint32_t number) {
   constexpr std::size_t piece_bytes = std::size_t{64} << 10;
@@ -75,10 +148,18 @@ Status write_plain(const table::Shape& shape, std::span<const CompactEntry> entr
     const std::size_t count = std::min(a_piece, entries.size());
     char* out = piece.data();
     for (std::size_t i = 0; i < count; ++i, out += form.size()) {
-      if (i + ahead < entries.size()) __builtin_prefetch(entries[i + ahead].value);
       const std::uint64_t word = table::byte_order(entries[i].order);
       std::memcpy(out + key_offset, &word, shape.key_width);
-      std::memcpy(out + value_offset, entries[i].value, shape.value_width);
+      if constexpr (small) {
+        std::memcpy(out + value_offset, &entries[i].value, shape.value_width);
+      } else {
+        if (i + ahead < entries.size()) {
+          const char* const value = place_of(entries[i + ahead]);
+          for (std::size_t line = 0; line < shape.value_width + 63; line += 64)
+            __builtin_prefetch(value + std::min<std::size_t>(line, shape.value_width - 1));
+        }
+        std::memcpy(out + value_offset, place_of(entries[i]), shape.value_width);
+      }
     }
     WEIR_TRY(writer.add_raw(std::string_view(piece).substr(0, count * form.size()), count));
     entries = entries.subspan(count);
@@ -103,6 +184,11 @@ FrozenTable::FrozenTable(std::shared_ptr<const table::Storage> storage,
       ended_(std::move(ended)),
       groups_(storage_->groups) {}
 
+struct FrozenTable::Sorting {
+  CompactEntries entries;
+  CompactEntries spare;
+};
+
 FrozenTable::~FrozenTable() { ended_->store(true, std::memory_order_release); }
 
 std::uint64_t FrozenTable::entries(std::uint32_t group) const {
@@ -125,15 +211,18 @@ Result<KeyGroupExtent> FrozenTable::write_group(std::uint32_t group, SnapshotSin
 Status FrozenTable::write_compact(const Group& group, ExtentWriter& writer,
                                   std::uint32_t number) const {
   const table::Shape& shape = storage_->shape;
-  std::vector<CompactEntry> entries;
-  entries.reserve(group.used + 1);
-  if (group.zero != nullptr) entries.push_back({0, table::value_of(shape, group.zero)});
-  table::for_each_slot(shape, group, [&](char* slot) {
-    entries.push_back({table::byte_order(table::word_of(slot)), table::slot_value(shape, slot)});
-  });
-  sort_by_order(entries);
-  if (shape.layout->is_plain && filter_.keeps_all())
-    return write_plain(shape, entries, writer, number);
+  const bool plain = shape.layout->is_plain && filter_.keeps_all();
+  const bool small = plain && are_small(shape);
+  if (!sorting_) sorting_ = std::make_unique<Sorting>();
+  CompactEntries& entries = sorting_->entries;
+  if (shape.inline_values)
+    small ? collect_inline<true>(shape, group, entries)
+          : collect_inline<false>(shape, group, entries);
+  else
+    collect_nodes(shape, group, small, entries);
+  sort_by_order(entries, sorting_->spare);
+  if (small) return write_plain<true>(shape, entries, writer, number);
+  if (plain) return write_plain<false>(shape, entries, writer, number);
 
   std::string key;
   std::string value;
@@ -144,7 +233,7 @@ Status FrozenTable::write_compact(const Group& group, ExtentWriter& writer,
     value.clear();
     append_entry_key({number, {reinterpret_cast<const char*>(&word), shape.key_width}, {}, {}},
                      shape.key_width, key);
-    if (filter_.encode(entry.value, shape.layout->encode, value_writer))
+    if (filter_.encode(place_of(entry), shape.layout->encode, value_writer))
       WEIR_TRY(writer.add(key, value));
   }
   return {};

@@ -49,6 +49,8 @@ class FrozenTable {
 
  private:
   friend class TableBase;
+  struct
+      Sorting;  // memory that goes from group to group; the system would have to zero fresh one for each
   FrozenTable(std::shared_ptr<const table::Storage> storage,
               std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
               std::uint32_t epoch, LiveFilter filter,
@@ -68,6 +70,7 @@ class FrozenTable {
   std::vector<std::shared_ptr<const table::Removals>> removals_;
   std::shared_ptr<std::atomic<bool>> ended_;  // tells the owner
   std::vector<table::Group> groups_;
+  mutable std::unique_ptr<Sorting> sorting_;  // once it is needed
 };
 
 }  // namespace weir

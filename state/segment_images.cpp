@@ -116,6 +116,12 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
   if (header.directory != table::empty_group.directory) {
     for (std::uint32_t i = 0; i < std::uint32_t{1} << table::depth_of(header);) {
       const Segment& segment = header.directory[i];
+      // Every entry that leads to a segment has its epoch. Looking into each would cost more than all the rest
+      // where little has changed.
+      if (!whole && segment.epoch <= base) {
+        ++i;
+        continue;
+      }
       const std::uint32_t copies = copies_in(header, table::header_of(segment.slots).depth);
       std::uint32_t granules = whole ? all : 0;
       if (segment.epoch > base)
@@ -140,7 +146,10 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
   WEIR_TRY(extent.add_raw(bytes, header.zero != nullptr ? 1 : 0));
 
   const bool blocks = slots_are_entries(shape);
-  for (const Written& segment : segments) {
+  for (std::size_t k = 0; k < segments.size(); ++k) {
+    const Written& segment = segments[k];
+    if (k + 1 < segments.size())
+      table::prefetch_segment(shape, header.slot_mask, segments[k + 1].slots);
     const std::uint32_t depth = table::header_of(const_cast<char*>(segment.slots)).depth;
     bytes.clear();
     writer.number(segment.first >> (table::depth_of(header) - depth));

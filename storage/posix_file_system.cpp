@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,6 +11,8 @@
 #include <utility>
 
 #include <boost/filesystem.hpp>
+
+#include "storage/direct_writer.hpp"
 
 namespace weir {
 namespace {
@@ -22,13 +23,9 @@ constexpr mode_t file_mode = 0666;       // less the umask
 constexpr mode_t directory_mode = 0777;  // less the umask
 /// Smaller appends are gathered up to this size; one that is at least as large is written as it is.
 constexpr std::size_t buffer_bytes = std::size_t{64} << 10;
-/// What a file has beyond this goes past the page cache, in blocks of `direct_bytes`: the kernel would have to find
-/// fresh pages for it, which on a virtual machine costs more than the disk does, and a sync would come to all of
-/// it at once.
+/// What a file has beyond this goes past the page cache: the kernel would have to find fresh pages for it, which on a
+/// virtual machine costs more than the disk does, and a sync would come to all of it at once.
 constexpr std::uint64_t direct_from_bytes = std::uint64_t{4} << 20;
-constexpr std::size_t direct_bytes = std::size_t{1} << 20;
-/// Place, size and memory of a direct write are multiples of it.
-constexpr std::size_t direct_alignment = 4096;
 /// The kernel takes at most 2 GiB at once.
 constexpr std::size_t transfer_bytes_max = std::size_t{1} << 30;
 /// How often a lock file may be replaced under our hands before we give up.
@@ -106,9 +103,9 @@ class PosixOutputFile final : public OutputFile {
       : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
 
   Status append(std::string_view bytes) override {
-    if (direct_ == Direct::later && offset_ + buffer_.size() + bytes.size() > direct_from_bytes)
+    if (may_be_direct_ && offset_ + buffer_.size() + bytes.size() > direct_from_bytes)
       WEIR_TRY(begin_direct(bytes));
-    if (direct_ == Direct::on) return append_direct(bytes);
+    if (direct_) return written(direct_->append(bytes));
     if (buffer_.size() + bytes.size() < buffer_bytes) {
       buffer_ += bytes;
       return {};
@@ -132,57 +129,31 @@ class PosixOutputFile final : public OutputFile {
   }
 
  private:
-  enum class Direct {
-    later,  ///< the file is small
-    on,     ///< whole blocks go to the disk; the rest waits in `block_`
-    never   ///< any more: there was a sync, or the file system cannot do it
-  };
-
-  /// Writes up to a place where direct writing can begin, and removes that from `bytes`.
+  /// Writes up to a place where direct writing can begin, and removes that from `bytes`. It begins once.
   Status begin_direct(std::string_view& bytes) {
     WEIR_TRY(flush());
-    const std::size_t rest = (direct_alignment - offset_ % direct_alignment) % direct_alignment;
-    const std::string_view head = bytes.substr(0, rest);
+    constexpr std::size_t alignment = DirectWriter::alignment;
+    const std::string_view head = bytes.substr(0, (alignment - offset_ % alignment) % alignment);
     WEIR_TRY(write(head));
     bytes.remove_prefix(head.size());
-    if (offset_ % direct_alignment != 0) return {};
-    block_.reset(static_cast<char*>(std::aligned_alloc(direct_alignment, direct_bytes)));
-    direct_ = block_ != nullptr && set_direct(O_DIRECT) ? Direct::on : Direct::never;
+    if (offset_ % alignment != 0) return {};
+    may_be_direct_ = false;
+    direct_ = DirectWriter::begin(descriptor_.number(), offset_);
     return {};
   }
-
-  Status append_direct(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const std::size_t part = std::min(bytes.size(), direct_bytes - filled_);
-      std::memcpy(block_.get() + filled_, bytes.data(), part);
-      bytes.remove_prefix(part);
-      filled_ += part;
-      if (filled_ < direct_bytes) return {};
-      WEIR_TRY(write({block_.get(), std::exchange(filled_, 0)}));
-      if (direct_ == Direct::never) {
-        block_.reset();
-        return append(bytes);
-      }
-    }
-    return {};
+  /// What a direct write came to.
+  Status written(int number) {
+    if (number == 0) return {};
+    return failure(number, path_, "write at offset " + std::to_string(direct_->offset()));
   }
 
-  [[nodiscard]] bool set_direct(int flag) {
-    const int flags = ::fcntl(descriptor_.number(), F_GETFL);
-    return flags >= 0 && ::fcntl(descriptor_.number(), F_SETFL, (flags & ~O_DIRECT) | flag) == 0;
-  }
-
-  /// Ends direct writing; what comes then is at any place and of any size.
-  void end_direct() {
-    if (direct_ == Direct::on) (void)set_direct(0);
-    direct_ = Direct::never;
-  }
-
+  /// Gives all that was appended to the system. What comes then is not written directly.
   Status flush() {
-    if (direct_ == Direct::on) {
-      end_direct();
-      WEIR_TRY(write({block_.get(), std::exchange(filled_, 0)}));
-      block_.reset();
+    if (const auto direct = std::move(direct_)) {
+      const int number = direct->finish();
+      offset_ = direct->offset();
+      if (number != 0) return failure(number, path_, "write at offset " + std::to_string(offset_));
+      WEIR_TRY(write(direct->rest()));
     }
     WEIR_TRY(write(buffer_));
     buffer_.clear();
@@ -195,10 +166,6 @@ class PosixOutputFile final : public OutputFile {
       const auto written = retry([&] {
         return ::pwrite(descriptor_.number(), bytes.data(), part, static_cast<off_t>(offset_));
       });
-      if (written < 0 && errno == EINVAL && direct_ == Direct::on) {
-        end_direct();  // the device wants another alignment, or the last write was cut short
-        continue;
-      }
       if (written < 0) return failure(errno, path_, "write at offset " + std::to_string(offset_));
       if (written == 0) return failure(EIO, path_, "write at offset " + std::to_string(offset_));
       offset_ += static_cast<std::uint64_t>(written);
@@ -210,10 +177,9 @@ class PosixOutputFile final : public OutputFile {
   Descriptor descriptor_;
   const std::string path_;
   std::string buffer_;        ///< appended, not yet given to the system
-  std::uint64_t offset_ = 0;  ///< bytes given to the system
-  Direct direct_ = Direct::later;
-  std::unique_ptr<char, decltype(&std::free)> block_{nullptr, &std::free};
-  std::size_t filled_ = 0;  ///< bytes in `block_`
+  std::uint64_t offset_ = 0;  ///< bytes given to the system, but for those of `direct_`
+  bool may_be_direct_ = true;
+  std::unique_ptr<DirectWriter> direct_;  ///< writes behind `offset_`; set once the file is large
 };
 
 class PosixInputFile final : public InputFile {

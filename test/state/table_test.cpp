@@ -252,20 +252,32 @@ TEST_CASE("entries written by a frozen table are in order and restore", "[state]
   CHECK(again.bytes == sink.bytes);
 }
 
-TEST_CASE("entries are in order however their keys are spread", "[state]") {
+/// The `i`-th of many values.
+template <class V>
+V numbered(std::uint32_t i) {
+  if constexpr (std::is_arithmetic_v<V>)
+    return static_cast<V>(~i);
+  else if constexpr (std::is_same_v<V, std::string>)
+    return std::to_string(i);
+  else
+    return {i, 1U, ~i};
+}
+
+// Values that are kept beside their keys while these are sorted, that stay where they are, and that lie in nodes.
+TEMPLATE_TEST_CASE("entries are in order however their keys are spread", "[state]", std::uint64_t,
+                   std::uint16_t, (std::array<std::uint32_t, 3>), std::string) {
   // `contents` refuses entries that do not ascend. Each group has more than are sorted by comparing alone.
   const auto spread = GENERATE(as<std::string>(), "dense", "random", "two clusters", "few bytes");
   CAPTURE(spread);
   std::mt19937_64 random(7);
   std::map<std::string, std::string> expected;
-  Table<std::array<std::uint32_t, 3>> table(declaration<std::array<std::uint32_t, 3>>(),
-                                            compact_keys);
+  Table<TestType> table(declaration<TestType>(), compact_keys);
   for (std::uint64_t i = 0; i < 40'000; ++i) {
     std::uint64_t key = i;
     if (spread == "random") key = random();
     if (spread == "two clusters" && i % 2 == 1) key = ~i;
     if (spread == "few bytes") key = (i % 251) << 56 | i / 251;
-    const std::array value{static_cast<std::uint32_t>(i), 1U, ~static_cast<std::uint32_t>(i)};
+    const auto value = numbered<TestType>(static_cast<std::uint32_t>(i));
     table.find_or_insert(key_of(key)) = value;
     expected[encode_value(key)] = encode_value(value);
   }
