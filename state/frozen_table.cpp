@@ -117,7 +117,10 @@ void collect_inline(const table::Shape& shape, const Group& group, CompactEntrie
 void collect_nodes(const table::Shape& shape, const Group& group, bool small,
                    CompactEntries& entries) {
   entries.clear();
-  entries.reserve(group.used);
+  entries.reserve(std::size_t{group.used} + 1);
+  // Of images of a table with values in slots.
+  if (group.zero != nullptr)
+    entries.push_back(entry_of(shape, 0, table::value_of(shape, group.zero), small));
   table::for_each_slot(shape, group, [&](char* slot) {
     entries.push_back(entry_of(shape, table::byte_order(table::word_of(slot)),
                                table::slot_value(shape, slot), small));
