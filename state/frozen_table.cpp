@@ -176,7 +176,7 @@ FrozenTable::FrozenTable(std::shared_ptr<const table::Storage> storage,
                          std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
                          std::uint32_t epoch, LiveFilter filter,
                          std::span<const std::shared_ptr<table::Removals>> removals,
-                         std::shared_ptr<std::atomic<bool>> ended)
+                         std::shared_ptr<table::SnapshotProgress> progress)
     : storage_(std::move(storage)),
       declaration_(std::move(declaration)),
       range_(range),
@@ -184,7 +184,7 @@ FrozenTable::FrozenTable(std::shared_ptr<const table::Storage> storage,
       filter_(filter),
       confirmed_epoch_(storage_->confirmed_epoch),
       removals_(removals.begin(), removals.end()),
-      ended_(std::move(ended)),
+      progress_(std::move(progress)),
       groups_(storage_->groups) {}
 
 struct FrozenTable::Sorting {
@@ -192,7 +192,12 @@ struct FrozenTable::Sorting {
   CompactEntries spare;
 };
 
-FrozenTable::~FrozenTable() { ended_->store(true, std::memory_order_release); }
+FrozenTable::~FrozenTable() { progress_->ended.store(true, std::memory_order_release); }
+
+void FrozenTable::finish_group(std::uint32_t group) {
+  WEIR_ASSERT(range_.contains(group));
+  progress_->groups_done.store(group - range_.first + 1, std::memory_order_release);
+}
 
 std::uint64_t FrozenTable::entries(std::uint32_t group) const {
   WEIR_ASSERT(range_.contains(group));
@@ -284,6 +289,15 @@ Status FrozenTable::for_each_changed(std::uint32_t group, const ChangeVisitor& v
 }
 
 Result<KeyedStateHandle> FrozenTable::write(SnapshotSink& sink) const {
+  return write_groups(sink, [](std::uint32_t) {});
+}
+
+Result<KeyedStateHandle> FrozenTable::write_and_finish(SnapshotSink& sink) {
+  return write_groups(sink, [this](std::uint32_t group) { finish_group(group); });
+}
+
+Result<KeyedStateHandle> FrozenTable::write_groups(
+    SnapshotSink& sink, const std::function<void(std::uint32_t)>& written) const {
   KeyedStateHandle handle;
   handle.state = declaration_->name;
   sink.begin_state(handle.state);
@@ -291,6 +305,7 @@ Result<KeyedStateHandle> FrozenTable::write(SnapshotSink& sink) const {
     if (entries(group) == 0) continue;
     WEIR_TRY_ASSIGN(extent, write_group(group, sink));
     if (extent.entries > 0) handle.groups.push_back(extent);
+    written(group);
   }
   return handle;
 }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,7 +14,8 @@ namespace weir {
 
 class ExtentWriter;
 
-/// The contents of a table as they were at `TableBase::freeze`. Nothing that it sees changes any more.
+/// The contents of a table as they were at `TableBase::freeze`. Nothing that it sees changes any more, but for groups that
+/// are finished.
 /// Its destruction lets the table reuse the memory that only it still saw.
 /// Threads: one at a time, any; also when the table is already gone.
 class FrozenTable {
@@ -31,6 +33,12 @@ class FrozenTable {
   [[nodiscard]] Result<KeyGroupExtent> write_group(std::uint32_t group, SnapshotSink& sink) const;
   /// Writes all groups, ascending. Errors: those of `sink`.
   [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink) const;
+
+  /// The same for whoever writes it once: as `finish_group` of each.
+  [[nodiscard]] Result<KeyedStateHandle> write_and_finish(SnapshotSink& sink);
+  /// Nothing of `group` and of those before it will be read any more: their segments need not be copied before they
+  /// change.
+  void finish_group(std::uint32_t group);
 
   /// Passes what was changed in `group` and is in no snapshot that was confirmed before this one was made
   /// to `visit`, ascending by entry key. Of a cache. Errors: those of `visit`.
@@ -55,7 +63,9 @@ class FrozenTable {
               std::shared_ptr<const StateDeclaration> declaration, KeyGroupRange range,
               std::uint32_t epoch, LiveFilter filter,
               std::span<const std::shared_ptr<table::Removals>> removals,
-              std::shared_ptr<std::atomic<bool>> ended);
+              std::shared_ptr<table::SnapshotProgress> progress);
+  [[nodiscard]] Result<KeyedStateHandle> write_groups(
+      SnapshotSink& sink, const std::function<void(std::uint32_t group)>& written) const;
   [[nodiscard]] Status write_compact(const table::Group& group, ExtentWriter& writer,
                                      std::uint32_t number) const;
   [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,
@@ -68,7 +78,7 @@ class FrozenTable {
   LiveFilter filter_;  // what had expired
   std::uint32_t confirmed_epoch_;
   std::vector<std::shared_ptr<const table::Removals>> removals_;
-  std::shared_ptr<std::atomic<bool>> ended_;  // tells the owner
+  std::shared_ptr<table::SnapshotProgress> progress_;  // tells the owner
   std::vector<table::Group> groups_;
   mutable std::unique_ptr<Sorting> sorting_;  // once it is needed
 };

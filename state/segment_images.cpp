@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <memory>
 
 #include "state/extents.hpp"
 #include "state/frozen_table.hpp"
@@ -77,6 +79,44 @@ bool slots_are_entries(const table::Shape& shape) {
          shape.layout->value_offset == 8 && shape.slot_bytes == 8 + shape.value_width;
 }
 
+/// Calls `f(slot)` for the slots of a segment that lie in `granules`.
+template <class F>
+void for_each_slot_in(const table::Shape& shape, std::uint32_t slot_mask, const char* slots,
+                      std::uint32_t granules, F&& f) {
+  for (; granules != 0; granules &= granules - 1) {
+    const auto granule = static_cast<std::uint32_t>(std::countr_zero(granules));
+    const SlotRange range = slots_of(shape, slot_mask, granule);
+    for (std::uint32_t i = range.begin; i < range.end; ++i)
+      f(slots + std::size_t{i} * shape.slot_bytes);
+  }
+}
+
+/// Which slots are taken, and their contents, where slots are entries. `width`: bytes of a slot; 0: as the shape says.
+/// Appends to `out`, which has room for all of them, and returns how many were taken.
+template <std::size_t width>
+std::uint64_t write_slots(const table::Shape& shape, std::uint32_t slot_mask, const char* slots,
+                          std::uint32_t granules, char*& out) {
+  const std::size_t bytes = width == 0 ? shape.slot_bytes : width;
+  const std::size_t included =
+      static_cast<std::size_t>(std::popcount(granules)) * slots_of(shape, slot_mask, 0).end;
+  char* const occupied = out;
+  std::memset(occupied, 0, (included + 7) / 8);
+  out += (included + 7) / 8;
+  std::size_t bit = 0;
+  std::uint64_t entries = 0;
+  for_each_slot_in(shape, slot_mask, slots, granules, [&](const char* slot) {
+    const std::size_t taken = table::word_of(slot) != 0 ? 1 : 0;
+    occupied[bit / 8] = static_cast<char>(occupied[bit / 8] | taken << (bit % 8));
+    ++bit;
+    entries += taken;
+    // Whether a slot is taken cannot be guessed: a small one is copied anyway, and the next one over it.
+    if (width == 0 && taken == 0) return;
+    std::memcpy(out, slot, bytes);
+    out += taken * bytes;
+  });
+  return entries;
+}
+
 void write_value(const table::Shape& shape, const char* value, ByteWriter& writer,
                  std::string& scratch) {
   const table::Layout& layout = *shape.layout;
@@ -146,6 +186,12 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
   WEIR_TRY(extent.add_raw(bytes, header.zero != nullptr ? 1 : 0));
 
   const bool blocks = slots_are_entries(shape);
+  // Of a segment: what stands before its slots, a bit for each and, in the place of the last one that is taken, one more.
+  const std::size_t slots = std::size_t{header.slot_mask} + 1;
+  const auto room =
+      blocks
+          ? std::make_unique_for_overwrite<char[]>(16 + slots / 8 + (slots + 1) * shape.slot_bytes)
+          : nullptr;
   for (std::size_t k = 0; k < segments.size(); ++k) {
     const Written& segment = segments[k];
     if (k + 1 < segments.size())
@@ -155,13 +201,17 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
     writer.number(segment.first >> (table::depth_of(header) - depth));
     writer.number(static_cast<std::uint8_t>(depth));
     writer.number(segment.granules);
+    if (blocks) {
+      char* const begin = room.get();
+      char* end = std::ranges::copy(bytes, begin).out;
+      const auto write = shape.slot_bytes == 16 ? write_slots<16> : write_slots<0>;
+      const std::uint64_t entries =
+          write(shape, header.slot_mask, segment.slots, segment.granules, end);
+      WEIR_TRY(extent.add_raw({begin, static_cast<std::size_t>(end - begin)}, entries));
+      continue;
+    }
     const auto for_each_included = [&](auto&& f) {
-      for (std::uint32_t granules = segment.granules; granules != 0; granules &= granules - 1) {
-        const auto granule = static_cast<std::uint32_t>(std::countr_zero(granules));
-        const SlotRange range = slots_of(shape, header.slot_mask, granule);
-        for (std::uint32_t i = range.begin; i < range.end; ++i)
-          f(segment.slots + std::size_t{i} * shape.slot_bytes);
-      }
+      for_each_slot_in(shape, header.slot_mask, segment.slots, segment.granules, f);
     };
     std::uint8_t occupied = 0;
     std::uint32_t bit = 0;
@@ -179,18 +229,8 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
     });
     if (bit != 0) writer.number(occupied);
 
-    const char* run = nullptr;  // taken slots one behind the other that are yet to be written
-    const char* run_end = nullptr;
     for_each_included([&](const char* slot) {
       if (!table::is_taken(shape, slot)) return;
-      if (blocks) {
-        if (slot != run_end) {
-          if (run != nullptr) writer.raw({run, static_cast<std::size_t>(run_end - run)});
-          run = slot;
-        }
-        run_end = slot + shape.slot_bytes;
-        return;
-      }
       if (shape.compact)
         writer.raw({slot, shape.key_width});
       else if (const std::string_view key = table::key_of(shape, table::node_of(slot));
@@ -200,7 +240,6 @@ Result<KeyGroupExtent> FrozenTable::write_images(std::uint32_t group, std::uint3
         writer.raw(key);
       write_value(shape, table::slot_value(shape, const_cast<char*>(slot)), writer, scratch);
     });
-    if (run != nullptr) writer.raw({run, static_cast<std::size_t>(run_end - run)});
     WEIR_TRY(extent.add_raw(bytes, entries));
   }
   return extent.finish();

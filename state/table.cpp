@@ -104,11 +104,11 @@ std::size_t TableBase::sample_heap_bytes() const {
 
 std::unique_ptr<FrozenTable> TableBase::freeze() {
   reclaim();
-  auto ended = storage_->begin_snapshot(epoch_);
+  auto progress = storage_->begin_snapshot(epoch_);
   counters_.groups_frozen += range_.size();
   if (!removals_.empty() && removals_.back()->epoch == 0) removals_.back()->epoch = epoch_;
   std::unique_ptr<FrozenTable> frozen(new FrozenTable(
-      storage_, declaration_, range_, epoch_, snapshot_filter(), removals_, std::move(ended)));
+      storage_, declaration_, range_, epoch_, snapshot_filter(), removals_, std::move(progress)));
   epoch_ += backing_ == nullptr ? 1 : 2;
   return frozen;
 }

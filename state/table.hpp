@@ -346,6 +346,13 @@ template <class Decode>
   return does_not_decode(state);
 }
 
+/// How far a frozen table is, for the owner of what it sees.
+struct SnapshotProgress {
+  std::atomic<bool> ended = false;
+  std::atomic<std::uint32_t> groups_done =
+      0;  // from the first on; of their segments nothing is read any more
+};
+
 class Storage;    // owns groups, segments and nodes; shared with frozen tables
 struct Removals;  // keys that a cache removed
 

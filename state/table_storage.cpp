@@ -1,5 +1,6 @@
 #include "state/table_storage.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -15,7 +16,7 @@ Storage::~Storage() {
       for_each_slot(shape, group, [&](char* slot) { destroy(node_of(slot)); });
   }
   for (const auto* list : {&snapshots_, &ended_})
-    for (const Snapshot& snapshot : *list)
+    for (const Snapshot& snapshot : *list)  // segments have no nodes of their own
       for (const Retired& retired : snapshot.retired)
         if (retired.bytes == 0) destroy(static_cast<Node*>(retired.block));
 }
@@ -51,7 +52,7 @@ Node* Storage::allocate_node(std::size_t key_bytes) {
 void Storage::reclaim(std::size_t limit) {
   if (snapshots_.empty() && ended_.empty()) return;
   for (std::size_t i = 0; i < snapshots_.size();) {
-    if (!snapshots_[i].ended->load(std::memory_order_acquire)) {
+    if (!snapshots_[i].progress->ended.load(std::memory_order_acquire)) {
       ++i;
       continue;
     }
@@ -60,17 +61,19 @@ void Storage::reclaim(std::size_t limit) {
   }
   newest_epoch_ = snapshots_.empty() ? 0 : snapshots_.back().epoch;
 
+  for (Snapshot& snapshot : snapshots_) {
+    const std::size_t done = snapshot.progress->groups_done.load(std::memory_order_acquire);
+    if (!free_segments(snapshot, done, limit)) return;
+  }
   while (!ended_.empty()) {
     Snapshot& snapshot = ended_.back();
-    // Of the older snapshots the newest one inherits what it sees.
-    Snapshot* heir = nullptr;
-    for (Snapshot& older : snapshots_)
-      if (older.epoch < snapshot.epoch) heir = &older;
+    snapshot.freed_groups = 0;  // some may have been added to groups that were done
+    if (!free_segments(snapshot, groups.size(), limit)) return;
     for (; !snapshot.retired.empty(); --limit) {
       if (limit == 0) return;
       const Retired retired = snapshot.retired.back();
       snapshot.retired.pop_back();
-      if (heir != nullptr && retired.first_epoch <= heir->epoch)
+      if (Snapshot* heir = heir_of(snapshot.epoch, retired.first_epoch, no_group))
         heir->retired.push_back(retired);
       else
         free_now(retired);
@@ -79,11 +82,47 @@ void Storage::reclaim(std::size_t limit) {
   }
 }
 
-std::shared_ptr<std::atomic<bool>> Storage::begin_snapshot(std::uint32_t epoch) {
-  auto ended = std::make_shared<std::atomic<bool>>(false);
-  snapshots_.push_back({epoch, ended, {}});
+bool Storage::free_segments(Snapshot& snapshot, std::size_t end, std::size_t& limit) {
+  for (; snapshot.freed_groups < end; ++snapshot.freed_groups) {
+    const std::size_t group = snapshot.freed_groups;
+    auto& segments = snapshot.segments[group];
+    for (; !segments.empty(); --limit) {
+      if (limit == 0) return false;
+      const Retired retired = segments.back();
+      segments.pop_back();
+      if (Snapshot* heir = heir_of(snapshot.epoch, retired.first_epoch, group))
+        heir->segments[group].push_back(retired);
+      else
+        free_now(retired);
+    }
+  }
+  return true;
+}
+
+Storage::Snapshot* Storage::heir_of(std::uint32_t epoch, std::uint32_t first_epoch,
+                                    std::size_t group) {
+  for (std::size_t i = snapshots_.size(); i-- > 0;) {
+    Snapshot& older = snapshots_[i];
+    if (older.epoch >= epoch) continue;
+    if (first_epoch > older.epoch) return nullptr;
+    if (older.progress->groups_done.load(std::memory_order_acquire) <= group) return &older;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<SnapshotProgress> Storage::begin_snapshot(std::uint32_t epoch) {
+  auto progress = std::make_shared<SnapshotProgress>();
+  snapshots_.push_back({epoch, progress, {}, std::vector<std::vector<Retired>>(groups.size()), 0});
   newest_epoch_ = epoch;
-  return ended;
+  return progress;
+}
+
+bool Storage::is_read(const Group& group, std::uint32_t first_epoch) const {
+  const std::size_t index = index_of(group);
+  return std::ranges::any_of(snapshots_, [&](const Snapshot& snapshot) {
+    return first_epoch <= snapshot.epoch &&
+           snapshot.progress->groups_done.load(std::memory_order_acquire) <= index;
+  });
 }
 
 Segment Storage::make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch,
@@ -107,8 +146,15 @@ Segment Storage::absent(std::uint32_t depth) {
 
 void Storage::release_segment(const Group& group, const Segment& segment) {
   if (segment.epoch == 0) return;
-  release(segment.slots - sizeof(SegmentHeader), segment_bytes(shape, group.slot_mask),
-          segment.epoch);
+  const Retired retired{segment.slots - sizeof(SegmentHeader),
+                        segment_bytes(shape, group.slot_mask), segment.epoch};
+  const std::size_t index = index_of(group);
+  if (!is_read(group, segment.epoch))
+    free_now(retired);
+  else if (index == no_group)
+    snapshots_.back().retired.push_back(retired);
+  else
+    snapshots_.back().segments[index].push_back(retired);
 }
 
 void Storage::thaw_directory(Group& group, std::uint32_t epoch, TableCounters& counters) {
@@ -129,16 +175,18 @@ Segment& Storage::thaw_segment(Group& group, std::uint64_t home, std::uint32_t e
   thaw_directory(group, epoch, counters);
   Segment& written = group.directory[home >> group.shift];
   if (written.epoch == epoch) return written;
-  Segment thawed = written;
+  const Segment old = written;
+  Segment thawed = old;
+  bool is_replaced = false;
   if (written.epoch == 0) {
     thawed = make_segment(group.slot_mask, header_of(written.slots).depth, epoch);
     header_of(thawed.slots).incomplete = 1;
     header_of(thawed.slots).run = run;
-  } else if (is_seen(written.epoch)) {
+  } else if (is_read(group, written.epoch)) {
     const std::size_t bytes = segment_bytes(shape, group.slot_mask);
     auto* copy = static_cast<char*>(arena.allocate(bytes));
     std::memcpy(copy, written.slots - sizeof(SegmentHeader), bytes);
-    release_segment(group, written);
+    is_replaced = true;
     thawed.slots = copy + sizeof(SegmentHeader);
     ++counters.segments_copied;
   }
@@ -148,6 +196,7 @@ Segment& Storage::thaw_segment(Group& group, std::uint64_t home, std::uint32_t e
   // What was written since the last confirmed snapshot stays so, whichever entry led to it.
   thawed.dirty = changed_granules(entry, copies, clean_epoch(group, confirmed_epoch));
   std::fill_n(entry, copies, thawed);
+  if (is_replaced) release_segment(group, old);  // its header told which entries lead to it
   return written;
 }
 

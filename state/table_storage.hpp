@@ -206,13 +206,16 @@ class Storage {
 
   /// Frees a block once no snapshot sees it. It came into being in epoch `first_epoch`.
   void release(void* block, std::size_t bytes, std::uint32_t first_epoch);
-  /// Notices snapshots that have ended and frees up to `limit` blocks that only they saw.
+  /// Notices snapshots that have ended, and groups that they are done with, and frees up to `limit` blocks that only
+  /// they saw.
   void reclaim(std::size_t limit);
-  std::shared_ptr<std::atomic<bool>> begin_snapshot(std::uint32_t epoch);
+  std::shared_ptr<SnapshotProgress> begin_snapshot(std::uint32_t epoch);
   /// True if a snapshot that has not ended sees what came into being in epoch `first_epoch`.
   [[nodiscard]] bool is_seen(std::uint32_t first_epoch) const {
     return first_epoch <= newest_epoch_;
   }
+  /// The same of a segment of `group`, with which a snapshot may be done before it has ended.
+  [[nodiscard]] bool is_read(const Group& group, std::uint32_t first_epoch) const;
   /// An empty segment, to be written in `epoch`.
   Segment make_segment(std::uint32_t slot_mask, std::uint32_t depth, std::uint32_t epoch,
                        std::uint32_t dirty = ~0U);
@@ -221,7 +224,7 @@ class Storage {
   void release_segment(const Group& group, const Segment& segment);
   /// Makes the directory one to be written in `epoch`; copied if a snapshot sees it.
   void thaw_directory(Group& group, std::uint32_t epoch, TableCounters& counters);
-  /// Makes the segment of `home` one to be written in `epoch`; copied if a snapshot sees it.
+  /// Makes the segment of `home` one to be written in `epoch`; copied if a snapshot is still to read it.
   Segment& thaw_segment(Group& group, std::uint64_t home, std::uint32_t epoch,
                         TableCounters& counters);
   /// Takes a group's directory and segments away, nodes apart.
@@ -240,6 +243,7 @@ class Storage {
   std::uint32_t run = 0;
 
  private:
+  static constexpr std::size_t no_group = ~std::size_t{0};
   /// A block, or a node if `bytes` is 0, that the owner has replaced.
   struct Retired {
     void* block;
@@ -249,10 +253,21 @@ class Storage {
   /// What the snapshot taken at the end of `epoch` is the newest to see.
   struct Snapshot {
     std::uint32_t epoch;
-    std::shared_ptr<std::atomic<bool>> ended;
-    std::vector<Retired> retired;
+    std::shared_ptr<SnapshotProgress> progress;
+    std::vector<Retired> retired;                // all but segments
+    std::vector<std::vector<Retired>> segments;  // by group
+    std::size_t freed_groups;                    // those of groups before this one are freed
   };
 
+  /// Which of `groups` it is; none of them if it is a copy.
+  [[nodiscard]] std::size_t index_of(const Group& group) const {
+    const auto index = static_cast<std::size_t>(&group - groups.data());
+    return index < groups.size() ? index : no_group;
+  }
+  /// The newest snapshot older than that of `epoch`, if it is still to read what came into being in `first_epoch`.
+  Snapshot* heir_of(std::uint32_t epoch, std::uint32_t first_epoch, std::size_t group);
+  /// Frees segments of groups before `end` that only `snapshot` saw. Returns false when `limit` is used up.
+  bool free_segments(Snapshot& snapshot, std::size_t end, std::size_t& limit);
   void free_now(const Retired& retired);
   void destroy(Node* node) {
     if (shape.layout->destroy != nullptr) shape.layout->destroy(value_of(shape, node));

@@ -88,6 +88,7 @@ Result<TableImages> ImageSnapshotTask::write_table(const State& state, SnapshotS
         compacted[i] || chain.empty() || state.table->is_new_since(group, state.base->epoch);
     WEIR_TRY(whole ? write_whole(*state.table, group, chain, sink)
                    : write_changes(*state.table, group, state.base->epoch, chain, sink));
+    state.table->finish_group(group);
   }
   return images;
 }

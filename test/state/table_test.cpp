@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -282,6 +284,95 @@ TEMPLATE_TEST_CASE("entries are in order however their keys are spread", "[state
     expected[encode_value(key)] = encode_value(value);
   }
   CHECK(contents(*table.freeze(), 8) == expected);
+}
+
+TEST_CASE("segments of groups that a snapshot is done with are written where they are", "[state]") {
+  Table<std::uint64_t> table(declaration<std::uint64_t>(), compact_keys);
+  const auto write_all = [&](std::uint64_t value) {
+    for (std::uint64_t key = 1; key <= 4000; ++key) table.find_or_insert(key_of(key)) = value;
+  };
+  const auto written = [](const FrozenTable& frozen, std::uint32_t group) {
+    BytesSink sink;
+    REQUIRE(frozen.write_group(group, sink));
+    return sink.bytes;
+  };
+  const auto copied = [&] { return table.counters().segments_copied; };
+  write_all(1);
+  const auto reference = table.freeze();
+  const std::string last = written(*reference, 3);
+
+  WHEN("one snapshot is done with the first two of four groups") {
+    const auto frozen = table.freeze();
+    for (const std::uint32_t group : {0U, 1U}) {
+      reference->finish_group(group);
+      frozen->finish_group(group);
+    }
+    const std::uint64_t before = copied();
+    write_all(2);
+    THEN("the others are copied, and stay what they were") {
+      const std::uint64_t first_time = copied() - before;
+      CHECK(first_time > 0);
+      CHECK(written(*frozen, 3) == last);
+      const auto none_done = table.freeze();
+      write_all(3);
+      CHECK(copied() - before - first_time > first_time * 3 / 2);
+      CHECK(written(*none_done, 3) != last);
+      CHECK(written(*frozen, 3) == last);
+    }
+  }
+  WHEN("the newer of two snapshots is done with a group that the older one is still to read") {
+    const auto newer = table.freeze();
+    newer->finish_group(3);
+    const std::uint64_t before = copied();
+    write_all(2);
+    THEN("it is copied") {
+      CHECK(copied() > before);
+      CHECK(written(*reference, 3) == last);
+    }
+  }
+  WHEN("all snapshots are done") {
+    reference->finish_group(3);
+    const std::uint64_t before = copied();
+    write_all(2);
+    THEN("nothing is copied") { CHECK(copied() == before); }
+  }
+}
+
+TEST_CASE("a table grows and changes while another thread writes its snapshots", "[state]") {
+  // Each entry counts how often it was asked for, so every snapshot holds as many as were asked for before it.
+  Table<std::uint64_t> table(declaration<std::uint64_t>(), compact_keys);
+  std::mt19937_64 random(1);
+  std::atomic<bool> is_writing = false;
+  std::thread writer;
+  std::uint64_t counted_so_far = 0;
+  std::uint64_t most_keys = 1000;
+  std::deque<std::pair<std::uint64_t, std::uint64_t>> sums;  // expected, found
+  while (sums.size() < 40) {
+    for (int i = 0; i < 5000; ++i) {
+      ++table.find_or_insert(key_of(1 + random() % most_keys));
+      ++counted_so_far;
+    }
+    most_keys += 2000;
+    table.reclaim();
+    if (is_writing) continue;
+    if (writer.joinable()) writer.join();
+    is_writing = true;
+    writer = std::thread([&found = sums.emplace_back(counted_so_far, 0).second, &is_writing,
+                          frozen = std::shared_ptr(table.freeze())]() mutable {
+      BytesSink sink;
+      const auto handle = frozen->write_and_finish(sink);
+      frozen.reset();
+      BytesSource source(sink.bytes);
+      for (const KeyGroupExtent& extent : handle->groups)
+        (void)read_extent(source, extent, 8, [&](auto, auto value) -> Status {
+          found += ByteReader(value).number<std::uint64_t>();
+          return {};
+        });
+      is_writing = false;
+    });
+  }
+  writer.join();
+  for (const auto& [expected, found] : sums) CHECK(found == expected);
 }
 
 TEST_CASE("restored entries that do not fit are refused", "[state]") {
