@@ -419,7 +419,9 @@ JobDetails details(Self self, const JobId& id, const ManagedJob& job) {
   JobDetails result;
   result.overview = overview(id, job);
   result.checkpoints = job.counts;
-  result.checkpoints.restored_directory = job.prepared->restored_from;
+  // Until the coordinator knows of an attempt.
+  if (!result.checkpoints.restored_from)
+    result.checkpoints.restored_directory = job.prepared->restored_from;
   result.failure = job.graph->failure();
   result.checkpoint_directory = job.prepared->checkpoint_directory;
   result.log_file = self->state.settings.log_file;

@@ -134,8 +134,9 @@ struct CheckpointCounts {
   std::vector<CheckpointProgress> in_progress;  ///< in the order of their ids
   std::optional<CheckpointSummary> last_completed;
   std::optional<CheckpointSummary> last_savepoint;
-  std::optional<CheckpointId> restored_from;
-  std::string restored_directory;
+  std::optional<CheckpointId>
+      restored_from;               ///< by the newest attempt; none: it began with nothing
+  std::string restored_directory;  ///< empty too if that is kept in memory
 };
 WEIR_FIELDS(CheckpointCounts, completed, failed, last_failure, in_progress, last_completed,
             last_savepoint, restored_from, restored_directory)
