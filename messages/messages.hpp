@@ -20,15 +20,6 @@
 /// actor handles or addresses. No behaviour, no CAF; `messages/interfaces.hpp` says who takes which.
 namespace weir {
 
-/// Fences a message against a deposed leader and an older attempt of the job: a receiver that knows a
-/// newer epoch or attempt refuses it.
-struct Fence {
-  LeaderEpoch epoch;
-  std::uint32_t attempt = 0;  ///< of the job; counted from 0 at every restart
-  auto operator<=>(const Fence&) const = default;
-};
-WEIR_FIELDS(Fence, epoch, attempt)
-
 /// The value of a successful reply that says nothing more.
 struct Done {
   bool operator==(const Done&) const = default;
