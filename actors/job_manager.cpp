@@ -103,7 +103,8 @@ std::optional<std::vector<TaskManagerId>> place(Self self, const JobGraph& graph
     for (const auto& [execution, placed] : job.executions)
       placement.occupy(placed.slot(), id, execution);
   }
-  return placement.place(slots_needed(graph));
+  return placement.place(slots_needed(graph),
+                         self->state.settings.configuration.process().spread_out_slots);
 }
 
 /// Begins the next attempt, or tries again later if slots are missing.
