@@ -122,6 +122,7 @@ void deploy_attempt(Self self, JobId id) {
     return;
   }
   job.metrics.clear();
+  job.slots = *slots;
   const GraphEffects effects = job.graph->deploy();
   AttemptStarted started{id, job.graph->attempt(), {}};
   for (const auto& [execution, state] : job.graph->tasks()) {
@@ -163,6 +164,7 @@ void deploy_task(Self self, JobId id, ManagedJob& job, const ExecutionId& execut
   message.arguments = prepared.submission.arguments;
   message.configuration = prepared.submission.configuration;
   message.allow_non_restored_state = prepared.submission.allow_non_restored_state;
+  message.slots = job.slots;
   if (job.assignment) message.restore = job.assignment->tasks[execution.vertex][execution.subtask];
 
   const TaskManagerId slot = job.executions.at(execution).slot();

@@ -240,9 +240,11 @@ struct SubmitTask {
   std::map<std::string, std::string> configuration;
   std::optional<TaskRestore> restore;
   bool allow_non_restored_state = false;
+  /// Where the tasks lie: subtask i of every vertex in the TaskManager `slots[i]`.
+  std::vector<TaskManagerId> slots;
 };
 WEIR_FIELDS(SubmitTask, job, fence, execution, job_name, plan, library_sha256, arguments,
-            configuration, restore, allow_non_restored_state)
+            configuration, restore, allow_non_restored_state, slots)
 
 /// Every subtask of the job is RUNNING: the sources may emit. Goes to tasks with a source.
 struct StartTask {
