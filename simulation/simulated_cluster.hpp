@@ -17,6 +17,7 @@
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_file_system.hpp"
 #include "simulation/simulated_link.hpp"
+#include "simulation/simulated_record_network.hpp"
 #include "storage/file_checkpoint_storage.hpp"
 
 namespace weir {
@@ -101,6 +102,10 @@ class SimulatedCluster {
   /// What goes from the JobManager to the TaskManager, and the other way. Null without links, or if it has crashed.
   [[nodiscard]] SimulatedLink* link_to(TaskManagerId id);
   [[nodiscard]] SimulatedLink* link_from(TaskManagerId id);
+  /// Between TaskManagers that records have connected, there and back.
+  [[nodiscard]] std::vector<std::pair<SimulatedLink*, SimulatedLink*>> record_links() const {
+    return records_.links();
+  }
   /// Ends all of these faults.
   void heal();
   /// Time passes at this pace from now on (see `Settings::pace`).
@@ -204,7 +209,9 @@ class SimulatedCluster {
   struct SimulatedProcess;
 
   [[nodiscard]] JobManagerInterface job_manager() const;
-  std::unique_ptr<SimulatedProcess> make_process(const std::string& name);
+  /// With connections for records if it is that of the TaskManager `id`.
+  std::unique_ptr<SimulatedProcess> make_process(const std::string& name,
+                                                 std::optional<TaskManagerId> id = std::nullopt);
   void crash(std::unique_ptr<SimulatedProcess> process);
   /// Null if it does not run. None: the JobManager.
   [[nodiscard]] SimulatedProcess* find(std::optional<TaskManagerId> id);
@@ -217,10 +224,17 @@ class SimulatedCluster {
   /// The processes that run, in the order of their start.
   [[nodiscard]] std::vector<SimulatedProcess*> running();
   void note(const std::string& line);
+  /// What the trace does not show in words.
+  void note_bytes(std::string_view bytes);
   bool run_actor();
   bool run_io();
   bool run_task();
   bool run_link();
+  bool run_records();
+  /// That run and have something to do for records.
+  [[nodiscard]] std::vector<SimulatedProcess*> with_record_work();
+  /// All links, of messages and of records.
+  [[nodiscard]] std::vector<SimulatedLink*> all_links();
   /// To the next time for which somebody waits, or to `latest` if that is before it. False if nobody waits, and
   /// no `latest` is given.
   bool move_time(std::optional<MonotonicTime> latest = std::nullopt);
@@ -236,6 +250,8 @@ class SimulatedCluster {
   std::unique_ptr<caf::actor_system> system_;
   VirtualClock clock_;
   NoStreams streams_;
+  SimulatedRecordNetwork records_{clock_, [this](const std::string& line) { note(line); },
+                                  [this](std::string_view bytes) { note_bytes(bytes); }};
   /// The names of the processes that actors belong to, by the actors' ids.
   std::map<caf::actor_id, std::string> owners_;
   std::uint64_t steps_ = 0;

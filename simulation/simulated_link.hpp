@@ -32,6 +32,7 @@ class SimulatedLink {
 
   /// What is sent before `end` is lost.
   void cut_until(MonotonicTime end) { cut_until_ = end; }
+  [[nodiscard]] bool is_cut() const { return clock_.now() < cut_until_; }
   /// What is sent before `end` arrives then.
   void hold_until(MonotonicTime end) { held_until_ = end; }
   /// The next message, or the next of that name, arrives `delay` later, and what is sent behind it no sooner.

@@ -131,6 +131,9 @@ class SimulatedRun {
     set("restart-strategy", "fixed-delay");
     set("restart-strategy.fixed-delay.attempts", "2147483647");
     set("restart-strategy.fixed-delay.delay", ms(random_.between(0, 2000)));
+    // Drawn apart, so that what a seed does in one TaskManager stays what it was.
+    if (!quiet && !settings_.staged && SeededRandom(~settings_.seed).one_in(2))
+      set("cluster.evenly-spread-out-slots", "true");
     for (const auto& [key, value] : job_.fixed) drawn[key] = value;
     draw_pace();
     for (const auto& [key, value] : drawn)
@@ -609,9 +612,17 @@ class SimulatedRun {
     return faults_.one_in(3) ? std::nullopt : draw_task_manager();
   }
   SimulatedLink* draw_link() {
+    if (const auto pair = draw_record_links())
+      return faults_.one_in(2) ? pair->first : pair->second;
     const auto id = draw_task_manager();
     if (!id) return nullptr;
     return faults_.one_in(2) ? cluster_->link_to(*id) : cluster_->link_from(*id);
+  }
+  /// In half of all cases those of two TaskManagers between which records flow, if there are some.
+  std::optional<std::pair<SimulatedLink*, SimulatedLink*>> draw_record_links() {
+    const auto pairs = cluster_->record_links();
+    if (pairs.empty() || faults_.one_in(2)) return std::nullopt;
+    return pairs[faults_.below(pairs.size())];
   }
   milliseconds draw_length(std::uint64_t most_ms) {
     return milliseconds(faults_.between(1, faults_.one_in(3) ? most_ms : most_ms / 20 + 1));
@@ -650,13 +661,17 @@ class SimulatedRun {
         return;
       case FaultClass::cut_link:
       case FaultClass::one_way_cut: {
-        const auto id = draw_task_manager();
-        if (!id) return;
+        auto pair = draw_record_links();
+        if (!pair) {
+          const auto id = draw_task_manager();
+          if (!id) return;
+          pair.emplace(cluster_->link_to(*id), cluster_->link_from(*id));
+        }
         cutting_ = what;
         const MonotonicTime end = cluster_->now() + draw_length(60'000);
         const bool there = what == FaultClass::cut_link || faults_.one_in(2);
-        if (there) cluster_->link_to(*id)->cut_until(end);
-        if (what == FaultClass::cut_link || !there) cluster_->link_from(*id)->cut_until(end);
+        if (there) pair->first->cut_until(end);
+        if (what == FaultClass::cut_link || !there) pair->second->cut_until(end);
         return;
       }
       case FaultClass::torn_write:
@@ -807,14 +822,17 @@ class SimulatedRun {
       faults_met_before_ += 1;  // what failed meanwhile was the disk's fault
     }
     for (const TaskManagerId id : cluster_->task_managers())
-      for (SimulatedLink* link : {cluster_->link_to(id), cluster_->link_from(id)}) {
-        if (link == nullptr) continue;
-        const SimulatedLink::Hits hits = link->take_hits();
-        hit(FaultClass::delay_message, hits.delayed);
-        hit(FaultClass::drop_message, hits.dropped);
-        hit(FaultClass::repeat_message, hits.repeated);
-        hit(cutting_, hits.cut);
-      }
+      for (SimulatedLink* link : {cluster_->link_to(id), cluster_->link_from(id)})
+        if (link != nullptr) count_hits_of(*link);
+    for (const auto& [there, back] : cluster_->record_links())
+      for (SimulatedLink* link : {there, back}) count_hits_of(*link);
+  }
+  void count_hits_of(SimulatedLink& link) {
+    const SimulatedLink::Hits hits = link.take_hits();
+    hit(FaultClass::delay_message, hits.delayed);
+    hit(FaultClass::drop_message, hits.dropped);
+    hit(FaultClass::repeat_message, hits.repeated);
+    hit(cutting_, hits.cut);
   }
 
   // ---- a staged flow

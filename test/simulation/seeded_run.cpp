@@ -76,7 +76,7 @@ std::string difference(const std::vector<std::string>& found,
 class SeededRun {
  public:
   SeededRun(std::uint64_t seed, const SeededRunCode& code)
-      : code_(code), random_(seed), drawn_(draw()), libraries_("/"), cluster_(settings()) {
+      : code_(code), random_(seed), drawn_(draw(seed)), libraries_("/"), cluster_(settings()) {
     libraries_.add(job_name, [this](StreamEnvironment& env) {
       build_job(env, drawn_.job, output, chaos_, code_.sink);
     });
@@ -107,7 +107,7 @@ class SeededRun {
   }
 
  private:
-  Drawn draw() {
+  Drawn draw(std::uint64_t seed) {
     Drawn drawn;
     drawn.job = draw_job(random_);
     drawn.backend = random_.one_in(2) ? "memory" : "fs";
@@ -127,6 +127,11 @@ class SeededRun {
         {"restart-strategy", "fixed-delay"},
         {"restart-strategy.fixed-delay.delay", std::to_string(random_.between(0, 2000)) + " ms"},
     };
+    // Drawn apart, so that what a seed does in one TaskManager stays what it was.
+    if (SeededRandom(~seed).one_in(2)) {
+      drawn.configuration["cluster.evenly-spread-out-slots"] = "true";
+      count("jobs in several TaskManagers");
+    }
     for (const auto& [key, value] : code_.configuration) drawn.configuration[key] = value;
     switch (drawn.job.shape) {
       case SeededJob::Shape::one_stream:

@@ -35,12 +35,13 @@ TEST_CASE("200 seeds keep every promise", "[simulation]") {
     CHECK(report.violations.empty());
   }
   // What the seeds are to try has happened.
-  for (const char* what : {"crash of a TaskManager", "crash of the JobManager", "crash of the host",
-                           "crash between two file operations", "user function throws",
-                           "the disk fails", "savepoint completed", "ended with a savepoint",
-                           "continued from the latest snapshot", "restored under a new id",
-                           "claimed a checkpoint", "cancelled", "restarts", "jobs of one stream",
-                           "jobs of two streams", "jobs with rules", "jobs with operator state"}) {
+  for (const char* what :
+       {"crash of a TaskManager", "crash of the JobManager", "crash of the host",
+        "crash between two file operations", "user function throws", "the disk fails",
+        "savepoint completed", "ended with a savepoint", "continued from the latest snapshot",
+        "restored under a new id", "claimed a checkpoint", "cancelled", "restarts",
+        "jobs of one stream", "jobs of two streams", "jobs with rules", "jobs with operator state",
+        "jobs in several TaskManagers"}) {
     INFO(what);
     CHECK(counts[what] >= least_of_each);
   }
