@@ -339,6 +339,7 @@ class SeededRun {
           std::max<std::uint64_t>(report_.counts["restarts"], answer->overview.restarts);
       switch (answer->overview.state) {
         case JobState::finished:
+          if (stopping_) break;  // it may have stopped, and not come to its end: the answer tells
           finished_ = true;
           report_.counts["checkpoints completed by the last run"] = answer->checkpoints.completed;
           break;
