@@ -300,11 +300,27 @@ class SimulatedRun {
     stop_may_have_come_ = false;
     sources_ = 0;
     for (const OperatorDescription& one : what.plan.operators)
-      if (one.source) sources_ += one.parallelism;
+      if (one.source) sources_ += one.parallelism - ended_sources(one, what.restore_directory);
     last_submission_ = what;
     was_flipped_ = flipped_.has_value();
     faults_met_at_submission_ = faults_met();
     submitted_ = cluster_->ask<SubmitJobSuccess>(SubmitJob{std::move(what)}, patience);
+  }
+  /// Subtasks of `source` that had ended when the snapshot in `directory` was taken: they do not read again.
+  [[nodiscard]] std::uint32_t ended_sources(const OperatorDescription& source,
+                                            const std::string& directory) const {
+    if (directory.empty()) return 0;
+    const auto files = cluster_->outside();
+    SeededRandom names(0);
+    FileCheckpointStorage storage(*files, names);
+    const auto metadata = read_metadata(storage, directory);
+    if (!metadata) return 0;  // whoever restores from it finds out
+    const auto old = std::ranges::find(metadata->operators, source.uid, &OperatorSnapshot::uid);
+    if (old == metadata->operators.end()) return 0;
+    const auto ended = static_cast<std::uint32_t>(
+        std::ranges::count_if(old->subtasks, &OperatorSubtaskSnapshot::finished));
+    if (ended == old->subtasks.size()) return source.parallelism;
+    return source.parallelism == old->subtasks.size() ? ended : 0;
   }
   /// The job at the parallelism of the next run.
   std::optional<JobSubmission> next_submission() {
