@@ -18,6 +18,7 @@
 #include "cli/process_files.hpp"
 #include "cli/signals.hpp"
 #include "cli/surroundings.hpp"
+#include "connectors/held_files.hpp"
 #include "runtime/crash_reporter.hpp"
 #include "simulation/child_runs.hpp"
 #include "simulation/crash_matrix.hpp"
@@ -204,6 +205,7 @@ class Simulation {
         [](const Configuration& configuration) -> Result<std::shared_ptr<StateBackend>> {
       return make_backend(configuration.state_backend());
     };
+    job_.held_output = files_held_by;
     job_.inputs = &files_;
     for (const PlanOperator& one : run->plan->operators)
       if (one.check_input)

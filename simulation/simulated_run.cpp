@@ -369,7 +369,8 @@ class SimulatedRun {
     for (const RecoveryPoint& point : found->points)
       if (const auto verified = verify_snapshot(storage, point.directory); !verified)
         return violated("E3", verified.error().what);
-    const RecoveryPoint& newest = found->points.front();
+    RecoveryPoint newest = found->points.front();
+    if (const auto own = newest_of_last_job(storage); own && own->job != newest.job) newest = *own;
     auto next = next_submission();
     if (!next) return;
     next->restore_directory = newest.directory;
@@ -385,6 +386,30 @@ class SimulatedRun {
     std::erase_if(left_alone_, [&](const RecoveryPoint& one) { return one.job == newest.job; });
     count("continued from the latest snapshot");
     submit(std::move(*next));
+  }
+
+  /// The newest snapshot of the job that ran last, or what it had started from. Among jobs of one name `-s latest` goes
+  /// by the clock, which may have jumped; whoever operates the cluster knows which was the last.
+  std::optional<RecoveryPoint> newest_of_last_job(CheckpointStorage& storage) {
+    const auto found = scan_job(storage, checkpoints, current_);
+    std::string directory = last_submission_.restore_directory;
+    if (found)
+      for (const FoundSnapshot& one : *found) {
+        if (one.kind == FoundSnapshot::Kind::incomplete) continue;
+        directory = one.path;
+        if (one.kind != FoundSnapshot::Kind::savepoint_pointer) continue;
+        const auto pointer = read_savepoint_pointer(storage, one.path);
+        if (!pointer) return std::nullopt;
+        directory = pointer->directory;
+      }
+    if (directory.empty()) return std::nullopt;
+    const auto metadata = read_metadata(storage, directory);
+    if (!metadata) return std::nullopt;
+    RecoveryPoint point;
+    point.job = metadata->job;
+    point.checkpoint = metadata->checkpoint;
+    point.directory = directory;
+    return point;
   }
 
   // ---- looking after
@@ -979,10 +1004,17 @@ class SimulatedRun {
     std::erase_if(taken_, [&](const std::string& path) { return is_at_end(storage, path); });
     if (taken_.empty() || !settings_.expected->state) return;
     const std::string path = taken_[random_.below(taken_.size())];
-    // Output of what came behind it; the new job begins with none of it.
+    // The new job begins without output but for what the savepoint holds, which may have been committed since.
+    std::set<std::string> held;
+    if (job_.held_output) {
+      auto files_held = job_.held_output(storage, path);
+      if (!files_held) return violated("E4", files_held.error().what);
+      held = std::move(*files_held);
+    }
     for (const auto& [file, content] : cluster_->disk().contents())
       for (const std::string& directory : outputs_)
-        if (file.starts_with(directory + "/") && file[directory.size() + 1] != '.')
+        if (file.starts_with(directory + "/") && file[directory.size() + 1] != '.' &&
+            !held.contains(file))
           cluster_->disk().erase(file);
     hold_ = true;
     watch_->hold_sources();

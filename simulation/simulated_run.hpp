@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct SimulatedJob {
   std::map<std::string, std::string> fixed;     ///< which no seed draws
   std::vector<std::string> backends;  ///< that a seed draws from, as `state.backend` names them
   std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
+  /// Of a snapshot: the paths of output files that it holds and that are, or will be, committed; may be empty.
+  std::function<Result<std::set<std::string>>(CheckpointStorage&, const std::string&)> held_output;
   FileSystem* inputs = nullptr;        ///< what the job reads; outlives every run
   std::optional<std::uint64_t> lines;  ///< of every input file; none: all
 };
