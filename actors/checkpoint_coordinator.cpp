@@ -190,7 +190,7 @@ Effects CheckpointCoordinator::directory_created(CheckpointId checkpoint, Result
     // An answer that came twice.
   } else if (path) {
     found->second.directory_created(std::move(*path));
-    send_triggers(found->second);
+    found->second.state = PendingState::prepared;
   } else {
     abort(checkpoint, Reason::exception, path.error(), now);
     start_queued(now);
@@ -203,7 +203,7 @@ Effects CheckpointCoordinator::acknowledge(AcknowledgeCheckpoint acknowledgement
   if (acknowledgement.job != job_.id || acknowledgement.fence > fence()) return finish();
   const auto found = pending_.find(acknowledgement.checkpoint);
   if (acknowledgement.fence != fence() || found == pending_.end() ||
-      found->second.state == PendingState::preparing) {
+      found->second.state < PendingState::triggered) {
     discard_late(acknowledgement);
     return finish();
   }
@@ -448,11 +448,19 @@ CheckpointId CheckpointCoordinator::begin(CheckpointOptions options, const std::
   const auto place =
       pending_.emplace(id, PendingCheckpoint(std::move(settings), awaited, std::move(finished)));
   if (path.empty()) {
-    send_triggers(place.first->second);
+    place.first->second.state = PendingState::prepared;
   } else {
     emit(CreateDirectory{id, kind, path});
   }
   return id;
+}
+
+/// Directories are made side by side, and a source takes no barrier behind that of a newer checkpoint.
+void CheckpointCoordinator::trigger_in_order() {
+  for (auto& [id, checkpoint] : pending_) {
+    if (checkpoint.state == PendingState::preparing) return;
+    if (checkpoint.state == PendingState::prepared) send_triggers(checkpoint);
+  }
 }
 
 void CheckpointCoordinator::send_triggers(PendingCheckpoint& checkpoint) {
@@ -618,7 +626,7 @@ void CheckpointCoordinator::abort(CheckpointId id, CheckpointFailureReason reaso
   ++counts_.failed;
   ghosts_.push_back({id, checkpoint.directory()});
   if (ghosts_.size() > max_ghosts) ghosts_.pop_front();
-  if (checkpoint.state != PendingState::preparing) notify_aborted(id);
+  if (checkpoint.state >= PendingState::triggered) notify_aborted(id);
   // Without a directory so far, `directory_created` will delete it.
   if (!checkpoint.directory().empty()) {
     emit(DeleteSnapshot{id, checkpoint.directory(),
@@ -783,8 +791,11 @@ void CheckpointCoordinator::expire_overdue(Moment now) {
     const auto found = pending_.find(id);
     if (found == pending_.end()) continue;  // went with one before it
     const std::string limit = std::to_string(config_.timeout.count()) + " ms";
-    const std::string why = found->second.state == PendingState::preparing
+    const PendingState state = found->second.state;
+    const std::string why = state == PendingState::preparing
                                 ? "its directory was not made within " + limit
+                            : state == PendingState::prepared
+                                ? "the directory of an older one was not made within " + limit
                                 : "not acknowledged within " + limit + " by task " +
                                       name_tasks(found->second.missing());
     abort(id, Reason::expired, {Errc::timed_out, why}, now);
@@ -1006,6 +1017,7 @@ void CheckpointCoordinator::log(std::optional<CheckpointId> id, CheckpointFailur
 }
 
 Effects CheckpointCoordinator::finish() {
+  trigger_in_order();
   const auto next = next_deadline();
   if (next && (armed_.empty() || *next < *armed_.begin())) {
     armed_.insert(*next);

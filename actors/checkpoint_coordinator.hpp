@@ -325,6 +325,8 @@ class CheckpointCoordinator {
   CheckpointId begin(CheckpointOptions options, const std::string& path,
                      std::optional<RequestId> request, Moment now);
   void begin_checkpoint(std::optional<RequestId> request, bool final, Moment now);
+  /// Triggers what is prepared, up to the oldest one that is not.
+  void trigger_in_order();
   void send_triggers(PendingCheckpoint& checkpoint);
   [[nodiscard]] std::optional<Refusal> refuse_any() const;
   [[nodiscard]] std::optional<Refusal> refuse_savepoint(const std::string& target) const;

@@ -166,12 +166,6 @@ class Children {
   std::shared_ptr<std::vector<caf::weak_actor_ptr>> handles_;
 };
 
-/// A fence as sentences name it.
-[[nodiscard]] inline std::string to_string(const Fence& fence) {
-  return "leader epoch " + std::to_string(fence.epoch.value) + ", attempt " +
-         std::to_string(fence.attempt);
-}
-
 /// Turns the transport's failure of a request into an `Error`.
 [[nodiscard]] inline Error transport_error(const caf::error& failed, const std::string& who) {
   if (failed == caf::sec::request_timeout)

@@ -103,7 +103,8 @@ std::optional<std::vector<TaskManagerId>> place(Self self, const JobGraph& graph
     for (const auto& [execution, placed] : job.executions)
       placement.occupy(placed.slot(), id, execution);
   }
-  return placement.place(slots_needed(graph));
+  return placement.place(slots_needed(graph),
+                         self->state.settings.configuration.process().spread_out_slots);
 }
 
 /// Begins the next attempt, or tries again later if slots are missing.
@@ -121,6 +122,7 @@ void deploy_attempt(Self self, JobId id) {
     return;
   }
   job.metrics.clear();
+  job.slots = *slots;
   const GraphEffects effects = job.graph->deploy();
   AttemptStarted started{id, job.graph->attempt(), {}};
   for (const auto& [execution, state] : job.graph->tasks()) {
@@ -162,6 +164,7 @@ void deploy_task(Self self, JobId id, ManagedJob& job, const ExecutionId& execut
   message.arguments = prepared.submission.arguments;
   message.configuration = prepared.submission.configuration;
   message.allow_non_restored_state = prepared.submission.allow_non_restored_state;
+  message.slots = job.slots;
   if (job.assignment) message.restore = job.assignment->tasks[execution.vertex][execution.subtask];
 
   const TaskManagerId slot = job.executions.at(execution).slot();
@@ -419,7 +422,9 @@ JobDetails details(Self self, const JobId& id, const ManagedJob& job) {
   JobDetails result;
   result.overview = overview(id, job);
   result.checkpoints = job.counts;
-  result.checkpoints.restored_directory = job.prepared->restored_from;
+  // Until the coordinator knows of an attempt.
+  if (!result.checkpoints.restored_from)
+    result.checkpoints.restored_directory = job.prepared->restored_from;
   result.failure = job.graph->failure();
   result.checkpoint_directory = job.prepared->checkpoint_directory;
   result.log_file = self->state.settings.log_file;

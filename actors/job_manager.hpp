@@ -22,6 +22,7 @@ struct ManagedJob {
   std::unique_ptr<ExecutionGraph> graph;
   CheckpointCoordinatorActor coordinator;
   std::map<ExecutionId, Execution> executions;  ///< of the current attempt
+  std::vector<TaskManagerId> slots;             ///< that it has, by slot number
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<OperatorMetrics>>
       metrics;                                ///< by vertex, subtask
   std::optional<StateAssignment> assignment;  ///< what the current attempt starts from

@@ -25,6 +25,7 @@ using RequestId = std::uint64_t;
 /// `PendingCheckpoint`: the coordinator then takes it out of its table.
 enum class PendingState : std::uint8_t {
   preparing,   ///< PENDING: its directory is being made, no task knows of it yet
+  prepared,    ///< PENDING: the same, but what is made is the directory of an older one
   triggered,   ///< PENDING: barriers flow, acknowledgements are awaited
   finalizing,  ///< all have acknowledged, the metadata is being written; nothing aborts it
   unresolved,  ///< FINALIZING: the write failed and may have left a file; being looked into

@@ -21,6 +21,8 @@
 
 namespace weir {
 
+class RecordExchange;
+
 /// Everything that the actors of one process reach the world through; `cli/` puts it together.
 /// All pointers outlive the process. Threads: any, as each part says.
 struct ProcessSeams {
@@ -33,6 +35,8 @@ struct ProcessSeams {
   TaskExecutor* executor = nullptr;
   Delivery* delivery = nullptr;
   JobLibraries* libraries = nullptr;
+  /// Brings records to and from other processes; null: this process has no connections for them.
+  RecordExchange* records = nullptr;
   /// Makes the backend that a job's configuration asks for; called once per job and TaskManager.
   std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
   /// Writes one line into the process's log. `level` is one of `info`, `warning`, `error`, or `notice`: a warning

@@ -14,13 +14,14 @@ std::string missing_slots(const JobGraph& graph) {
          "with -p";
 }
 
-std::optional<std::vector<TaskManagerId>> SlotPlacement::place(std::uint32_t count) const {
+std::optional<std::vector<TaskManagerId>> SlotPlacement::place(std::uint32_t count,
+                                                               bool spread) const {
   std::map<TaskManagerId, std::uint32_t> free = slots_;
   for (auto& [id, slots] : free)
     if (const auto taken = taken_.find(id); taken != taken_.end())
       slots -= std::min(slots, static_cast<std::uint32_t>(taken->second.size()));
   for (const auto& [id, slots] : free)
-    if (slots >= count) return std::vector(count, id);
+    if (!spread && slots >= count) return std::vector(count, id);
   std::vector<TaskManagerId> placed;
   for (bool progress = true; placed.size() < count && progress;) {
     progress = false;

@@ -37,8 +37,10 @@ class SlotPlacement {
   }
   /// `count` free slots, by slot number, which is that of the subtasks in it; none if there are not as many.
   /// `count` is at least 1. All in one TaskManager if one has room for the whole job, so that no record
-  /// leaves its process, and of several in that with the lowest id; else dealt out to them in turn.
-  [[nodiscard]] std::optional<std::vector<TaskManagerId>> place(std::uint32_t count) const;
+  /// leaves its process, and of several in that with the lowest id; else, or if they are to be spread, dealt out to
+  /// them in turn.
+  [[nodiscard]] std::optional<std::vector<TaskManagerId>> place(std::uint32_t count,
+                                                                bool spread = false) const;
 
  private:
   std::map<TaskManagerId, std::uint32_t> slots_;

@@ -9,7 +9,9 @@
 
 #include "actors/handlers.hpp"
 #include "actors/local_directory.hpp"
+#include "actors/slot_placement.hpp"
 #include "actors/task.hpp"
+#include "network/record_exchange.hpp"
 
 namespace weir {
 
@@ -169,9 +171,20 @@ Result<LoadedJob> load_job(const SubmitTask& message, const ProcessSeams& seams)
   return job;
 }
 
-TaskEnvironment make_environment(Self self, const SubmitTask& message, const LoadedJob& job) {
-  const ProcessSeams& seams = *self->state.seams;
+/// A task's environment, and those of its channels that lead to other TaskManagers.
+struct Wiring {
   TaskEnvironment env;
+  struct Remote {
+    TaskManagerId peer;
+    RemoteChannel channel;
+  };
+  std::vector<Remote> remote;
+};
+
+Wiring make_environment(Self self, const SubmitTask& message, const LoadedJob& job) {
+  const ProcessSeams& seams = *self->state.seams;
+  Wiring wiring;
+  TaskEnvironment& env = wiring.env;
   env.job = message.job;
   env.job_name = message.job_name;
   env.epoch = message.fence.epoch;
@@ -193,9 +206,14 @@ TaskEnvironment make_environment(Self self, const SubmitTask& message, const Loa
                                         message.fence, message.execution);
 
   const std::size_t capacity = job.configuration.execution().channel_bytes;
-  const auto channel = [&](std::uint32_t edge, std::uint32_t producer, std::uint32_t consumer) {
-    return self->state.channels.get({message.job, message.fence, edge, producer, consumer},
-                                    capacity);
+  // `end` is this task's, the other end lies in slot `other`.
+  const auto channel = [&](const ChannelId& id, ChannelEnd end, std::uint32_t other) {
+    const TaskManagerId peer = message.slots[other];
+    if (peer == self->state.id) return self->state.channels.get(id, capacity);
+    auto queue = std::make_shared<Channel>(capacity);
+    const auto& make_batch = job.plan->edges[id.edge].make_batch;
+    wiring.remote.push_back({peer, {id, end, queue, make_batch, capacity, {}}});
+    return queue;
   };
   const std::uint32_t subtask = message.execution.subtask;
   for (const std::uint32_t e : env.graph.exchange_edges) {
@@ -205,16 +223,20 @@ TaskEnvironment make_environment(Self self, const SubmitTask& message, const Loa
       auto& input = env.inputs.emplace_back();
       input.input = edge.input;
       for (std::uint32_t p = 0; p < message.plan.operators[edge.producer].parallelism; ++p)
-        if (!forward || p == subtask) input.channels.push_back(channel(e, p, subtask));
+        if (!forward || p == subtask)
+          input.channels.push_back(
+              channel({message.job, message.fence, e, p, subtask}, ChannelEnd::consumer, p));
     }
     if (env.graph.vertex_of[edge.producer] == message.execution.vertex) {
       auto& output = env.outputs.emplace_back();
       output.edge = e;
       for (std::uint32_t c = 0; c < message.plan.operators[edge.consumer].parallelism; ++c)
-        if (!forward || c == subtask) output.channels.push_back(channel(e, subtask, c));
+        if (!forward || c == subtask)
+          output.channels.push_back(
+              channel({message.job, message.fence, e, subtask, c}, ChannelEnd::producer, c));
     }
   }
-  return env;
+  return wiring;
 }
 
 void start_task(Self self, const SubmitTask& message, const LoadedJob& job) {
@@ -225,9 +247,17 @@ void start_task(Self self, const SubmitTask& message, const LoadedJob& job) {
   setup.task_manager_id = self->state.id;
   setup.fence = message.fence;
   setup.cancellation_timeout = job.configuration.execution().cancellation_timeout;
-  setup.task = std::make_shared<StreamTask>(make_environment(self, message, job));
+  Wiring wiring = make_environment(self, message, job);
+  setup.task = std::make_shared<StreamTask>(std::move(wiring.env));
   ManagedTask& managed = self->state.tasks[{message.job, message.fence, message.execution}];
   managed.task = setup.task;
+  for (auto& [peer, channel] : wiring.remote) {
+    managed.remote.push_back({peer, channel.id, channel.end});
+    channel.on_failure = [weak = std::weak_ptr(setup.task)](const Error& why) {
+      if (const auto task = weak.lock()) task->lose_channel(why);
+    };
+    self->state.seams->records->add(peer, std::move(channel));
+  }
   managed.actor = self->spawn(task_actor, std::move(setup));
   self->state.task_actors->add(managed.actor);
 }
@@ -273,6 +303,23 @@ void job_loaded(Self self, const AttemptKey& attempt, Result<LoadedJob> loaded) 
   if (runs) self->state.jobs[attempt] = std::move(*loaded);
 }
 
+/// Whether the channels of a task can be connected with where its neighbours lie.
+Status check_slots(Self self, const SubmitTask& message) {
+  const JobGraph graph = build_job_graph(message.plan);
+  if (message.slots.size() < slots_needed(graph))
+    return error(Errc::invalid_argument,
+                 "SubmitTask names " + std::to_string(message.slots.size()) +
+                     " slots, and the job has " + std::to_string(slots_needed(graph)));
+  const bool is_spread = std::ranges::any_of(
+      message.slots, [&](TaskManagerId slot) { return slot != self->state.id; });
+  if (is_spread && !graph.exchange_edges.empty() && self->state.seams->records == nullptr)
+    return error(Errc::unsupported,
+                 "tasks of the job lie in other TaskManagers, and " + to_string(here(self)) +
+                     " has no connections for records with them: raise "
+                     "taskmanager.numberOfTaskSlots, so that one TaskManager has room for all");
+  return {};
+}
+
 /// Takes a task in, which is answered at once; what becomes of it is reported.
 void submit_task(Self self, const SubmitTask& message, PendingAnswer<Done> answer) {
   if (const auto stale = staleness(self, message)) {
@@ -306,6 +353,10 @@ void submit_task(Self self, const SubmitTask& message, PendingAnswer<Done> answe
                                   ": tasks of the same attempt have ended"});
     return;
   }
+  if (const Status fits = check_slots(self, message); !fits) {
+    answer(fits.error());
+    return;
+  }
   answer(Done{});
   if (const auto loaded = self->state.jobs.find(attempt); loaded != self->state.jobs.end()) {
     start_task(self, message, loaded->second);
@@ -336,7 +387,10 @@ void task_ended(Self self, const TaskEnded& ended) {
           (void)files->remove(directory);
         });
   }
-  self->state.tasks.erase({ended.job, ended.fence, ended.execution});
+  const auto ended_task = self->state.tasks.extract({ended.job, ended.fence, ended.execution});
+  if (ended_task)
+    for (const RemoteEnd& one : ended_task.mapped().remote)
+      self->state.seams->records->release(one.peer, one.id, one.end);
   const bool last = std::ranges::none_of(self->state.tasks, [&](const auto& task) {
     return task.first.job == ended.job && task.first.fence == ended.fence;
   });
@@ -415,8 +469,8 @@ void cancel_task(Self self, const CancelTask& message) {
 
 }  // namespace
 
-std::shared_ptr<Channel> ChannelTable::get(const Key& key, std::size_t capacity_bytes) {
-  auto& known = channels_[key];
+std::shared_ptr<Channel> ChannelTable::get(const ChannelId& id, std::size_t capacity_bytes) {
+  auto& known = channels_[id];
   auto channel = known.lock();
   if (!channel) known = channel = std::make_shared<Channel>(capacity_bytes);
   return channel;

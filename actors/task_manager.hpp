@@ -12,6 +12,7 @@
 #include "actors/process.hpp"
 #include "actors/task_reconciliation.hpp"
 #include "messages/internal.hpp"
+#include "network/remote_channel.hpp"
 #include "runtime/channel.hpp"
 #include "runtime/plan.hpp"
 #include "runtime/stream_task.hpp"
@@ -29,20 +30,19 @@ struct LoadedJob {
 /// Threads: the TaskManager actor.
 class ChannelTable {
  public:
-  struct Key {
-    JobId job;
-    Fence fence;
-    std::uint32_t edge = 0;
-    std::uint32_t producer = 0;
-    std::uint32_t consumer = 0;
-    auto operator<=>(const Key&) const = default;
-  };
-  [[nodiscard]] std::shared_ptr<Channel> get(const Key& key, std::size_t capacity_bytes);
+  [[nodiscard]] std::shared_ptr<Channel> get(const ChannelId& id, std::size_t capacity_bytes);
   /// Forgets channels that no task holds.
   void prune();
 
  private:
-  std::map<Key, std::weak_ptr<Channel>> channels_;
+  std::map<ChannelId, std::weak_ptr<Channel>> channels_;
+};
+
+/// One end of a channel, whose other end lies in another TaskManager.
+struct RemoteEnd {
+  TaskManagerId peer;
+  ChannelId id;
+  ChannelEnd end = ChannelEnd::producer;
 };
 
 /// A job under one leader in one attempt.
@@ -60,6 +60,7 @@ struct ManagedTask {
   bool cancelled = false;
   CheckpointId triggered;  ///< the newest
   CheckpointId completed;  ///< the newest that is complete, savepoints aside
+  std::vector<RemoteEnd> remote;
 };
 
 /// A deployment that waits for its job to be loaded.

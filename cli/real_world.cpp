@@ -41,8 +41,8 @@ constexpr milliseconds pause(5);
 constexpr milliseconds question_timeout(5000);
 /// The largest file of output, or of a snapshot that is damaged, that is read.
 constexpr std::uint64_t longest_file = std::uint64_t{1} << 30;
-/// Files and directories below an output directory.
-constexpr std::size_t most_output_files = 1'000'000;
+/// Files and directories below a directory whose files are looked at.
+constexpr std::size_t most_files = 1'000'000;
 
 template <class... Fs>
 struct Overloaded : Fs... {
@@ -148,6 +148,9 @@ class RealWorld final : public ScenarioWorld {
                    [](const FailIoStep&) -> Status {
                      return only_simulated("no file operation can be made to fail");
                    },
+                   [](const SlowDiskStep&) -> Status {
+                     return only_simulated("the disk cannot be slowed down");
+                   },
                    [](const ClockJumpStep&) -> Status {
                      return only_simulated("the clock cannot be set");
                    },
@@ -182,6 +185,10 @@ class RealWorld final : public ScenarioWorld {
 
   Result<bool> advance(milliseconds limit) override {
     if (resume_at_ && now() >= *resume_at_) resume();
+    // Those in the background, too, begin as soon as they can, whether or not somebody waits for them.
+    for (auto& [id, request] : requests_)
+      if (request.process == nullptr && !request.begun && !request.answer)
+        if (auto given = answer(id); given && !*given) request.answer = std::move(given);
     ::poll(nullptr, 0, static_cast<int>(std::min(limit, pause).count()));
     return true;
   }
@@ -198,6 +205,7 @@ class RealWorld final : public ScenarioWorld {
     Request& request = requests_.at(id);
     if (const auto* start = std::get_if<StartJobRequest>(&request.words))
       return answer_to_start(request, *start);
+    if (request.answer) return request.answer;
     if (request.process == nullptr) {
       const auto job = this->job();
       if (job && job_id_.empty()) {
@@ -214,8 +222,12 @@ class RealWorld final : public ScenarioWorld {
     if (*exit_code != 0) return std::unexpected(error_of(*request.process, *exit_code));
     const auto* savepoint = std::get_if<TakeSavepointRequest>(&request.words);
     if (std::holds_alternative<CancelJobRequest>(request.words) ||
-        (savepoint != nullptr && savepoint->end != SavepointEnd::runs_on))
+        (savepoint != nullptr && savepoint->end != SavepointEnd::runs_on)) {
       run_->ends = true;
+      // A client hears of the end a moment before the job's locks are released and it is shown.
+      const auto job = this->job();
+      if (job && !job->gone && !is_terminal(job->state)) return std::nullopt;
+    }
     const Json object = object_in(request.process->output());
     WorldAnswer answer{text_of(object, "savepoint"), number_of(object, "checkpoint")};
     if (answer.directory.empty()) answer.directory = text_of(object, "directory");
@@ -283,31 +295,24 @@ class RealWorld final : public ScenarioWorld {
 
   Result<std::vector<std::string>> output() override {
     std::vector<std::string> lines;
-    std::vector<std::string> directories{directories_.output};
-    for (std::size_t i = 0; i < directories.size(); ++i) {
-      const std::string directory = directories[i];
-      const auto entries = files_.list(directory);
-      if (!entries && entries.error().code == Errc::not_found) continue;
-      if (!entries) return std::unexpected(entries.error());
-      for (const DirectoryEntry& entry : *entries) {
-        if (entry.name.starts_with('.') || entry.is_symlink) continue;
-        const std::string path = directory + "/" + entry.name;
-        if (directories.size() > most_output_files)
-          return error(Errc::limit_exceeded, directories_.output + ": too many files");
-        if (entry.is_directory) {
-          directories.push_back(path);
-          continue;
-        }
-        WEIR_TRY_ASSIGN(text, read_file(files_, path, longest_file));
-        for (std::size_t at = 0; at < text.size();) {
-          const std::size_t end = std::min(text.find('\n', at), text.size());
-          lines.push_back(text.substr(at, end - at));
-          at = end + 1;
-        }
+    WEIR_TRY_ASSIGN(paths, files_below(directories_.output, false));
+    for (const std::string& path : paths) {
+      WEIR_TRY_ASSIGN(text, read_file(files_, path, longest_file));
+      for (std::size_t at = 0; at < text.size();) {
+        const std::size_t end = std::min(text.find('\n', at), text.size());
+        lines.push_back(text.substr(at, end - at));
+        at = end + 1;
       }
     }
     std::ranges::sort(lines);
     return lines;
+  }
+
+  Result<std::vector<std::string>> files() override {
+    WEIR_TRY_ASSIGN(paths, files_below(directories_.work, true));
+    for (std::string& path : paths) path.erase(0, directories_.work.size() + 1);
+    std::ranges::sort(paths);
+    return paths;
   }
 
   Result<std::string> latest_snapshot() override {
@@ -370,6 +375,26 @@ class RealWorld final : public ScenarioWorld {
     WEIR_TRY_ASSIGN(file, files_.create(path));
     WEIR_TRY(file->append(content));
     return file->close();
+  }
+
+  /// The files below `root`, which need not be there; with those whose name, or that of a directory above them,
+  /// begins with a dot if `hidden`. Errors: `io_error`, `limit_exceeded`.
+  Result<std::vector<std::string>> files_below(const std::string& root, bool hidden) {
+    std::vector<std::string> paths;
+    std::vector<std::string> directories{root};
+    for (std::size_t i = 0; i < directories.size(); ++i) {
+      const std::string directory = directories[i];
+      const auto entries = files_.list(directory);
+      if (!entries && entries.error().code == Errc::not_found) continue;
+      if (!entries) return std::unexpected(entries.error());
+      for (const DirectoryEntry& entry : *entries) {
+        if ((!hidden && entry.name.starts_with('.')) || entry.is_symlink) continue;
+        if (directories.size() + paths.size() > most_files)
+          return error(Errc::limit_exceeded, root + ": too many files");
+        (entry.is_directory ? directories : paths).push_back(directory + "/" + entry.name);
+      }
+    }
+    return paths;
   }
 
   /// What stands in `weir.yaml`: the settings of the cluster over those that a scenario needs.

@@ -18,9 +18,11 @@
 #include "cli/process_files.hpp"
 #include "cli/signals.hpp"
 #include "cli/surroundings.hpp"
+#include "connectors/held_files.hpp"
 #include "runtime/crash_reporter.hpp"
 #include "simulation/child_runs.hpp"
 #include "simulation/crash_matrix.hpp"
+#include "simulation/kill_points.hpp"
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_run.hpp"
 #include "state/codec.hpp"
@@ -29,6 +31,13 @@
 
 namespace weir {
 namespace {
+
+/// Every kill point, so that a report shows also those that were never met.
+std::map<std::string, std::uint64_t> no_kills() {
+  std::map<std::string, std::uint64_t> none;
+  for (const std::string& place : kill_points()) none[place] = 0;
+  return none;
+}
 
 using Json = nlohmann::ordered_json;
 
@@ -188,22 +197,25 @@ class Simulation {
     job_.settings = file_settings->as_map();
     for (const auto& [key, value] : run->settings) job_.settings[key] = value;
     job_.fixed = command_.common.settings.as_map();
-    job_.backends = {"jobmanager", "filesystem"};
+    job_.backends = {"jobmanager", "filesystem", "rocksdb"};
     // What a database does is not what the job does.
     if (command_.check_determinism) job_.backends = {"filesystem"};
     if (const auto fixed = job_.fixed.find("state.backend"); fixed != job_.fixed.end()) {
-      if (command_.common.settings.state_backend().kind == StateBackendKind::rocksdb)
-        return fail(
-            {Errc::unsupported,
-             "-D state.backend: rocksdb cannot be simulated yet; name memory or filesystem, or "
-             "leave it to the seed"},
-            usage_exit_code);
+      if (command_.check_determinism &&
+          command_.common.settings.state_backend().kind == StateBackendKind::rocksdb)
+        return fail({Errc::unsupported,
+                     "-D state.backend: a database of rocksdb reads the clock itself, so that "
+                     "--check-determinism would take that for the job's doing; name memory or "
+                     "filesystem"},
+                    usage_exit_code);
       job_.backends = {fixed->second};
     }
     job_.make_backend =
-        [](const Configuration& configuration) -> Result<std::shared_ptr<StateBackend>> {
-      return make_backend(configuration.state_backend());
+        [](const Configuration& configuration,
+           const SimulatedDatabases& databases) -> Result<std::shared_ptr<StateBackend>> {
+      return make_backend(configuration.state_backend(), &databases);
     };
+    job_.held_output = files_held_by;
     job_.inputs = &files_;
     for (const PlanOperator& one : run->plan->operators)
       if (one.check_input)
@@ -474,6 +486,7 @@ class Simulation {
     }
     ++seeds_;
     for (const auto& [fault, hits] : report.faults) faults_[fault] += hits;
+    for (const auto& [place, hits] : report.kill_points) kill_points_[place] += hits;
     for (const auto& [what, times] : report.counts) counts_[what] += times;
     if (!report.violations.empty()) failed_.push_back(report.seed);
     if (!command_.is_range) {
@@ -591,11 +604,12 @@ class Simulation {
   void tell_of_all() {
     std::ranges::sort(failed_);
     if (command_.common.json) {
-      std::printf(
-          "%s\n",
-          Json{{"seeds", seeds_}, {"failed", failed_}, {"faults_hit", weir::json_of(faults_)}}
-              .dump()
-              .c_str());
+      std::printf("%s\n", Json{{"seeds", seeds_},
+                               {"failed", failed_},
+                               {"faults_hit", weir::json_of(faults_)},
+                               {"kill_points_hit", weir::json_of(kill_points_)}}
+                              .dump()
+                              .c_str());
       return;
     }
     if (!command_.check_determinism) print_faults(faults_);
@@ -633,6 +647,7 @@ class Simulation {
   std::uint64_t seeds_ = 0;
   std::vector<std::uint64_t> failed_;
   std::map<std::string, std::uint64_t> faults_;
+  std::map<std::string, std::uint64_t> kill_points_ = no_kills();
   std::map<std::string, std::uint64_t> counts_;
   SimulatedRunReport one_;
   std::optional<Trial> least_;  ///< that still fails, after `shrink`

@@ -13,6 +13,7 @@
 #include "simulation/overlay_file_system.hpp"
 #include "simulation/scenario/damage.hpp"
 #include "simulation/simulated_cluster.hpp"
+#include "simulation/simulated_databases.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "storage/posix_file_system.hpp"
 #include "storage/system.hpp"
@@ -32,6 +33,8 @@ constexpr std::uint32_t enough_slots = 64;
 constexpr milliseconds patience = std::chrono::minutes(30);
 /// Between two questions of how the job is.
 constexpr milliseconds question_interval{20};
+/// Of the random numbers for databases.
+constexpr std::uint64_t databases_apart = 0xda7aba5e;
 /// Time passes beside the work at this pace, so that what is asked for while records flow comes while they do.
 constexpr milliseconds pace{5};
 /// A process that is paused without an end.
@@ -58,7 +61,12 @@ bool means(const std::string& name, const Endpoint& endpoint) {
 class SimulatedWorld final : public ScenarioWorld {
  public:
   SimulatedWorld(const Scenario& scenario, std::uint64_t seed)
-      : scenario_(scenario), seed_(seed), random_(seed) {}
+      : scenario_(scenario),
+        seed_(seed),
+        random_(seed),
+        database_random_(seed ^ databases_apart),
+        databases_{database_random_.next(),  // braces: in this order
+                   SimulatedDatabases::draw_table_bytes(database_random_)} {}
   ~SimulatedWorld() override {
     cluster_.reset();
     if (temporary_) temporary_->remove();
@@ -97,9 +105,11 @@ class SimulatedWorld final : public ScenarioWorld {
     WEIR_TRY_ASSIGN(configuration, configuration_of(nullptr, {}));
     settings.configuration = std::move(configuration);
     settings.libraries = libraries_.get();
-    settings.make_backend = [](const Configuration& of) -> Result<std::shared_ptr<StateBackend>> {
-      return make_backend(of.state_backend());
+    settings.make_backend =
+        [this](const Configuration& of) -> Result<std::shared_ptr<StateBackend>> {
+      return make_backend(of.state_backend(), &databases_);
     };
+    settings.beside = [this] { return databases_.merge_some(); };
     settings.pace = pace;
     settings.links = true;
     settings.overlay = [inputs = &posix_](FileSystem& files, SimulatedDisk& disk) {
@@ -138,6 +148,7 @@ class SimulatedWorld final : public ScenarioWorld {
     const auto ask = [&](auto message, auto& awaited) -> Status {
       if (!cluster_->has_job_manager())
         return error(Errc::unavailable, "no JobManager runs that could be asked");
+      request.job_manager = job_managers_;
       using R = typename std::remove_reference_t<decltype(**awaited)>::value_type;
       awaited = cluster_->ask<R>(std::move(message), patience);
       return {};
@@ -170,7 +181,7 @@ class SimulatedWorld final : public ScenarioWorld {
 
   std::optional<Result<WorldAnswer>> answer(RequestId id) override {
     Request& request = requests_.at(id);
-    if (request.answer) return told_of(*request.answer);
+    if (request.answer) return shown(request);
     const auto take = [&](auto& awaited, auto make) {
       if (!awaited || !awaited->has_value() || request.answer) return;
       see_answer(**awaited);
@@ -183,11 +194,11 @@ class SimulatedWorld final : public ScenarioWorld {
       return WorldAnswer{done.path, done.checkpoint.value};
     });
     take(request.cancel, [&](const CancellationSuccess& done) {
-      was_ended_ = true;
+      was_ended_ = request.ends = true;
       return WorldAnswer{done.savepoint, 0};
     });
     take(request.stop, [&](const StoppingSuccess& done) {
-      was_ended_ = true;
+      was_ended_ = request.ends = true;
       return WorldAnswer{done.savepoint, 0};
     });
     take(request.checkpoint, [](const CheckpointCompleted& done) {
@@ -199,10 +210,12 @@ class SimulatedWorld final : public ScenarioWorld {
       answer_start(request);
     }
     // Whoever was asked is gone, and with it the answer.
-    if (!request.answer && !cluster_->has_job_manager())
+    const bool asked = !request.starts || request.submit;
+    if (!request.answer && asked &&
+        (!cluster_->has_job_manager() || request.job_manager != job_managers_))
       request.answer = error(Errc::unavailable, "the JobManager is gone, and with it the answer");
     if (!request.answer) return std::nullopt;
-    return told_of(*request.answer);
+    return shown(request);
   }
 
   // ---- faults
@@ -244,6 +257,10 @@ class SimulatedWorld final : public ScenarioWorld {
                      return {};
                    },
                    [&](const FailIoStep& step) { return fail_io(step); },
+                   [&](const SlowDiskStep& step) {
+                     return for_processes(step.process, "slow down",
+                                          [&](auto id) { cluster_->stall_disk(id, step.time); });
+                   },
                    [&](const ClockJumpStep& step) -> Status {
                      cluster_->jump_clock(std::nullopt, step.by);
                      for (const TaskManagerId id : cluster_->task_managers())
@@ -275,6 +292,14 @@ class SimulatedWorld final : public ScenarioWorld {
     std::ranges::sort(lines);
     return lines;
   }
+  Result<std::vector<std::string>> files() override {
+    std::vector<std::string> paths;
+    const std::string root = std::string(work) + "/";
+    for (const auto& [path, content] : cluster_->disk().contents())
+      if (path.starts_with(root)) paths.push_back(path.substr(root.size()));
+    std::ranges::sort(paths);
+    return paths;
+  }
   Result<std::string> latest_snapshot() override {
     const Outside outside(*cluster_);
     WEIR_TRY_ASSIGN(found, scan_job(*outside.storage, checkpoints, job_));
@@ -303,13 +328,17 @@ class SimulatedWorld final : public ScenarioWorld {
   struct Request {
     std::optional<StartJobRequest> starts;  ///< a start
     bool begun = false;            ///< a start that waits for the end of the job before it no more
+    bool ends = false;             ///< the job, as was answered
     bool submission_seen = false;  ///< of a start: its first answer is among the messages
     SimulatedCluster::Awaited<SubmitJobSuccess> submit;
     SimulatedCluster::Awaited<TriggerSavepointSuccess> savepoint;
     SimulatedCluster::Awaited<CancellationSuccess> cancel;
     SimulatedCluster::Awaited<StoppingSuccess> stop;
     SimulatedCluster::Awaited<CheckpointCompleted> checkpoint;
+    std::uint64_t job_manager = 0;  ///< how many had been started when it was asked
     std::optional<Result<WorldAnswer>> answer;
+    std::optional<std::uint64_t>
+        shown_after;  ///< how many questions of how the job is were answered
   };
   /// What somebody sees who looks at the disk from outside.
   struct Outside {
@@ -320,6 +349,19 @@ class SimulatedWorld final : public ScenarioWorld {
     std::unique_ptr<SimulatedFileSystem> files;
     std::shared_ptr<FileCheckpointStorage> storage;
   };
+  /// The answer of `request`, once `job()` is what the JobManager has said after it.
+  std::optional<Result<WorldAnswer>> shown(Request& request) {
+    if (!request.shown_after) request.shown_after = questions_asked_ + 1;
+    const bool can_be_asked = seen_.submitted && cluster_->has_job_manager();
+    // Whoever ended the job hears of that a moment before its locks are released and it is shown.
+    const bool not_yet = request.ends && *request.answer && !is_terminal(seen_.state);
+    if (can_be_asked && (not_yet || questions_answered_ < *request.shown_after)) {
+      next_question_ = {};
+      return std::nullopt;
+    }
+    return told_of(*request.answer);
+  }
+
   struct PendingFault {
     MessageFaultStep step;
     std::uint64_t seen = 0;  ///< messages that it means
@@ -341,6 +383,9 @@ class SimulatedWorld final : public ScenarioWorld {
   void start_processes() {
     if (!cluster_->has_job_manager()) {
       cluster_->start_job_manager();
+      ++job_managers_;
+      forget_question();
+      if (seen_.submitted) seen_.gone = true;
       for (const TaskManagerId id : cluster_->task_managers()) cluster_->crash_task_manager(id);
       task_managers_.clear();
     }
@@ -434,14 +479,17 @@ class SimulatedWorld final : public ScenarioWorld {
           (wanted.checkpoint && *wanted.checkpoint != record.checkpoint.value))
         continue;
       const std::uint64_t number = ++one.seen;
-      if (number < one.step.nth || number >= one.step.nth + one.step.times) continue;
+      const bool repeats = one.step.fault == MessageFault::repeated;
+      if (number < one.step.nth || number >= one.step.nth + (repeats ? 1 : one.step.times))
+        continue;
       switch (one.step.fault) {
         case MessageFault::delayed:
           return {FlowFault::delayed, one.step.time};
         case MessageFault::dropped:
           return {FlowFault::dropped, {}};
         case MessageFault::repeated:
-          return {FlowFault::repeated, milliseconds(1)};
+          return {FlowFault::repeated, std::max(one.step.time, milliseconds(1)),
+                  one.step.time > milliseconds(0), one.step.times};
       }
     }
     return {};
@@ -517,9 +565,6 @@ class SimulatedWorld final : public ScenarioWorld {
     WEIR_TRY_ASSIGN(first, configuration_of(nullptr, start));
     WEIR_TRY_ASSIGN(run, run_function(arguments, first));
     WEIR_TRY_ASSIGN(configuration, configuration_of(&run, start));
-    if (configuration.state_backend().kind == StateBackendKind::rocksdb)
-      return unsupported(
-          "the backend rocksdb cannot be simulated yet; play the scenario with --real");
     WEIR_TRY_ASSIGN(again, run_function(arguments, configuration));
 
     JobSubmission submission;
@@ -537,8 +582,9 @@ class SimulatedWorld final : public ScenarioWorld {
     seen_ = {};
     seen_.submitted = true;
     was_ended_ = false;
-    details_.reset();
+    forget_question();
     tasks_ = 0;
+    request.job_manager = job_managers_;
     request.submit = cluster_->ask<SubmitJobSuccess>(SubmitJob{std::move(submission)}, patience);
     return {};
   }
@@ -588,21 +634,27 @@ class SimulatedWorld final : public ScenarioWorld {
       request.answer = WorldAnswer{};
   }
 
+  /// The question of how the job is waits no longer: it is answered, or never will be.
+  void forget_question() {
+    details_.reset();
+    questions_answered_ = questions_asked_;
+  }
   /// Asks the JobManager every now and then, and takes note of its answer.
   void ask_how_the_job_is() {
     if (!seen_.submitted || !cluster_->has_job_manager()) {
-      details_.reset();
+      forget_question();
       return;
     }
     if (details_) {
       if (!details_->has_value()) return;
       const auto answer = **details_;
-      details_.reset();
+      forget_question();
       if (answer) take(*answer);
       return;
     }
     if (cluster_->now() < next_question_) return;
     next_question_ = cluster_->now() + question_interval;
+    ++questions_asked_;
     details_ = cluster_->ask<JobDetails>(RequestJobDetails{job_}, patience);
   }
   void take(const JobDetails& details) {
@@ -626,8 +678,7 @@ class SimulatedWorld final : public ScenarioWorld {
       vertex_names_[static_cast<std::uint32_t>(i)] = details.vertices[i];
     tasks_ = details.tasks.size();
     all_tasks_run_ = std::ranges::all_of(details.tasks, [](const auto& task) {
-      return task.second == "running" || task.second == "RUNNING" || task.second == "finished" ||
-             task.second == "FINISHED";
+      return task.second == "running" || task.second == "finishing" || task.second == "finished";
     });
   }
 
@@ -663,7 +714,9 @@ class SimulatedWorld final : public ScenarioWorld {
 
   const Scenario& scenario_;
   const std::uint64_t seed_;
-  SeededRandom random_;  ///< of what the scenario leaves open
+  SeededRandom random_;           ///< of what the scenario leaves open
+  SeededRandom database_random_;  ///< of what concerns databases: others go on as without them
+  SimulatedDatabases databases_;
   PosixFileSystem posix_;
   std::optional<TemporaryDirectory> temporary_;
   std::unique_ptr<LocalJobLibraries> libraries_;
@@ -674,6 +727,7 @@ class SimulatedWorld final : public ScenarioWorld {
 
   std::map<RequestId, Request> requests_;
   RequestId next_request_ = 1;
+  std::uint64_t job_managers_ = 0;  ///< that have been started
   JobId job_;
   SeenJob seen_;
   bool was_ended_ =
@@ -682,6 +736,8 @@ class SimulatedWorld final : public ScenarioWorld {
   bool all_tasks_run_ = false;
   SimulatedCluster::Awaited<JobDetails> details_;
   MonotonicTime next_question_;
+  std::uint64_t questions_asked_ = 0;
+  std::uint64_t questions_answered_ = 0;
   std::map<std::uint32_t, std::string> vertex_names_;
   std::vector<SeenMessage> messages_;
   std::string told_;

@@ -10,7 +10,7 @@
 namespace weir {
 
 /// Goes up whenever a message changes; a peer of another version is refused.
-inline constexpr std::uint16_t message_version = 4;
+inline constexpr std::uint16_t message_version = 5;
 
 /// Gives CAF a message as one blob: version and Weir's own encoding. A local send never comes here.
 template <class Inspector, class M>

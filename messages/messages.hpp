@@ -20,15 +20,6 @@
 /// actor handles or addresses. No behaviour, no CAF; `messages/interfaces.hpp` says who takes which.
 namespace weir {
 
-/// Fences a message against a deposed leader and an older attempt of the job: a receiver that knows a
-/// newer epoch or attempt refuses it.
-struct Fence {
-  LeaderEpoch epoch;
-  std::uint32_t attempt = 0;  ///< of the job; counted from 0 at every restart
-  auto operator<=>(const Fence&) const = default;
-};
-WEIR_FIELDS(Fence, epoch, attempt)
-
 /// The value of a successful reply that says nothing more.
 struct Done {
   bool operator==(const Done&) const = default;
@@ -134,8 +125,9 @@ struct CheckpointCounts {
   std::vector<CheckpointProgress> in_progress;  ///< in the order of their ids
   std::optional<CheckpointSummary> last_completed;
   std::optional<CheckpointSummary> last_savepoint;
-  std::optional<CheckpointId> restored_from;
-  std::string restored_directory;
+  std::optional<CheckpointId>
+      restored_from;               ///< by the newest attempt; none: it began with nothing
+  std::string restored_directory;  ///< empty too if that is kept in memory
 };
 WEIR_FIELDS(CheckpointCounts, completed, failed, last_failure, in_progress, last_completed,
             last_savepoint, restored_from, restored_directory)
@@ -249,9 +241,11 @@ struct SubmitTask {
   std::map<std::string, std::string> configuration;
   std::optional<TaskRestore> restore;
   bool allow_non_restored_state = false;
+  /// Where the tasks lie: subtask i of every vertex in the TaskManager `slots[i]`.
+  std::vector<TaskManagerId> slots;
 };
 WEIR_FIELDS(SubmitTask, job, fence, execution, job_name, plan, library_sha256, arguments,
-            configuration, restore, allow_non_restored_state)
+            configuration, restore, allow_non_restored_state, slots)
 
 /// Every subtask of the job is RUNNING: the sources may emit. Goes to tasks with a source.
 struct StartTask {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -32,8 +34,14 @@ class AnyBatch {
   /// Removes the records and keeps the memory, for recycling.
   virtual void clear() = 0;
   /// Writes the records as network frames and unaligned snapshots hold them. Requires a described type.
-  virtual void encode(ByteWriter& writer) const = 0;
-  /// Replaces the content by what `encode` wrote. Errors: `corruption`.
+  void encode(ByteWriter& writer) const {
+    (void)encode_some(0, std::numeric_limits<std::size_t>::max(), writer);
+  }
+  /// Writes a batch of its own with the records from `first` on, at least one if there is one, and no more
+  /// once they have reached `target_bytes`. Returns the index behind the last of them. Requires a described type.
+  [[nodiscard]] virtual std::size_t encode_some(std::size_t first, std::size_t target_bytes,
+                                                ByteWriter& writer) const = 0;
+  /// Replaces the content by what `encode` or `encode_some` wrote. Errors: `corruption`.
   [[nodiscard]] virtual Status decode(ByteReader& reader) = 0;
 };
 
@@ -89,13 +97,23 @@ class Batch final : public AnyBatch {
     heap_bytes_ = 0;
   }
 
-  void encode(ByteWriter& writer) const override {
+  std::size_t encode_some(std::size_t first, std::size_t target_bytes,
+                          ByteWriter& writer) const override {
     if constexpr (Described<T>) {
-      writer.number(static_cast<std::uint32_t>(values.size()));
+      const std::size_t begin = writer.size();
+      writer.number(std::uint32_t{0});  // the count, once it is known
       writer.number(static_cast<std::uint8_t>((times.empty() ? 0 : 1) | (hashes.empty() ? 0 : 2)));
-      for (const T& value : values) weir::encode(value, writer);
-      for (const EventTime time : times) writer.number(time);
-      for (const KeyHash hash : hashes) writer.number(hash);
+      const std::size_t columns =
+          (times.empty() ? 0 : sizeof(EventTime)) + (hashes.empty() ? 0 : sizeof(KeyHash));
+      std::size_t end = first;
+      while (end < values.size() &&
+             (end == first || writer.size() - begin + (end - first) * columns < target_bytes))
+        weir::encode(values[end++], writer);
+      for (std::size_t i = first; !times.empty() && i < end; ++i) writer.number(times[i]);
+      for (std::size_t i = first; !hashes.empty() && i < end; ++i) writer.number(hashes[i]);
+      const auto count = static_cast<std::uint32_t>(end - first);
+      std::memcpy(writer.buffer().data() + begin, &count, sizeof(count));
+      return end;
     } else {
       WEIR_ASSERT(!"only batches of described types are encoded");
     }

@@ -382,6 +382,10 @@ std::span<const Row> table() {
           Section::processes, "taskmanager.numberOfTaskSlots", "auto",
           "How many parallel pipelines a TaskManager runs. `auto`: as many as the job needs.",
           {.least = 1, .most = max_key_groups, .absent = "auto"}),
+      row<&S::process, &ProcessConfig::spread_out_slots>(
+          Section::processes, "cluster.evenly-spread-out-slots", "false",
+          "Deals a job's slots out to all TaskManagers in turn, also if one has room for the whole "
+          "of it."),
       row<&S::process, &ProcessConfig::io_threads>(
           Section::processes, "cluster.io-pool.size", "4",
           "Threads of a process that write, read and delete snapshots.", {.least = 1, .most = 256}),

@@ -54,6 +54,7 @@ struct ExecutionConfig {
 /// How the processes of a cluster work and talk to each other.
 struct ProcessConfig {
   std::optional<std::uint32_t> task_slots;  ///< none: as many as the job needs
+  bool spread_out_slots = false;
   std::uint32_t io_threads = 1;
   std::chrono::milliseconds heartbeat_interval{0};
   std::chrono::milliseconds heartbeat_timeout{0};

@@ -156,6 +156,10 @@ void StreamTask::cancel() {
   post([this] { cancel_requested_ = true; });
 }
 
+void StreamTask::lose_channel(Error why) {
+  post([this, why = std::move(why)] { fail(why); });
+}
+
 void StreamTask::look_at(std::size_t index) {
   if (has_source_ && index == 0)
     source_ready_ = true;

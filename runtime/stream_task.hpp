@@ -67,6 +67,8 @@ class StreamTask final : public std::enable_shared_from_this<StreamTask> {
   void drain();
   /// Ends the task at the next slice boundary. Not an end of input.
   void cancel();
+  /// A channel to or from another process is broken for good: the task fails.
+  void lose_channel(Error why);
 
   [[nodiscard]] const TaskEnvironment& environment() const { return environment_; }
   /// A copy of the counters, brought up to date at least once a second. Threads: any.

@@ -17,6 +17,7 @@ constexpr std::array<std::string_view, fault_classes> names{
     "crash-job-manager",
     "crash-host",
     "crash-at-file-operation",
+    "crash-at-message",
     "pause",
     "delay-message",
     "drop-message",

@@ -16,6 +16,7 @@ enum class FaultClass : std::uint8_t {
   crash_job_manager,
   crash_host,               ///< all processes, and what was not synced is lost or torn
   crash_at_file_operation,  ///< a process ends right after one
+  crash_at_message,         ///< a process ends right before or after it has handled one
   pause,                    ///< a process does nothing for a while
   delay_message,
   drop_message,

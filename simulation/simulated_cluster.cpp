@@ -1,6 +1,7 @@
 #include "simulation/simulated_cluster.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "state/key_groups.hpp"
@@ -10,13 +11,15 @@ namespace weir {
 namespace {
 
 constexpr std::size_t recent_lines = 400;
+constexpr std::uint64_t steps_beside = 16;
 
 }  // namespace
 
 struct SimulatedCluster::SimulatedProcess {
   SimulatedProcess(std::string process_name, std::shared_ptr<SimulatedDisk> disk,
                    std::uint64_t seed, const Clock& host_clock, const Settings& settings,
-                   std::function<void(const std::string&)> trace)
+                   std::function<void(const std::string&)> trace,
+                   std::function<MonotonicTime()> io_due)
       : name(std::move(process_name)),
         clock(host_clock),
         files(disk, name),
@@ -26,6 +29,7 @@ struct SimulatedCluster::SimulatedProcess {
         storage(settings.make_storage
                     ? settings.make_storage(seen_files(), random)
                     : std::make_shared<FileCheckpointStorage>(seen_files(), random)),
+        io(std::move(io_due)),
         delivery(clock, std::move(trace)) {
     delivery.set_filter([this, asked = settings.on_delivery](const DeliveryRecord& record) {
       return ended || (asked && asked(record, name)) || ended;
@@ -60,7 +64,8 @@ struct SimulatedCluster::SimulatedProcess {
   Queue io;
   Stepper tasks;
   Delivery delivery;
-  std::unique_ptr<Process> process;  // last: its actors use all above
+  std::unique_ptr<RecordExchange> records;  ///< of a TaskManager
+  std::unique_ptr<Process> process;         // last: its actors use all above
 };
 
 MonotonicTime SimulatedCluster::VirtualClock::now() const {
@@ -80,7 +85,8 @@ SimulatedCluster::SimulatedCluster(Settings settings)
   system_ = std::make_unique<caf::actor_system>(config_);
   clock_.scheduler = &dynamic_cast<caf::scheduler::test_coordinator&>(system_->scheduler());
   disk_->observe([this](const FileEvent& event) {
-    if (!operations_to_crash_ || event.process.empty() || --*operations_to_crash_ > 0) return;
+    if (!operations_to_crash_ || event.process.empty()) return;
+    if ((counts_to_crash_ && !counts_to_crash_(event)) || --*operations_to_crash_ > 0) return;
     operations_to_crash_.reset();
     crashed_in_step_ = event.process;
     for (SimulatedProcess* process : running())
@@ -103,11 +109,21 @@ JobManagerInterface SimulatedCluster::job_manager() const {
 }
 
 std::unique_ptr<SimulatedCluster::SimulatedProcess> SimulatedCluster::make_process(
-    const std::string& name) {
+    const std::string& name, std::optional<TaskManagerId> id) {
   auto made = std::make_unique<SimulatedProcess>(
       name, disk_, random_.next(), clock_, settings_,
-      [this, name](const std::string& line) { note(name + " " + line); });
+      [this, name](const std::string& line) { note(name + " " + line); },
+      [this] { return io_due(); });
+  if (id) {
+    const ProcessConfig& config = settings_.configuration.process();
+    made->records = std::make_unique<RecordExchange>(
+        *id, records_.transport_of(*id), made->clock,
+        RecordConnectionSettings{config.heartbeat_interval, config.heartbeat_timeout},
+        [this, name](const std::string& text) { note(name + " info: " + text); });
+    records_.add(*id, *made->records);
+  }
   ProcessSeams seams;
+  seams.records = made->records.get();
   seams.clock = &made->clock;
   seams.random = &made->random;
   seams.files = &made->job_files();
@@ -146,7 +162,7 @@ void SimulatedCluster::start_job_manager() {
 TaskManagerId SimulatedCluster::start_task_manager(std::uint32_t slots) {
   WEIR_ASSERT(job_manager_ != nullptr);
   const TaskManagerId id{next_task_manager_++};
-  auto made = make_process("TaskManager-" + std::to_string(id.value));
+  auto made = make_process("TaskManager-" + std::to_string(id.value), id);
   JobManagerInterface told = job_manager_->process->job_manager();
   if (settings_.links) {
     made->to_here = make_link("JobManager", made->name);
@@ -192,6 +208,7 @@ void SimulatedCluster::crash_job_manager() { crash(std::move(job_manager_)); }
 void SimulatedCluster::crash_task_manager(TaskManagerId id) {
   auto node = task_managers_.extract(id);
   if (job_manager_ != nullptr) job_manager_->process->remove_task_manager(id);
+  records_.remove(id, records_.is_connected(id) && random_.one_in(2));
   crash(std::move(node.mapped()));
 }
 
@@ -224,8 +241,10 @@ std::string SimulatedCluster::process_of(const Endpoint& endpoint) {
   return {};
 }
 
-void SimulatedCluster::crash_at_file_operation(std::uint64_t operations) {
+void SimulatedCluster::crash_at_file_operation(std::uint64_t operations,
+                                               std::function<bool(const FileEvent&)> counts) {
   operations_to_crash_ = operations;
+  counts_to_crash_ = std::move(counts);
 }
 
 void SimulatedCluster::crash_host() {
@@ -245,6 +264,10 @@ std::vector<SimulatedCluster::SimulatedProcess*> SimulatedCluster::running() {
   if (job_manager_ != nullptr) all.push_back(job_manager_.get());
   for (const auto& [id, process] : task_managers_) all.push_back(process.get());
   return all;
+}
+
+void SimulatedCluster::note_bytes(std::string_view bytes) {
+  trace_hash_ = hash_bytes(std::to_string(trace_hash_) + std::to_string(hash_bytes(bytes)));
 }
 
 void SimulatedCluster::note(const std::string& line) {
@@ -326,38 +349,75 @@ SimulatedLink* SimulatedCluster::link_from(TaskManagerId id) {
 
 void SimulatedCluster::heal() {
   operations_to_crash_.reset();
-  for (SimulatedProcess* process : running()) {
+  for (SimulatedProcess* process : running())
     process->paused_until = process->disk_stalled_until = {};
+  for (SimulatedLink* link : all_links()) link->heal();
+}
+
+std::vector<SimulatedLink*> SimulatedCluster::all_links() {
+  std::vector<SimulatedLink*> all;
+  for (SimulatedProcess* process : running())
     for (const auto& link : {process->to_here, process->from_here})
-      if (link) link->heal();
-  }
+      if (link) all.push_back(link.get());
+  for (const auto& [there, back] : records_.links()) all.insert(all.end(), {there, back});
+  return all;
 }
 
 bool SimulatedCluster::tasks_rest() {
-  return std::ranges::all_of(running(), [](const SimulatedProcess* process) {
-    return std::ranges::none_of(process->tasks.tasks, &Stepper::Running::may_have_records);
+  const bool links_rest = std::ranges::all_of(records_.links(), [](const auto& pair) {
+    return !pair.first->next_arrival() && !pair.second->next_arrival();
   });
+  return links_rest && std::ranges::all_of(running(), [](const SimulatedProcess* process) {
+           const bool records_rest = process->records == nullptr ||
+                                     (!process->records->has_work() && process->records->rests());
+           return records_rest &&
+                  std::ranges::none_of(process->tasks.tasks, &Stepper::Running::may_have_records);
+         });
 }
 
 bool SimulatedCluster::step() {
   ++steps_;
   bury();
+  if (settings_.beside && steps_ % steps_beside == 0)
+    if (const std::string done = settings_.beside(); !done.empty()) note(done);
   if (settings_.pace.count() > 0 && random_.one_in(8)) {
     const std::chrono::microseconds most = settings_.pace;
     return move_time(now() + std::chrono::microseconds(
                                  random_.below(static_cast<std::uint64_t>(most.count()) + 1)));
   }
   // Whatever can happen has its turn, in an order that the seed draws.
-  const std::uint64_t kinds = settings_.links ? 4 : 3;
-  const std::uint64_t first = random_.below(kinds);
-  for (std::uint64_t i = 0; i < kinds; ++i) {
-    const std::uint64_t kind = (first + i) % kinds;
-    if (kind == 0 ? run_actor() : kind == 1 ? run_io() : kind == 2 ? run_task() : run_link()) {
+  using Kind = bool (SimulatedCluster::*)();
+  std::array<Kind, 5> kinds{&SimulatedCluster::run_actor, &SimulatedCluster::run_io,
+                            &SimulatedCluster::run_task};
+  std::size_t count = 3;
+  if (settings_.links) kinds[count++] = &SimulatedCluster::run_link;
+  if (!with_record_work().empty()) kinds[count++] = &SimulatedCluster::run_records;
+  const std::uint64_t first = random_.below(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    if ((this->*kinds[(first + i) % count])()) {
       bury();
       return true;
     }
   }
   return move_time();
+}
+
+std::vector<SimulatedCluster::SimulatedProcess*> SimulatedCluster::with_record_work() {
+  std::vector<SimulatedProcess*> busy = running();
+  std::erase_if(busy, [&](const SimulatedProcess* process) {
+    return process->records == nullptr || is_paused(*process) || !process->records->has_work();
+  });
+  return busy;
+}
+
+bool SimulatedCluster::run_records() {
+  const std::vector<SimulatedProcess*> busy = with_record_work();
+  if (busy.empty()) return false;
+  SimulatedProcess& process = *busy[random_.below(busy.size())];
+  process.records->step();
+  // Its tasks may have input or room now, or may have lost a channel.
+  for (Stepper::Running& task : process.tasks.tasks) task.may_move = task.may_have_records = true;
+  return true;
 }
 
 bool SimulatedCluster::run_actor() {
@@ -377,10 +437,10 @@ bool SimulatedCluster::run_actor() {
 }
 
 bool SimulatedCluster::run_link() {
-  std::vector<SimulatedLink*> due;
-  for (SimulatedProcess* process : running())
-    for (const auto& link : {process->to_here, process->from_here})
-      if (link && link->next_arrival() && *link->next_arrival() <= now()) due.push_back(link.get());
+  std::vector<SimulatedLink*> due = all_links();
+  std::erase_if(due, [&](const SimulatedLink* link) {
+    return !link->next_arrival() || *link->next_arrival() > now();
+  });
   if (due.empty()) return false;
   due[random_.below(due.size())]->deliver();
   return true;
@@ -391,16 +451,33 @@ void SimulatedCluster::wake_tasks() {
     for (Stepper::Running& task : process->tasks.tasks) task.may_move = true;
 }
 
+std::vector<std::size_t> SimulatedCluster::Queue::due_at(MonotonicTime now) const {
+  std::vector<std::size_t> due;
+  for (std::size_t i = 0; i < work.size(); ++i)
+    if (work[i].due <= now) due.push_back(i);
+  return due;
+}
+
+MonotonicTime SimulatedCluster::io_due() {
+  if (settings_.io_delay.count() == 0) return now();
+  const std::chrono::microseconds most = settings_.io_delay;
+  return now() +
+         std::chrono::microseconds(random_.below(static_cast<std::uint64_t>(most.count()) + 1));
+}
+
 bool SimulatedCluster::run_io() {
-  std::vector<SimulatedProcess*> busy = running();
-  std::erase_if(busy, [&](const SimulatedProcess* process) {
-    return process->io.work.empty() || is_paused(*process) || now() < process->disk_stalled_until;
-  });
+  std::vector<std::pair<Queue*, std::vector<std::size_t>>> busy;
+  for (SimulatedProcess* process : running()) {
+    if (is_paused(*process) || now() < process->disk_stalled_until) continue;
+    if (auto due = process->io.due_at(now()); !due.empty())
+      busy.emplace_back(&process->io, std::move(due));
+  }
   if (busy.empty()) return false;
-  auto& work = busy[random_.below(busy.size())]->io.work;
-  const auto chosen = work.begin() + static_cast<std::ptrdiff_t>(random_.below(work.size()));
-  const auto one = std::move(*chosen);
-  work.erase(chosen);
+  const auto& [queue, due] = busy[random_.below(busy.size())];
+  const auto chosen =
+      queue->work.begin() + static_cast<std::ptrdiff_t>(due[random_.below(due.size())]);
+  const auto one = std::move(chosen->one);
+  queue->work.erase(chosen);
   one();
   wake_tasks();
   return true;
@@ -432,16 +509,18 @@ bool SimulatedCluster::move_time(std::optional<MonotonicTime> latest) {
   const auto wakes_at = [&](std::optional<MonotonicTime> time) {
     if (time && (!wake || *time < *wake)) wake = time;
   };
+  for (const SimulatedLink* link : all_links()) wakes_at(link->next_arrival());
   for (SimulatedProcess* process : running()) {
-    for (const auto& link : {process->to_here, process->from_here})
-      if (link) wakes_at(link->next_arrival());
     if (is_paused(*process)) {
       wakes_at(process->paused_until);
       continue;
     }
     if (now() < process->disk_stalled_until && !process->io.work.empty())
       wakes_at(process->disk_stalled_until);
+    for (const Queue::Work& work : process->io.work)
+      if (work.due > now()) wakes_at(work.due);
     for (const Stepper::Running& task : process->tasks.tasks) wakes_at(task.task->wake_time());
+    if (process->records) wakes_at(process->records->wake_time());
   }
   auto& clock = clock_.scheduler->clock();
   const bool has_timeout = clock.has_pending_timeout();

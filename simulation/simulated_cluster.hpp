@@ -17,6 +17,7 @@
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_file_system.hpp"
 #include "simulation/simulated_link.hpp"
+#include "simulation/simulated_record_network.hpp"
 #include "storage/file_checkpoint_storage.hpp"
 
 namespace weir {
@@ -43,6 +44,12 @@ class SimulatedCluster {
     /// Time passes beside the work, in one of eight steps and each time at most so much; 0: only when there is nothing
     /// left to do. Without it all that happens between two events of the clock happens at one time.
     std::chrono::milliseconds pace{0};
+    /// How slow disks are: a piece of I/O work is done at most so much after it is asked for; 0: at any time. What a
+    /// snapshot has frozen then waits while records go on.
+    std::chrono::milliseconds io_delay{0};
+    /// What goes on beside the processes, such as the merging of files in their databases: asked in every 16th step,
+    /// and says what it has done, empty if nothing. May be left out.
+    std::function<std::string()> beside;
     /// What a JobManager and a TaskManager say to each other goes over links, which can be cut, delay, lose and repeat
     /// messages; without, it arrives as it is.
     bool links = false;
@@ -78,9 +85,11 @@ class SimulatedCluster {
   /// Ends a process between two steps.
   void crash_job_manager();
   void crash_task_manager(TaskManagerId id);
-  /// Ends the process in which the `operations`-th file operation from now happens, right after it:
-  /// also in the middle of a checkpoint's files. Nothing happens if there are fewer.
-  void crash_at_file_operation(std::uint64_t operations);
+  /// Ends the process in which the `operations`-th file operation from now happens, of those that `counts` says yes
+  /// to, right after it: also in the middle of a checkpoint's files. Nothing happens if there are fewer. Without
+  /// `counts` all count.
+  void crash_at_file_operation(std::uint64_t operations,
+                               std::function<bool(const FileEvent&)> counts = {});
   /// The process ends when the present step is over, or, `at_once`, does nothing any more already in it.
   void doom(const std::string& process, bool at_once);
   /// The name of the process that the actor called `endpoint` is in; empty: none that runs, or a client.
@@ -101,6 +110,10 @@ class SimulatedCluster {
   /// What goes from the JobManager to the TaskManager, and the other way. Null without links, or if it has crashed.
   [[nodiscard]] SimulatedLink* link_to(TaskManagerId id);
   [[nodiscard]] SimulatedLink* link_from(TaskManagerId id);
+  /// Between TaskManagers that records have connected, there and back.
+  [[nodiscard]] std::vector<std::pair<SimulatedLink*, SimulatedLink*>> record_links() const {
+    return records_.links();
+  }
   /// Ends all of these faults.
   void heal();
   /// Time passes at this pace from now on (see `Settings::pace`).
@@ -184,8 +197,18 @@ class SimulatedCluster {
   /// Work of a process that waits for the seed to choose it.
   class Queue final : public IoExecutor {
    public:
-    void submit(std::function<void()> one) override { work.push_back(std::move(one)); }
-    std::deque<std::function<void()>> work;
+    explicit Queue(std::function<MonotonicTime()> due) : due_(std::move(due)) {}
+    void submit(std::function<void()> one) override { work.push_back({due_(), std::move(one)}); }
+    struct Work {
+      MonotonicTime due;  ///< not before
+      std::function<void()> one;
+    };
+    /// The indices of what can be done at `now`.
+    [[nodiscard]] std::vector<std::size_t> due_at(MonotonicTime now) const;
+    std::deque<Work> work;
+
+   private:
+    const std::function<MonotonicTime()> due_;
   };
   class Stepper final : public TaskExecutor {
    public:
@@ -204,7 +227,9 @@ class SimulatedCluster {
   struct SimulatedProcess;
 
   [[nodiscard]] JobManagerInterface job_manager() const;
-  std::unique_ptr<SimulatedProcess> make_process(const std::string& name);
+  /// With connections for records if it is that of the TaskManager `id`.
+  std::unique_ptr<SimulatedProcess> make_process(const std::string& name,
+                                                 std::optional<TaskManagerId> id = std::nullopt);
   void crash(std::unique_ptr<SimulatedProcess> process);
   /// Null if it does not run. None: the JobManager.
   [[nodiscard]] SimulatedProcess* find(std::optional<TaskManagerId> id);
@@ -217,10 +242,19 @@ class SimulatedCluster {
   /// The processes that run, in the order of their start.
   [[nodiscard]] std::vector<SimulatedProcess*> running();
   void note(const std::string& line);
+  /// What the trace does not show in words.
+  void note_bytes(std::string_view bytes);
   bool run_actor();
   bool run_io();
+  /// When I/O work that is asked for now can be done.
+  [[nodiscard]] MonotonicTime io_due();
   bool run_task();
   bool run_link();
+  bool run_records();
+  /// That run and have something to do for records.
+  [[nodiscard]] std::vector<SimulatedProcess*> with_record_work();
+  /// All links, of messages and of records.
+  [[nodiscard]] std::vector<SimulatedLink*> all_links();
   /// To the next time for which somebody waits, or to `latest` if that is before it. False if nobody waits, and
   /// no `latest` is given.
   bool move_time(std::optional<MonotonicTime> latest = std::nullopt);
@@ -236,6 +270,8 @@ class SimulatedCluster {
   std::unique_ptr<caf::actor_system> system_;
   VirtualClock clock_;
   NoStreams streams_;
+  SimulatedRecordNetwork records_{clock_, [this](const std::string& line) { note(line); },
+                                  [this](std::string_view bytes) { note_bytes(bytes); }};
   /// The names of the processes that actors belong to, by the actors' ids.
   std::map<caf::actor_id, std::string> owners_;
   std::uint64_t steps_ = 0;
@@ -246,6 +282,7 @@ class SimulatedCluster {
   std::vector<std::unique_ptr<SimulatedProcess>> dead_;  ///< their actors may not have noticed yet
   std::vector<caf::actor> clients_;                      ///< and what stands between processes
   std::optional<std::uint64_t> operations_to_crash_;
+  std::function<bool(const FileEvent&)> counts_to_crash_;
   std::string crashed_in_step_;  ///< name of the process that ended in the middle of one
   std::uint64_t trace_hash_ = 0;
   std::deque<std::string> recent_;

@@ -13,10 +13,14 @@ void SimulatedLink::carry(const DeliveryRecord& record, std::function<void()> ar
   const bool met = next_ != FlowFault::none && (next_message_.empty() || next_message_ == message);
   FlowFault deed = met ? std::exchange(next_, FlowFault::none) : FlowFault::none;
   std::chrono::nanoseconds delay = next_delay_;
+  bool apart = false;
+  std::uint64_t times = 1;
   if (deed == FlowFault::none && decide) {
     const Deed decided = decide(record);
     deed = decided.fault;
     delay = decided.delay;
+    apart = decided.apart;
+    times = decided.times;
   }
   if (now < cut_until_) {
     ++hits_.cut;
@@ -37,10 +41,17 @@ void SimulatedLink::carry(const DeliveryRecord& record, std::function<void()> ar
   if (deed == FlowFault::repeated) {
     ++hits_.repeated;
     tell(message + " comes twice");
-    arrive_at(now + delay, arrive);
+    for (std::uint64_t i = 0; i < times; ++i) {
+      if (apart) {
+        const auto behind = std::ranges::upper_bound(apart_, now + delay, {}, &Waiting::due);
+        apart_.insert(behind, {now + delay, arrive});
+      } else {
+        arrive_at(now + delay, arrive);
+      }
+    }
     // The first of the two goes ahead of what waits only if nothing does.
   }
-  if (due <= now && (waiting_.empty() || deed == FlowFault::repeated))
+  if (due <= now && (waiting_.empty() || (deed == FlowFault::repeated && !apart)))
     arrive();
   else
     arrive_at(due, std::move(arrive));
@@ -74,13 +85,20 @@ void SimulatedLink::heal() {
 }
 
 std::optional<MonotonicTime> SimulatedLink::next_arrival() const {
-  if (waiting_.empty()) return std::nullopt;
-  return waiting_.front().due;
+  if (waiting_.empty() && apart_.empty()) return std::nullopt;
+  if (waiting_.empty() || apart_.empty()) return (waiting_.empty() ? apart_ : waiting_).front().due;
+  return std::min(waiting_.front().due, apart_.front().due);
+}
+
+std::deque<SimulatedLink::Waiting>& SimulatedLink::next_queue() {
+  if (apart_.empty()) return waiting_;
+  return waiting_.empty() || apart_.front().due < waiting_.front().due ? apart_ : waiting_;
 }
 
 void SimulatedLink::deliver() {
-  const auto arrive = std::move(waiting_.front().arrive);
-  waiting_.pop_front();
+  std::deque<Waiting>& queue = next_queue();
+  const auto arrive = std::move(queue.front().arrive);
+  queue.pop_front();
   arrive();
 }
 

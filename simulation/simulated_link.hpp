@@ -32,6 +32,7 @@ class SimulatedLink {
 
   /// What is sent before `end` is lost.
   void cut_until(MonotonicTime end) { cut_until_ = end; }
+  [[nodiscard]] bool is_cut() const { return clock_.now() < cut_until_; }
   /// What is sent before `end` arrives then.
   void hold_until(MonotonicTime end) { held_until_ = end; }
   /// The next message, or the next of that name, arrives `delay` later, and what is sent behind it no sooner.
@@ -43,6 +44,9 @@ class SimulatedLink {
   struct Deed {
     FlowFault fault = FlowFault::none;
     std::chrono::nanoseconds delay{0};  ///< of the message, or of its repetition
+    /// The repetition comes as if over another connection: what is sent meanwhile does not wait for it.
+    bool apart = false;
+    std::uint64_t times = 1;  ///< how often it is repeated
   };
   /// Asked of every message what is to happen to it. May be empty.
   std::function<Deed(const DeliveryRecord& message)> decide;
@@ -57,7 +61,10 @@ class SimulatedLink {
   /// Hands over the first message that waits. Requires that its time has come.
   void deliver();
   /// Whatever was on its way is lost: one end is gone.
-  void clear() { waiting_.clear(); }
+  void clear() {
+    waiting_.clear();
+    apart_.clear();
+  }
 
   [[nodiscard]] const std::string& name() const { return name_; }
   /// How often something was done to a message since the last call of this, by what was done to it: `delayed`,
@@ -77,6 +84,8 @@ class SimulatedLink {
     MonotonicTime due;
     std::function<void()> arrive;
   };
+  /// Where the message that arrives next is.
+  [[nodiscard]] std::deque<Waiting>& next_queue();
   void arrive_at(MonotonicTime due, std::function<void()> arrive);
   void tell(const std::string& what) const {
     if (on_fault) on_fault(what);
@@ -85,6 +94,7 @@ class SimulatedLink {
   const std::string name_;
   const Clock& clock_;
   std::deque<Waiting> waiting_;  ///< in the order in which it arrives
+  std::deque<Waiting> apart_;    ///< repetitions that come by themselves, by the time when they do
   MonotonicTime cut_until_;
   MonotonicTime held_until_;
   FlowFault next_ = FlowFault::none;

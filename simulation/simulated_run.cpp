@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/caught_calls.hpp"
+#include "simulation/kill_points.hpp"
 #include "simulation/operator_watch.hpp"
 #include "simulation/overlay_file_system.hpp"
 #include "simulation/seeded_random.hpp"
@@ -38,6 +39,17 @@ constexpr milliseconds flow_patience = std::chrono::minutes(5);
 constexpr milliseconds staged_delay = std::chrono::seconds(5);
 /// At which time passes once nothing fails any more.
 constexpr milliseconds calm_pace{5};
+
+/// Where a seed draws the backend, one in so many is on databases, which take longer.
+constexpr std::uint64_t seeds_per_database = 5;
+constexpr const char* databases_name = "rocksdb";
+/// What is drawn because of databases comes from a source of its own: seeds without them are as if there were none.
+constexpr std::uint64_t databases_apart = 0xda7aba5e;
+/// I/O work waits so long at most, in half of the runs on databases.
+constexpr std::uint64_t most_io_delay_ms = 200;
+
+/// What waits for a message or an operation on a file gets so much time before everything is mended.
+constexpr milliseconds lingering = std::chrono::seconds(20);
 
 constexpr const char* limit_it = "limit its input with --for RECORDS";
 
@@ -74,8 +86,10 @@ class SimulatedRun {
       : job_(job),
         settings_(settings),
         random_(settings.seed),
+        database_random_(settings.seed ^ databases_apart),
         libraries_(*job.libraries, watch_),
-        drawn_(draw()) {
+        drawn_(draw()),
+        databases_(database_random_.next(), table_bytes_) {
     catch_calls([watch = watch_](CaughtCall call, std::string_view function) {
       watch->catch_call(call, function);
     });
@@ -95,6 +109,10 @@ class SimulatedRun {
       if (report_.violations.empty() && settings_.expected != nullptr) check_savepoints();
     }
     if (settings_.keep_files) report_.files = cluster_->disk().contents();
+    if (has_databases_) {
+      report_.counts["merges"] = databases_.merges();
+      report_.counts["local files refused"] = databases_.refused();
+    }
     report_.disturbances = planned_.size();
     report_.caught.assign(watch_->caught().begin(), watch_->caught().end());
     if (report_.result.steps == 0) report_.result.steps = cluster_->steps();
@@ -114,7 +132,7 @@ class SimulatedRun {
       drawn[key] = std::move(value);
     };
     const auto ms = [](std::uint64_t number) { return std::to_string(number) + " ms"; };
-    set("state.backend", job_.backends[random_.below(job_.backends.size())]);
+    set("state.backend", draw_backend());
     set("state.checkpoints.dir", checkpoints);
     set("state.savepoints.dir", savepoints);
     set("state.backend.fs.memory-threshold", random_.one_in(2) ? "0" : "2 kb");
@@ -131,11 +149,17 @@ class SimulatedRun {
     set("restart-strategy", "fixed-delay");
     set("restart-strategy.fixed-delay.attempts", "2147483647");
     set("restart-strategy.fixed-delay.delay", ms(random_.between(0, 2000)));
+    // Drawn apart, so that what a seed does in one TaskManager stays what it was.
+    if (!quiet && !settings_.staged && SeededRandom(~settings_.seed).one_in(2))
+      set("cluster.evenly-spread-out-slots", "true");
     for (const auto& [key, value] : job_.fixed) drawn[key] = value;
+    backend_ = drawn.at("state.backend");
+    has_databases_ = backend_ == databases_name;
     draw_pace();
     for (const auto& [key, value] : drawn)
       report_.story += (report_.story.empty() ? "" : ", ") + key + "=" + value;
     report_.story += ", pace " + std::to_string(pace_.count()) + " ms";
+    if (has_databases_) draw_databases();
     for (std::size_t i = 0; i < fault_classes; ++i) {
       // Drawn for each, so that one plan more does not move all others.
       const double draw = static_cast<double>(random_.below(1'000'000)) / 1e6;
@@ -144,6 +168,31 @@ class SimulatedRun {
     plan_disturbances();
     hold_ = settings_.look_at_state && (quiet || !random_.one_in(3));
     return drawn;
+  }
+
+  /// On databases one time in `seeds_per_database`, but without faults only if there is nothing else.
+  std::string draw_backend() {
+    std::vector<std::string> others = job_.backends;
+    const bool may_have = std::erase(others, databases_name) > 0;
+    const std::string other =
+        others.empty() ? databases_name : others[random_.below(others.size())];
+    const bool is_drawn = may_have && database_random_.one_in(seeds_per_database);
+    return is_drawn && settings_.expected != nullptr ? databases_name : other;
+  }
+  void draw_databases() {
+    table_bytes_ = SimulatedDatabases::draw_table_bytes(database_random_);
+    if (database_random_.one_in(2))
+      io_delay_ = milliseconds(database_random_.between(1, most_io_delay_ms));
+    report_.story += ", " + std::to_string(table_bytes_ >> 10) + " KiB of tables, I/O within " +
+                     std::to_string(io_delay_.count()) + " ms";
+  }
+  /// That of the next run, which goes on from what any other has left.
+  void draw_next_backend() {
+    if (!has_databases_ || job_.backends.size() == 1) return;
+    const std::string next = database_random_.one_in(3)
+                                 ? job_.backends[database_random_.below(job_.backends.size())]
+                                 : databases_name;
+    if (std::exchange(backend_, next) != next) count("goes on with another backend");
   }
 
   /// Virtual time passes beside the work so fast that the input takes some seconds: checkpoints begin and timeouts end
@@ -172,14 +221,18 @@ class SimulatedRun {
     cluster.seed = random_.next();
     cluster.configuration = std::move(*configuration);
     cluster.libraries = &libraries_;
-    cluster.make_backend = job_.make_backend;
+    cluster.make_backend = [this](const Configuration& configuration) {
+      return job_.make_backend(configuration, databases_);
+    };
+    cluster.beside = [this] { return databases_.merge_some(); };
     cluster.pace = pace_;
+    cluster.io_delay = io_delay_;
     cluster.links = true;
     cluster.trace = settings_.trace;
+    cluster.on_delivery = [this](const DeliveryRecord& record, const std::string& process) {
+      return (settings_.staged && stage_delivery(record, process)) || kill_at(record, process);
+    };
     if (settings_.staged) {
-      cluster.on_delivery = [this](const DeliveryRecord& record, const std::string& process) {
-        return stage_delivery(record, process);
-      };
       cluster.on_link = [this](const DeliveryRecord& message) {
         return SimulatedLink::Deed{stage_on_link(message.message), staged_delay};
       };
@@ -279,6 +332,7 @@ class SimulatedRun {
     made.library_sha256 = job_.library_sha256;
     made.arguments = job_.arguments;
     made.configuration = drawn_;
+    made.configuration["state.backend"] = backend_;
     if (parallelism && !job_.fixed.contains("parallelism.default"))
       made.configuration["parallelism.default"] = std::to_string(*parallelism);
     WEIR_TRY_ASSIGN(plan,
@@ -297,11 +351,27 @@ class SimulatedRun {
     stop_may_have_come_ = false;
     sources_ = 0;
     for (const OperatorDescription& one : what.plan.operators)
-      if (one.source) sources_ += one.parallelism;
+      if (one.source) sources_ += one.parallelism - ended_sources(one, what.restore_directory);
     last_submission_ = what;
     was_flipped_ = flipped_.has_value();
     faults_met_at_submission_ = faults_met();
     submitted_ = cluster_->ask<SubmitJobSuccess>(SubmitJob{std::move(what)}, patience);
+  }
+  /// Subtasks of `source` that had ended when the snapshot in `directory` was taken: they do not read again.
+  [[nodiscard]] std::uint32_t ended_sources(const OperatorDescription& source,
+                                            const std::string& directory) const {
+    if (directory.empty()) return 0;
+    const auto files = cluster_->outside();
+    SeededRandom names(0);
+    FileCheckpointStorage storage(*files, names);
+    const auto metadata = read_metadata(storage, directory);
+    if (!metadata) return 0;  // whoever restores from it finds out
+    const auto old = std::ranges::find(metadata->operators, source.uid, &OperatorSnapshot::uid);
+    if (old == metadata->operators.end()) return 0;
+    const auto ended = static_cast<std::uint32_t>(
+        std::ranges::count_if(old->subtasks, &OperatorSubtaskSnapshot::finished));
+    if (ended == old->subtasks.size()) return source.parallelism;
+    return source.parallelism == old->subtasks.size() ? ended : 0;
   }
   /// The job at the parallelism of the next run.
   std::optional<JobSubmission> next_submission() {
@@ -310,6 +380,7 @@ class SimulatedRun {
       if (parallelism_ != parallelism) hit(FaultClass::rescale);
       parallelism_ = parallelism;
     }
+    draw_next_backend();
     auto next = submission(parallelism_);
     if (next) return std::move(*next);
     violated("protocol", "the job function fails when it is run again: " + next.error().what);
@@ -369,7 +440,8 @@ class SimulatedRun {
     for (const RecoveryPoint& point : found->points)
       if (const auto verified = verify_snapshot(storage, point.directory); !verified)
         return violated("E3", verified.error().what);
-    const RecoveryPoint& newest = found->points.front();
+    RecoveryPoint newest = found->points.front();
+    if (const auto own = newest_of_last_job(storage); own && own->job != newest.job) newest = *own;
     auto next = next_submission();
     if (!next) return;
     next->restore_directory = newest.directory;
@@ -385,6 +457,30 @@ class SimulatedRun {
     std::erase_if(left_alone_, [&](const RecoveryPoint& one) { return one.job == newest.job; });
     count("continued from the latest snapshot");
     submit(std::move(*next));
+  }
+
+  /// The newest snapshot of the job that ran last, or what it had started from. Among jobs of one name `-s latest` goes
+  /// by the clock, which may have jumped; whoever operates the cluster knows which was the last.
+  std::optional<RecoveryPoint> newest_of_last_job(CheckpointStorage& storage) {
+    const auto found = scan_job(storage, checkpoints, current_);
+    std::string directory = last_submission_.restore_directory;
+    if (found)
+      for (const FoundSnapshot& one : *found) {
+        if (one.kind == FoundSnapshot::Kind::incomplete) continue;
+        directory = one.path;
+        if (one.kind != FoundSnapshot::Kind::savepoint_pointer) continue;
+        const auto pointer = read_savepoint_pointer(storage, one.path);
+        if (!pointer) return std::nullopt;
+        directory = pointer->directory;
+      }
+    if (directory.empty()) return std::nullopt;
+    const auto metadata = read_metadata(storage, directory);
+    if (!metadata) return std::nullopt;
+    RecoveryPoint point;
+    point.job = metadata->job;
+    point.checkpoint = metadata->checkpoint;
+    point.directory = directory;
+    return point;
   }
 
   // ---- looking after
@@ -495,7 +591,9 @@ class SimulatedRun {
 
   /// Since the last submission.
   bool disk_has_failed() { return faults_met() > faults_met_at_submission_ || is_full_; }
-  std::size_t faults_met() { return faults_met_before_ + cluster_->disk().faults_met(); }
+  std::size_t faults_met() {
+    return faults_met_before_ + cluster_->disk().faults_met() + databases_.refused();
+  }
   [[nodiscard]] bool is_ending() const { return cancelling_ || cancelling_plainly_ || stopping_; }
   /// The answer to `end_with_savepoint`, when it is there and a success.
   std::optional<std::string> ended_with() {
@@ -558,14 +656,15 @@ class SimulatedRun {
 
   // ---- disturbing
 
-  /// Draws what happens when. All that is to happen is spread over the steps that a run without faults takes, and
-  /// a little more. Each has a seed of its own, so that it stays what it is when others are left out.
+  /// Draws what happens when. All that is to happen is spread over the steps that a run without faults takes and a
+  /// little more, or over several times as many, when checkpoints of all of the input come. Each has a seed of its own, so that it stays what it is when others are left out.
   void plan_disturbances() {
     const std::uint64_t count =
         classes_.empty() ? 0 : random_.below(settings_.faults.disturbances + 1);
     const std::uint64_t steps = settings_.expected == nullptr ? 0 : settings_.expected->steps;
+    const std::uint64_t last = (3 * steps / 2 + 100) * (random_.one_in(2) ? 1 : 5);
     for (std::uint64_t i = 0; i < count; ++i) {
-      const std::uint64_t step = random_.below(3 * steps / 2 + 100);
+      const std::uint64_t step = random_.below(last);
       const FaultClass what = classes_[random_.below(classes_.size())];
       planned_.push_back({step, what, random_.next()});
     }
@@ -576,13 +675,33 @@ class SimulatedRun {
       if (index < planned_.size()) kept.push_back(planned_[index]);
     planned_ = std::move(kept);
   }
-  [[nodiscard]] bool all_has_happened() const { return next_disturbance_ == planned_.size(); }
+  [[nodiscard]] bool all_has_happened() const {
+    return next_disturbance_ == planned_.size() && postponed_.empty() &&
+           (!last_disturbance_at_ || cluster_->now() - *last_disturbance_at_ >= lingering);
+  }
   void disturb_if_due() {
-    while (!all_has_happened() && planned_[next_disturbance_].step <= cluster_->steps()) {
-      const Disturbance& one = planned_[next_disturbance_++];
+    if (!postponed_.empty() && can_be_asked()) {
+      last_disturbance_at_ = cluster_->now();
+      const Disturbance one = postponed_.front();
+      postponed_.erase(postponed_.begin());
       faults_ = SeededRandom(one.seed);
       disturb(one.what);
     }
+    while (next_disturbance_ < planned_.size() &&
+           planned_[next_disturbance_].step <= cluster_->steps()) {
+      const Disturbance& one = planned_[next_disturbance_++];
+      if (asks_for_something(one.what) && !can_be_asked()) {
+        postponed_.push_back(one);
+        continue;
+      }
+      last_disturbance_at_ = cluster_->now();
+      faults_ = SeededRandom(one.seed);
+      disturb(one.what);
+    }
+  }
+  static bool asks_for_something(FaultClass what) {
+    return what == FaultClass::savepoint || what == FaultClass::cancel ||
+           what == FaultClass::cancel_with_savepoint || what == FaultClass::stop;
   }
   /// The last disturbance is over: from here on nothing fails.
   void heal() {
@@ -591,11 +710,13 @@ class SimulatedRun {
     cluster_->heal();
     // What is slow as well: else a checkpoint may never be done in time.
     cluster_->set_pace(std::min(pace_, calm_pace));
-    faults_met_before_ = faults_met();
     cluster_->disk().heal();
+    databases_.heal();
     cluster_->disk().limit_bytes(std::nullopt);
     is_full_ = false;
     watch_->heal();
+    kill_at_.reset();
+    postponed_.clear();
     mend_flip();
   }
 
@@ -609,9 +730,17 @@ class SimulatedRun {
     return faults_.one_in(3) ? std::nullopt : draw_task_manager();
   }
   SimulatedLink* draw_link() {
+    if (const auto pair = draw_record_links())
+      return faults_.one_in(2) ? pair->first : pair->second;
     const auto id = draw_task_manager();
     if (!id) return nullptr;
     return faults_.one_in(2) ? cluster_->link_to(*id) : cluster_->link_from(*id);
+  }
+  /// In half of all cases those of two TaskManagers between which records flow, if there are some.
+  std::optional<std::pair<SimulatedLink*, SimulatedLink*>> draw_record_links() {
+    const auto pairs = cluster_->record_links();
+    if (pairs.empty() || faults_.one_in(2)) return std::nullopt;
+    return pairs[faults_.below(pairs.size())];
   }
   milliseconds draw_length(std::uint64_t most_ms) {
     return milliseconds(faults_.between(1, faults_.one_in(3) ? most_ms : most_ms / 20 + 1));
@@ -634,8 +763,11 @@ class SimulatedRun {
         hit(what);
         return cluster_->crash_host();
       case FaultClass::crash_at_file_operation:
-        crash_was_to_come_ = true;
-        return cluster_->crash_at_file_operation(faults_.between(1, 60));
+        return crash_at_file_operation();
+      case FaultClass::crash_at_message:
+        kill_at_ = {message_kill_points[faults_.below(message_kill_points.size())],
+                    faults_.one_in(2)};
+        return;
       case FaultClass::pause:
         hit(what);
         return cluster_->pause(draw_process(), draw_length(60'000));
@@ -650,18 +782,23 @@ class SimulatedRun {
         return;
       case FaultClass::cut_link:
       case FaultClass::one_way_cut: {
-        const auto id = draw_task_manager();
-        if (!id) return;
+        auto pair = draw_record_links();
+        if (!pair) {
+          const auto id = draw_task_manager();
+          if (!id) return;
+          pair.emplace(cluster_->link_to(*id), cluster_->link_from(*id));
+        }
         cutting_ = what;
         const MonotonicTime end = cluster_->now() + draw_length(60'000);
         const bool there = what == FaultClass::cut_link || faults_.one_in(2);
-        if (there) cluster_->link_to(*id)->cut_until(end);
-        if (what == FaultClass::cut_link || !there) cluster_->link_from(*id)->cut_until(end);
+        if (there) pair->first->cut_until(end);
+        if (what == FaultClass::cut_link || !there) pair->second->cut_until(end);
         return;
       }
       case FaultClass::torn_write:
         return fail_disk(what, Fault::short_write, FileOperation::append);
       case FaultClass::failed_write: {
+        if (has_databases_ && faults_.one_in(2)) return fail_local_disk();
         constexpr std::array kinds{Fault::no_space, Fault::io_error, Fault::interrupted,
                                    Fault::reported_failed};
         return fail_disk(what, kinds[faults_.below(kinds.size())], std::nullopt);
@@ -679,7 +816,8 @@ class SimulatedRun {
         hit(what);
         return cluster_->stall_disk(draw_process(), draw_length(60'000));
       case FaultClass::bit_flip:
-        flip_bit();
+        // A later checkpoint soon takes the place of the damaged one, so mostly somebody has to start from it at once.
+        if (flip_bit() && !faults_.one_in(3)) cluster_->crash_host();
         return;
       case FaultClass::clock_jump: {
         hit(what);
@@ -687,25 +825,22 @@ class SimulatedRun {
         return cluster_->jump_clock(draw_process(), milliseconds(by));
       }
       case FaultClass::poison_record:
-        return watch_->fail_calls(faults_.between(1, 200),
+        return watch_->fail_calls(faults_.between(1, 20),
                                   faults_.one_in(2) ? 1 : faults_.between(2, 5));
       case FaultClass::savepoint:
-        if (!can_be_asked()) return;
         savepoint_ = cluster_->ask<TriggerSavepointSuccess>(
             TriggerSavepoint{current_, "", draw_form(faults_)}, patience);
         return;
       case FaultClass::cancel:
         // Without its checkpoints there would be nothing to go on from.
-        if (!can_be_asked() || !retains_checkpoints()) return;
+        if (!retains_checkpoints()) return;
         cancelling_plainly_ = cluster_->ask<CancellationSuccess>(CancelJob{current_}, patience);
         return;
       case FaultClass::cancel_with_savepoint:
-        if (!can_be_asked()) return;
         cancelling_ = cluster_->ask<CancellationSuccess>(
             CancelJobWithSavepoint{current_, "", draw_form(faults_)}, patience);
         return;
       case FaultClass::stop:
-        if (!can_be_asked()) return;
         stop_may_have_come_ = true;
         stopping_ = cluster_->ask<StoppingSuccess>(
             StopJobWithSavepoint{current_, "", false, draw_form(faults_)}, patience);
@@ -713,6 +848,28 @@ class SimulatedRun {
       case FaultClass::rescale:
         return;  // at the next start
     }
+  }
+  /// One of any kind, or behind one of a kind of its own: among all of them some are rare.
+  void crash_at_file_operation() {
+    crash_was_to_come_ = true;
+    const bool any = faults_.one_in(3);
+    const std::string_view wanted = file_kill_points[faults_.below(file_kill_points.size())];
+    cluster_->crash_at_file_operation(any ? faults_.between(1, 60) : faults_.between(1, 2),
+                                      [this, any, wanted](const FileEvent& event) {
+                                        killed_at_ =
+                                            file_kill_point(event, std::string(root) + "/");
+                                        return any || killed_at_ == wanted;
+                                      });
+  }
+  /// Whether the message is lost because its receiver's process has ended.
+  bool kill_at(const DeliveryRecord& record, const std::string& process) {
+    if (!kill_at_ || record.message != kill_at_->message || process.empty()) return false;
+    const bool after = kill_at_->after;
+    kill_at_.reset();
+    hit(FaultClass::crash_at_message);
+    ++report_.kill_points[message_kill_point(record.message, after)];
+    cluster_->doom(process, !after);
+    return !after;
   }
   [[nodiscard]] bool can_be_asked() const {
     return cluster_->has_job_manager() && !savepoint_ && !is_ending() && !submitted_ && !last_look_;
@@ -726,13 +883,18 @@ class SimulatedRun {
     count_hits();
     InjectedFault injected;
     injected.fault = fault;
-    injected.at = faults_.between(1, only ? 6 : 60);
+    injected.at = faults_.between(1, only ? 3 : 60);
     injected.times = faults_.one_in(2) ? 1 : faults_.between(2, 6);
     injected.only = only;
-    faults_met_before_ = faults_met();  // the disk begins to count anew
+    faults_met_before_ += cluster_->disk().faults_met();  // it begins to count anew
     faults_told_ = 0;
     failing_ = what;
     cluster_->disk().inject(injected);
+  }
+  /// One of the next files that are written for a database, and perhaps those behind it.
+  void fail_local_disk() {
+    const std::uint64_t times = faults_.one_in(2) ? 1 : faults_.between(2, 6);
+    databases_.refuse_files(faults_.between(1, 200), times);
   }
   /// The disk has room for a little more, and for all there is some time later.
   void fill_disk() {
@@ -743,16 +905,16 @@ class SimulatedRun {
     cluster_->disk().limit_bytes(bytes + faults_.below(20'000));
     full_until_ = cluster_->now() + draw_length(30'000);
   }
-  /// One bit of one file of a complete checkpoint is another one.
-  void flip_bit() {
-    if (flipped_) return;
+  /// One bit of one file of a complete checkpoint is another one; false if there is none.
+  bool flip_bit() {
+    if (flipped_) return false;
     std::vector<std::string> paths;
     const auto contents = cluster_->disk().contents();
     for (const auto& [path, content] : contents)
       if (path.starts_with(std::string(checkpoints) + "/") && path.ends_with("/_metadata") &&
           !content.empty())
         paths.push_back(path);
-    if (paths.empty()) return;
+    if (paths.empty()) return false;
     const std::string& metadata = paths[faults_.below(paths.size())];
     const std::string directory = metadata.substr(0, metadata.rfind('/') + 1);
     std::erase_if(paths, [&](const std::string& one) { return one != metadata; });
@@ -767,6 +929,7 @@ class SimulatedRun {
     bytes[faults_.below(bytes.size())] ^= static_cast<char>(1 << faults_.below(8));
     cluster_->disk().put(chosen, bytes);
     cluster_->tell("a bit of " + chosen + " is flipped");
+    return true;
   }
   /// Whoever looks for the damage finds it, if it is of a snapshot that is still there.
   void check_flip(CheckpointStorage& storage, const RecoveryPoints& found) {
@@ -792,10 +955,15 @@ class SimulatedRun {
     if (crash_was_to_come_ && !cluster_->is_crash_to_come()) {
       crash_was_to_come_ = false;
       hit(FaultClass::crash_at_file_operation);
+      if (!killed_at_.empty()) ++report_.kill_points[std::string(killed_at_)];
     }
     if (const std::size_t met = cluster_->disk().faults_met(); met > faults_told_ && failing_) {
       hit(*failing_, met - faults_told_);
       faults_told_ = met;
+    }
+    if (const std::uint64_t refused = databases_.refused(); refused > refused_told_) {
+      hit(FaultClass::failed_write, refused - refused_told_);
+      refused_told_ = refused;
     }
     if (const std::uint64_t failed = watch_->failed_calls(); failed > poison_told_) {
       hit(FaultClass::poison_record, failed - poison_told_);
@@ -807,14 +975,17 @@ class SimulatedRun {
       faults_met_before_ += 1;  // what failed meanwhile was the disk's fault
     }
     for (const TaskManagerId id : cluster_->task_managers())
-      for (SimulatedLink* link : {cluster_->link_to(id), cluster_->link_from(id)}) {
-        if (link == nullptr) continue;
-        const SimulatedLink::Hits hits = link->take_hits();
-        hit(FaultClass::delay_message, hits.delayed);
-        hit(FaultClass::drop_message, hits.dropped);
-        hit(FaultClass::repeat_message, hits.repeated);
-        hit(cutting_, hits.cut);
-      }
+      for (SimulatedLink* link : {cluster_->link_to(id), cluster_->link_from(id)})
+        if (link != nullptr) count_hits_of(*link);
+    for (const auto& [there, back] : cluster_->record_links())
+      for (SimulatedLink* link : {there, back}) count_hits_of(*link);
+  }
+  void count_hits_of(SimulatedLink& link) {
+    const SimulatedLink::Hits hits = link.take_hits();
+    hit(FaultClass::delay_message, hits.delayed);
+    hit(FaultClass::drop_message, hits.dropped);
+    hit(FaultClass::repeat_message, hits.repeated);
+    hit(cutting_, hits.cut);
   }
 
   // ---- a staged flow
@@ -979,10 +1150,17 @@ class SimulatedRun {
     std::erase_if(taken_, [&](const std::string& path) { return is_at_end(storage, path); });
     if (taken_.empty() || !settings_.expected->state) return;
     const std::string path = taken_[random_.below(taken_.size())];
-    // Output of what came behind it; the new job begins with none of it.
+    // The new job begins without output but for what the savepoint holds, which may have been committed since.
+    std::set<std::string> held;
+    if (job_.held_output) {
+      auto files_held = job_.held_output(storage, path);
+      if (!files_held) return violated("E4", files_held.error().what);
+      held = std::move(*files_held);
+    }
     for (const auto& [file, content] : cluster_->disk().contents())
       for (const std::string& directory : outputs_)
-        if (file.starts_with(directory + "/") && file[directory.size() + 1] != '.')
+        if (file.starts_with(directory + "/") && file[directory.size() + 1] != '.' &&
+            !held.contains(file))
           cluster_->disk().erase(file);
     hold_ = true;
     watch_->hold_sources();
@@ -1024,15 +1202,22 @@ class SimulatedRun {
   const SimulatedRunSettings settings_;
   SimulatedRunReport report_;
   SeededRandom random_;
+  SeededRandom database_random_;
   const std::shared_ptr<OperatorWatch> watch_ = std::make_shared<OperatorWatch>();
   WatchedLibraries libraries_;
   milliseconds pace_{0};
   std::vector<FaultClass> classes_;   ///< that this run meets
   std::vector<Disturbance> planned_;  ///< ascending by step
   std::size_t next_disturbance_ = 0;
-  SeededRandom faults_{0};  ///< of the disturbance that is being made
-  bool hold_ = false;       ///< the state at the end of the input is looked at
+  std::optional<MonotonicTime> last_disturbance_at_;
+  SeededRandom faults_{0};       ///< of the disturbance that is being made
+  bool hold_ = false;            ///< the state at the end of the input is looked at
+  std::string backend_;          ///< of the job that runs, or is about to
+  bool has_databases_ = false;   ///< the run began on databases, and goes on with them now and then
+  std::size_t table_bytes_ = 0;  ///< of all tables in front of databases, in a process
+  milliseconds io_delay_{0};
   const std::map<std::string, std::string> drawn_;
+  SimulatedDatabases databases_;
   std::unique_ptr<SimulatedCluster> cluster_;
   std::set<std::string> outputs_;  ///< directories
   bool transactional_ = false;     ///< some sink commits
@@ -1069,7 +1254,15 @@ class SimulatedRun {
   std::optional<FaultClass> failing_;
   FaultClass cutting_ = FaultClass::cut_link;
   std::uint64_t poison_told_ = 0;
+  std::uint64_t refused_told_ = 0;
   bool crash_was_to_come_ = false;
+  std::string_view killed_at_;  ///< the kill point of the last file operation that counted
+  struct MessageKillPoint {
+    std::string_view message;
+    bool after = false;
+  };
+  std::optional<MessageKillPoint> kill_at_;  ///< where a process is to end
+  std::vector<Disturbance> postponed_;       ///< what can only be asked for later
   bool is_full_ = false;
   MonotonicTime full_until_;
   /// The file of which a bit was flipped, and what it was.

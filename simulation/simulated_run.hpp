@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "messages/messages.hpp"
 #include "runtime/configuration.hpp"
 #include "simulation/fault_plan.hpp"
+#include "simulation/simulated_databases.hpp"
 #include "simulation/snapshot_contents.hpp"
 #include "simulation/staged_fault.hpp"
 #include "state/file_system.hpp"
@@ -29,7 +31,12 @@ struct SimulatedJob {
   std::map<std::string, std::string> settings;  ///< the job's own, over which a seed draws others
   std::map<std::string, std::string> fixed;     ///< which no seed draws
   std::vector<std::string> backends;  ///< that a seed draws from, as `state.backend` names them
-  std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
+  /// A backend whose databases are those of the run, which outlive it.
+  std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&,
+                                                      const SimulatedDatabases&)>
+      make_backend;
+  /// Of a snapshot: the paths of output files that it holds and that are, or will be, committed; may be empty.
+  std::function<Result<std::set<std::string>>(CheckpointStorage&, const std::string&)> held_output;
   FileSystem* inputs = nullptr;        ///< what the job reads; outlives every run
   std::optional<std::uint64_t> lines;  ///< of every input file; none: all
 };
@@ -89,6 +96,8 @@ struct SimulatedRunReport {
   std::vector<Violation> violations;
   std::vector<std::string> last_lines;          ///< of trace and logs, if there are violations
   std::map<std::string, std::uint64_t> faults;  ///< how often each class of faults has hit
+  std::map<std::string, std::uint64_t>
+      kill_points;                              ///< how often a process has ended there, by name
   std::map<std::string, std::uint64_t> counts;  ///< of other things
   std::uint64_t disturbances = 0;               ///< that were to happen
   std::vector<FlowStep> flow;                   ///< the messages of the staged flow, in their order
@@ -100,7 +109,8 @@ struct SimulatedRunReport {
   SimulatedResult result;
 };
 WEIR_FIELDS(SimulatedRunReport, seed, trace_hash, state, story, violations, last_lines, faults,
-            counts, disturbances, flow, flow_outcome, staged_has_hit, caught, files, result)
+            kill_points, counts, disturbances, flow, flow_outcome, staged_has_hit, caught, files,
+            result)
 
 /// Runs `job` on a simulated cluster that fails, is rescaled and moved by savepoints, all as the seed draws it, until it
 /// has reached the end of its input, and checks what was promised: E1 to E5 (docs/simulation.md), that it ends once nothing

@@ -40,7 +40,8 @@ using SnapshotContents = std::map<StateName, std::set<StateEntry>>;
                                                      bool ordered_lists = false);
 
 /// Where `found` first differs from `expected`, as a sentence that names operator, state, key and both values; none
-/// if they are equal.
+/// if they are equal. Of operators whose event-time timers differ nothing is compared: their watermark, which depends on
+/// how the input is dealt out until it ends, has not come as far.
 [[nodiscard]] std::optional<std::string> first_difference(const SnapshotContents& found,
                                                           const SnapshotContents& expected);
 

@@ -42,4 +42,9 @@ std::string to_string(const ExecutionId& id) {
   return std::to_string(id.vertex) + "/" + std::to_string(id.subtask);
 }
 
+std::string to_string(const Fence& fence) {
+  return "leader epoch " + std::to_string(fence.epoch.value) + ", attempt " +
+         std::to_string(fence.attempt);
+}
+
 }  // namespace weir

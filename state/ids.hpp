@@ -44,6 +44,15 @@ struct LeaderEpoch {
 };
 WEIR_FIELDS(LeaderEpoch, value)
 
+/// Fences a message against a deposed leader and an older attempt of the job: a receiver that knows a
+/// newer epoch or attempt refuses it.
+struct Fence {
+  LeaderEpoch epoch;
+  std::uint32_t attempt = 0;  ///< of the job; counted from 0 at every restart
+  auto operator<=>(const Fence&) const = default;
+};
+WEIR_FIELDS(Fence, epoch, attempt)
+
 /// Names a TaskManager within its cluster, from 1.
 struct TaskManagerId {
   std::uint32_t value = 0;
@@ -57,6 +66,8 @@ WEIR_FIELDS(TaskManagerId, value)
 [[nodiscard]] Result<JobId> parse_job_id(std::string_view text);
 /// `vertex/subtask`, as traces and logs name a task.
 [[nodiscard]] std::string to_string(const ExecutionId& id);
+/// A fence as sentences name it.
+[[nodiscard]] std::string to_string(const Fence& fence);
 
 }  // namespace weir
 

@@ -24,9 +24,9 @@ inline std::string unhex(std::string_view text) {
   return bytes;
 }
 
-/// Whether docs/formats/snapshot.md shows the bytes of `vector`, hex digits, in a block of their own.
-inline bool is_documented(std::string_view vector) {
-  std::ifstream file(WEIR_SOURCE_ROOT "/docs/formats/snapshot.md");
+/// Whether `page` in docs/formats shows the bytes of `vector`, hex digits, in a block of their own.
+inline bool is_documented(std::string_view vector, const std::string& page = "snapshot.md") {
+  std::ifstream file(WEIR_SOURCE_ROOT "/docs/formats/" + page);
   std::stringstream text;
   text << file.rdbuf();
   std::string digits;

@@ -103,9 +103,10 @@ class RocksDBSnapshotTask final : public SnapshotTask {
 
 Result<std::unique_ptr<RocksDBKeyedStateBackend>> RocksDBKeyedStateBackend::create(
     const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
-    std::shared_ptr<rocksdb::Cache> block_cache) {
-  WEIR_TRY_ASSIGN(database, RocksDBDatabase::create(*context.files, context.local_directory,
-                                                    std::move(block_cache)));
+    std::shared_ptr<rocksdb::Cache> block_cache, const DatabaseSeams* seams) {
+  WEIR_TRY_ASSIGN(database,
+                  RocksDBDatabase::create(seams != nullptr ? *seams : DatabaseSeams(*context.files),
+                                          context.local_directory, std::move(block_cache)));
   return std::unique_ptr<RocksDBKeyedStateBackend>(
       new RocksDBKeyedStateBackend(context, std::move(memory), std::move(database)));
 }
@@ -262,8 +263,7 @@ Status RocksDBKeyedStateBackend::State::load_all(
 }
 
 Status RocksDBKeyedStateBackend::State::check_size(std::size_t bytes) const {
-  // A value of a few bytes is let through however many subtasks share the memory.
-  const std::size_t most = std::max(memory->bytes(), least_piece_bytes);
+  const std::size_t most = memory->entry_bytes_max();
   if (bytes <= most) return {};
   return error(Errc::limit_exceeded,
                label + ": an entry takes " + std::to_string(bytes >> 10) + " KiB, more than the " +

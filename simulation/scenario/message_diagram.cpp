@@ -23,7 +23,8 @@ constexpr int first_line_x = 150;
 constexpr int header_height = 96;
 constexpr int row_height = 26;
 
-constexpr std::array<std::string_view, 13> left_out{"Heartbeat",
+constexpr std::array<std::string_view, 14> left_out{"Heartbeat",
+                                                    "TasksHeard",
                                                     "ListJobs",
                                                     "JobList",
                                                     "RequestJobDetails",

@@ -116,6 +116,14 @@ struct SnapshotExpectation {
 struct ToldExpectation {
   std::string contains;
 };
+/// How many files lie below the working directory whose path fits.
+struct FilesExpectation {
+  std::string
+      like;  ///< a path relative to `${work}`, in which `*` and `?` stand for anything, also for `/`
+  std::optional<std::uint64_t> count;
+  std::optional<std::uint64_t> at_least;  ///< without any of the three: 1
+  std::optional<std::uint64_t> at_most;
+};
 /// All steps took no longer: virtual time if simulated, else real.
 struct WithinExpectation {
   std::chrono::milliseconds time{0};
@@ -124,7 +132,7 @@ struct WithinExpectation {
 using Condition =
     std::variant<OutputExpectation, StateExpectation, MessagesExpectation, MessageCountExpectation,
                  DeclinedExpectation, JobExpectation, CheckpointsExpectation, SnapshotExpectation,
-                 ToldExpectation, WithinExpectation>;
+                 ToldExpectation, FilesExpectation, WithinExpectation>;
 struct Expectation {
   Place place;
   std::string text;      ///< as in the file, on one line, perhaps shortened
@@ -213,7 +221,7 @@ struct MessageFaultStep {
   MessagePattern message;
   std::uint64_t nth = 1;    ///< from 1
   std::uint64_t times = 1;  ///< how many of them, from the `nth` on; or how often it is repeated
-  std::chrono::milliseconds time{0};  ///< that it is delayed
+  std::chrono::milliseconds time{0};  ///< that it is delayed, or that its repetition comes later
 };
 /// How bytes at rest are damaged.
 enum class Damage : std::uint8_t { flip_bit, zero_block, truncate, extend, remove };
@@ -236,6 +244,11 @@ struct FailIoStep {
   std::uint64_t nth = 1;    ///< the first that fails, counted from here
   std::uint64_t times = 1;  ///< how many do; 0: all from there on
 };
+/// The reading and writing of files waits; nothing else does.
+struct SlowDiskStep {
+  ProcessName process;
+  std::chrono::milliseconds time{0};
+};
 /// The wall clock of the cluster; timeouts go by another one.
 struct ClockJumpStep {
   std::chrono::milliseconds by{0};  ///< may be negative
@@ -246,10 +259,10 @@ struct ExpectStep {
   std::vector<Expectation> expectations;
 };
 
-using StepAction =
-    std::variant<StartStep, WaitStep, CheckpointStep, SavepointStep, CancelStep, KillStep,
-                 PauseStep, ResumeStep, StartProcessStep, CutStep, HealStep, MessageFaultStep,
-                 CorruptStep, FillDiskStep, FreeDiskStep, FailIoStep, ClockJumpStep, ExpectStep>;
+using StepAction = std::variant<StartStep, WaitStep, CheckpointStep, SavepointStep, CancelStep,
+                                KillStep, PauseStep, ResumeStep, StartProcessStep, CutStep,
+                                HealStep, MessageFaultStep, CorruptStep, FillDiskStep, FreeDiskStep,
+                                FailIoStep, SlowDiskStep, ClockJumpStep, ExpectStep>;
 struct Step {
   Place place;
   std::string text;  ///< as in the file, on one line, perhaps shortened

@@ -543,7 +543,9 @@ Values read_item(const YAML::Node& node, std::span<const ScenarioItem> items,
   if (whole) {
     Values values{&item, mark, {}};
     values.all.emplace(main->name, std::pair{value.Mark(), read_value(value, *main)});
-    if (item.name == "delay_message") refuse(mark, "'delay_message' needs 'time'");
+    // What is written in one value has no other.
+    for (const std::string_view name : item.required)
+      if (name != item.main) refuse(mark, code(item.name) + " needs " + code(name));
     return values;
   }
   if (!value.IsMap())
@@ -835,6 +837,13 @@ class ScenarioReader {
                         values.number("nth", 1),
                         values.get<bool>("always") ? 0 : values.number("times", 1)};
     }
+    if (name == "slow_disk") {
+      const SlowDiskStep step{process_of(values), values.get<milliseconds>("time")};
+      if (step.time == milliseconds(0))
+        refuse(values.mark_of("time"),
+               "a disk that waits for 0 ms is not slow; write a longer time");
+      return step;
+    }
     if (name == "clock_jump") return ClockJumpStep{values.get<milliseconds>("by")};
     WEIR_ASSERT(name == "expect");
     return ExpectStep{read_expectations(values.get<YAML::Node>("expectations"))};
@@ -942,6 +951,7 @@ class ScenarioReader {
                "a message that is 0 ms late is not late; write a longer time");
     } else {
       step.times = values.number("times", 1);
+      if (fault == MessageFault::repeated) step.time = values.get<milliseconds>("time");
     }
     return step;
   }
@@ -1093,6 +1103,12 @@ class ScenarioReader {
       if (values.text("contains").empty())
         refuse(values.mark, "'told' is empty, which every sentence contains; write some words");
       return ToldExpectation{values.text("contains")};
+    }
+    if (name == "files") {
+      check_bounds(values, "count", "at_least", "at_most");
+      return FilesExpectation{values.text("like"), values.find<std::uint64_t>("count"),
+                              values.find<std::uint64_t>("at_least"),
+                              values.find<std::uint64_t>("at_most")};
     }
     WEIR_ASSERT(name == "within");
     const auto time = values.get<milliseconds>("time");

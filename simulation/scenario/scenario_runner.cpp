@@ -1,6 +1,7 @@
 #include "simulation/scenario/scenario_runner.hpp"
 
 #include <algorithm>
+#include <fnmatch.h>
 #include <set>
 #include <utility>
 
@@ -586,19 +587,19 @@ Result<ScenarioRunner::Comparison> ScenarioRunner::compare(
       static_cast<std::uint64_t>(std::ranges::count_if(messages, [&](const SeenMessage* message) {
         return matches(expectation.message, *message);
       }));
-  const std::string what = " of '" + to_string(expectation.message) + "'";
-  if (expectation.times)
-    return Comparison{count == *expectation.times, std::to_string(*expectation.times) + what,
-                      std::to_string(count)};
-  std::optional<std::uint64_t> least = expectation.at_least;
-  if (!least && !expectation.at_most) least = 1;
+  return compare_count(count, expectation.times, expectation.at_least, expectation.at_most,
+                       " of '" + to_string(expectation.message) + "'", std::to_string(count));
+}
+
+ScenarioRunner::Comparison ScenarioRunner::compare_count(
+    std::uint64_t count, std::optional<std::uint64_t> exactly, std::optional<std::uint64_t> least,
+    std::optional<std::uint64_t> most, const std::string& what, const std::string& found) {
+  if (exactly) return {count == *exactly, std::to_string(*exactly) + what, found};
+  if (!least && !most) least = 1;
   std::string expected;
   if (least) expected = "at least " + std::to_string(*least);
-  if (expectation.at_most)
-    expected += (least ? " and " : "") + ("at most " + std::to_string(*expectation.at_most));
-  return Comparison{
-      (!least || count >= *least) && (!expectation.at_most || count <= *expectation.at_most),
-      expected + what, std::to_string(count)};
+  if (most) expected += (least ? " and " : "") + ("at most " + std::to_string(*most));
+  return {(!least || count >= *least) && (!most || count <= *most), expected + what, found};
 }
 
 Result<ScenarioRunner::Comparison> ScenarioRunner::compare(const DeclinedExpectation& expectation) {
@@ -706,6 +707,17 @@ Result<ScenarioRunner::Comparison> ScenarioRunner::compare(const ToldExpectation
       true, "the words '" + expectation.contains + "'",
       "'" + shortened(told.substr(begin, std::min(told.find('\n', at), told.size()) - begin)) +
           "'"};
+}
+
+Result<ScenarioRunner::Comparison> ScenarioRunner::compare(const FilesExpectation& expectation) {
+  WEIR_TRY_ASSIGN(files, world_->files());
+  std::erase_if(files, [&](const std::string& path) {
+    return ::fnmatch(expectation.like.c_str(), path.c_str(), FNM_NOESCAPE) != 0;
+  });
+  const std::string found =
+      files.empty() ? "none" : std::to_string(files.size()) + ", such as " + shortened(files[0]);
+  return compare_count(files.size(), expectation.count, expectation.at_least, expectation.at_most,
+                       " of '" + expectation.like + "'", found);
 }
 
 Result<ScenarioRunner::Comparison> ScenarioRunner::compare(const WithinExpectation& expectation) {

@@ -83,6 +83,13 @@ class ScenarioRunner {
   [[nodiscard]] Result<Comparison> compare(const CheckpointsExpectation& expectation);
   [[nodiscard]] Result<Comparison> compare(const SnapshotExpectation& expectation);
   [[nodiscard]] Result<Comparison> compare(const ToldExpectation& expectation);
+  [[nodiscard]] Result<Comparison> compare(const FilesExpectation& expectation);
+  /// `what` says what was counted, such as ` of 'StartTask'`.
+  [[nodiscard]] static Comparison compare_count(std::uint64_t count,
+                                                std::optional<std::uint64_t> exactly,
+                                                std::optional<std::uint64_t> least,
+                                                std::optional<std::uint64_t> most,
+                                                const std::string& what, const std::string& found);
   [[nodiscard]] Result<Comparison> compare(const WithinExpectation& expectation);
   /// The messages that belong to the snapshot `of`, or all if it is empty.
   [[nodiscard]] Result<std::vector<const SeenMessage*>> messages_of(const std::string& of);

@@ -64,6 +64,11 @@ std::vector<ScenarioItem> make_steps() {
   auto delay =
       message_fault("delay_message", "Hold a message back.", {"time", V::duration, "how long"});
   delay.required.push_back("time");
+  auto repeat = message_fault("repeat_message", "Deliver a message more than once.",
+                              {"times", V::positive, "how often it comes again; once if left out"});
+  repeat.fields.push_back({"time", V::duration,
+                           "how much later it comes again, behind what was sent meanwhile; at once "
+                           "if left out"});
   auto stop = savepoint("stop", "Write a savepoint and end the job as FINISHED (`weir stop`).");
   stop.fields.insert(stop.fields.begin() + 2,
                      {"drain", V::flag, "the input ends first, so that everything is emitted"});
@@ -183,8 +188,7 @@ std::vector<ScenarioItem> make_steps() {
       delay,
       message_fault("drop_message", "Lose a message.",
                     {"times", V::positive, "how many in a row are lost; 1 if left out"}),
-      message_fault("repeat_message", "Deliver a message more than once.",
-                    {"times", V::positive, "how often it comes again; once if left out"}),
+      repeat,
       {"corrupt",
        "Damage a snapshot where it lies.",
        {{"snapshot", V::snapshot, "the name of an earlier step's snapshot, or `latest`"},
@@ -228,6 +232,11 @@ std::vector<ScenarioItem> make_steps() {
        {},
        {},
        true},
+      {"slow_disk",
+       "Let what a process reads and writes wait; all else that it does goes on.",
+       {{"process", V::process, "as of `kill`"}, {"time", V::duration, "how long"}, within},
+       "process",
+       {"process", "time"}},
       {"clock_jump",
        "Set the wall clock forward or back.",
        {{"by", V::signed_duration, "such as `1 h` or `-30 s`"}, within},
@@ -330,6 +339,16 @@ std::vector<ScenarioItem> make_expectations() {
        {{"contains", V::text, "words of the sentence"}},
        "contains",
        {"contains"}},
+      {"files",
+       "Files below `${work}`, committed or not; at least one if no number is given.",
+       {{"like", V::text,
+         "their path, relative to `${work}`; `*` stands for any characters, also for `/`, and `?` "
+         "for one"},
+        {"count", V::count, "so many"},
+        {"at_least", V::count, "so many or more"},
+        {"at_most", V::count, "so many or less"}},
+       "like",
+       {"like"}},
       {"within",
        "All steps together took no longer.",
        {{"time", V::duration, "virtual if simulated, else real"}},

@@ -76,7 +76,7 @@ struct WorldAnswer {
 /// A fault of a step, of which nothing has to be replaced but the snapshot of `CorruptStep`.
 using WorldFault = std::variant<KillStep, PauseStep, ResumeStep, StartProcessStep, CutStep,
                                 HealStep, MessageFaultStep, CorruptStep, FillDiskStep, FreeDiskStep,
-                                FailIoStep, ClockJumpStep>;
+                                FailIoStep, SlowDiskStep, ClockJumpStep>;
 
 /// What a scenario is played in: processes, a disk, a job. One is simulated, another are real processes.
 /// Nothing moves but within `advance` (or beside it, in real processes), so that the runner looks at the
@@ -123,6 +123,8 @@ class ScenarioWorld {
   [[nodiscard]] virtual Result<SeenJob> job() = 0;
   /// The lines of all committed files below `${output}`, sorted.
   [[nodiscard]] virtual Result<std::vector<std::string>> output() = 0;
+  /// The paths of all files below `${work}`, relative to it and sorted.
+  [[nodiscard]] virtual Result<std::vector<std::string>> files() = 0;
   /// The directory of the newest complete checkpoint or terminal savepoint of the job; empty if there is none.
   [[nodiscard]] virtual Result<std::string> latest_snapshot() = 0;
   /// Reads and verifies the whole snapshot in `directory`. Errors: `not_found`, `corruption`, ...

@@ -615,6 +615,45 @@ SCENARIO("a directory that is made too late is deleted", "[actors]") {
   CHECK(bench.of<TriggerCheckpoint>().empty());
 }
 
+SCENARIO("checkpoints are triggered in the order of their ids, whichever directory is made first",
+         "[actors]") {
+  GIVEN("two savepoints, and only the directory of the second") {
+    Bench bench;
+    bench.start();
+    bench.creates_directories = false;
+    bench.savepoint(1);
+    bench.savepoint(2);
+    bench.created(2, std::string("/savepoints/savepoint-b"));
+    THEN("a source that took the second barrier would never send the first, so none is triggered") {
+      CHECK(bench.of<TriggerCheckpoint>().empty());
+    }
+    WHEN("the directory of the first is made") {
+      bench.created(1, std::string("/savepoints/savepoint-a"));
+      THEN("both are triggered, the first one first, and complete") {
+        CHECK(bench.triggered() == Ids{1, 2});
+        bench.acknowledge_all(1);
+        bench.acknowledge_all(2);
+        CHECK(bench.answer<TriggerSavepointSuccess>(1)->checkpoint == CheckpointId{1});
+        CHECK(bench.answer<TriggerSavepointSuccess>(2)->checkpoint == CheckpointId{2});
+      }
+    }
+    WHEN("the directory of the first cannot be made") {
+      bench.created(1, error(Errc::io_error, "disk full"));
+      THEN("the second is triggered") { CHECK(bench.triggered() == Ids{2}); }
+    }
+    WHEN("the directory of the first is not made in time") {
+      bench.advance(10min);
+      THEN("both are given up, and no task has heard of them") {
+        CHECK(mentions(bench.error(1), "its directory was not made within 600000 ms"));
+        CHECK(mentions(bench.error(2),
+                       "the directory of an older one was not made within 600000 ms"));
+        CHECK(bench.of<NotifyCheckpointAborted>().empty());
+        CHECK(deleted(bench) == std::vector<std::string>{"/savepoints/savepoint-b"});
+      }
+    }
+  }
+}
+
 SCENARIO("more failures in a row than tolerable fail the job", "[actors]") {
   GIVEN("one tolerable failure") {
     CheckpointConfig config;

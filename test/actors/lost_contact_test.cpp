@@ -69,6 +69,7 @@ struct CutOffJob {
     message.library_sha256 = submission.library_sha256;
     message.arguments = submission.arguments;
     message.configuration = submission.configuration;
+    message.slots = {TaskManagerId{1}, TaskManagerId{1}};
     return message;
   }
   std::size_t delivered(const std::string& name) { return cluster.delivered[name]; }

@@ -39,7 +39,14 @@ SCENARIO("a job's slots lie together if one TaskManager has room for all of them
       CHECK(placement.place(4) == Slots{first, second, third, second});
       CHECK(placement.place(7) == Slots{first, second, third, second, third, second, third});
     }
-    THEN("one that is too large gets none") { CHECK_FALSE(placement.place(8)); }
+    THEN("a small one is dealt out, too, if jobs are to be spread") {
+      CHECK(placement.place(2, true) == Slots{first, second});
+      CHECK(placement.place(4, true) == Slots{first, second, third, second});
+    }
+    THEN("one that is too large gets none") {
+      CHECK_FALSE(placement.place(8));
+      CHECK_FALSE(placement.place(8, true));
+    }
   }
 }
 

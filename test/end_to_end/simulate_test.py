@@ -23,6 +23,7 @@ faults:
 """
 CLASSES = {"crash-task-manager", "crash-job-manager", "crash-host", "crash-at-file-operation", "poison-record", "savepoint",
            "cancel-with-savepoint", "rescale"}
+BACKENDS = ("jobmanager", "filesystem", "rocksdb")
 # What a simulation that only reads may still write on the real disk.
 TEMPORARY = "tmp"
 
@@ -70,7 +71,7 @@ def first_violation(output):
 
 @case("the same seed gives the same run in every process, on every backend, and another seed another one")
 def same(place):
-    for backend in ("jobmanager", "filesystem"):
+    for backend in BACKENDS:
         words = ["--faults", plan(place), "-D", f"state.backend={backend}", "--json"]
         seen = []
         for seed in (1, 2, 3):
@@ -89,9 +90,9 @@ def same(place):
 def correct(place):
     words = ["--faults", plan(place), "--seeds", "1..60"]
     many = place.json("simulate", *words, "--json", *careless(place))
-    equal(list(many), ["seeds", "failed", "faults_hit"], "keys")
+    equal(list(many), ["seeds", "failed", "faults_hit", "kill_points_hit"], "keys")
     equal((many["seeds"], many["failed"]), (60, []), "seeds, and those that failed")
-    equal(set(many["faults_hit"]), CLASSES - {"poison-record"}, "classes that hit")
+    equal(set(many["faults_hit"]), CLASSES, "classes that hit")
     told = unwrapped(passes(place, *words, *careless(place)))
     for fault, hits in many["faults_hit"].items():
         check(f" {fault} {hits}" in told, fault, "is not told in", told)
@@ -109,6 +110,7 @@ def correct(place):
 @case("without a plan every class of faults may come, and with an empty one none")
 def plans(place):
     quiet = place.json("simulate", "--faults", plan(place, "faults: {}\n"), "--seeds", "1..5", "--json", *careless(place))
+    equal(set(quiet.pop("kill_points_hit").values()), {0}, "kill points without faults")
     equal(quiet, {"seeds": 5, "failed": [], "faults_hit": {}}, "without faults")
     out = passes(place, "--faults", plan(place, "faults: {}\n"), *careless(place))
     check("faults that hit: none\n" in out and "FINISHED; every promise was kept; trace hash " in out, out)
@@ -180,6 +182,17 @@ def determinism(place):
         equal(first_violation(fails(place, *replay_of(told))), "determinism", "what the replay finds")
     # A static that the schedule does not change is no matter of determinism.
     passes(place, "--check-determinism", *careless(place, "count in a static"))
+
+
+@case("on databases files of the local disk fail, too, and a job that forgets is found there as well")
+def databases(place):
+    words = ["-D", "state.backend=rocksdb", "--faults", plan(place, "faults: {failed-write: 1, crash-task-manager: 0.5}\n")]
+    many = place.json("simulate", *words, "--seeds", "1..20", "--json", *careless(place))
+    equal((many["failed"], sorted(many["faults_hit"])), ([], ["crash-task-manager", "failed-write"]), "on databases")
+    out = unwrapped(passes(place, *words, "--seed", 3, *careless(place)))
+    check("state.backend=rocksdb" in out and "KiB of tables" in out, out)
+    told = fails(place, *words, "--seeds", "1..30", *careless(place, "count in a static"))
+    equal(first_violation(fails(place, *replay_of(told))), "E2", "what the replay finds")
 
 
 @case("a job that starts a thread is refused with one sentence")
@@ -260,14 +273,14 @@ def traced(place):
 
 @case("a crash matrix meets every message of every flow with every fault")
 def matrix(place):
-    words = ["--crash-matrix", "-D", "state.backend=filesystem", "-D", "execution.checkpointing.interval=1s"]
+    words = ["--crash-matrix", "-D", "execution.checkpointing.interval=1s"]
     result = simulate(place, *words, "--json", "--report", place / "m.html", *careless(place, None, "--records", 300))
     check(result.code in (0, 1) and result.err == "", result.code, result.err)
     cells = harness.one_object(result.out)["crash_matrix"]
     equal(list(cells[0]), ["flow", "backend", "message", "from", "to", "occurrence", "fault", "hit", "outcome", "violations"], "keys")
     equal(sorted({cell["flow"] for cell in cells}), sorted(FLOWS), "flows")
     equal(sorted({cell["fault"] for cell in cells}), sorted(FAULTS), "faults")
-    equal({cell["backend"] for cell in cells}, {"filesystem"}, "backends")
+    equal({cell["backend"] for cell in cells}, set(BACKENDS), "backends")
     messages = {flow: {cell["message"] for cell in cells if cell["flow"] == flow} for flow in FLOWS}
     for flow, message in FLOWS.items():
         expected = {message, "StartTask"} if flow == "restore" else {message, "TriggerCheckpoint", "AcknowledgeCheckpoint"}
@@ -320,6 +333,8 @@ def wrong(place):
         refused(simulate(place, "--seeds", "1..2", *option, *job), 2, option[0] + " is about one run; name it with --seed")
         refused(simulate(place, "--check-determinism", *option, *job), 2, option[0] + " is about a run with faults")
         refused(simulate(place, "--crash-matrix", *option, *job), 2, "--crash-matrix makes its faults itself")
+    refused(simulate(place, "--check-determinism", "-D", "state.backend=rocksdb", *job), 2, "-D state.backend", "rocksdb reads the clock",
+            "name memory or filesystem")
     for option in (("--seeds", "1..2"), ("--check-determinism",), ("--faults", plan(place))):
         refused(simulate(place, "--crash-matrix", *option, *job), 2, "--crash-matrix makes its faults itself")
     refused(simulate(place, "--check-determinism", "--faults", plan(place), *job), 2, "--faults is about a run with faults")

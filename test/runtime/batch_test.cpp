@@ -119,6 +119,39 @@ TEST_CASE("bytes that are no batch are told, whatever they are", "[runtime]") {
   check_hostile(nothings);
 }
 
+TEST_CASE("a batch can be written in parts, each a batch of its own", "[runtime]") {
+  Batch<std::string> batch;
+  for (int i = 0; i < 10; ++i) {
+    batch.add(std::string(100, static_cast<char>('a' + i)));
+    batch.times.push_back(i);
+    batch.hashes.push_back(static_cast<KeyHash>(i * i));
+  }
+  for (const std::size_t target : {std::size_t{0}, std::size_t{250}, std::size_t{100'000}}) {
+    Batch<std::string> back;
+    Batch<std::string> part;
+    std::size_t parts = 0;
+    for (std::size_t next = 0; next < batch.size(); ++parts) {
+      std::string bytes = "what was there before";
+      const std::size_t begin = bytes.size();
+      ByteWriter writer(bytes);
+      const std::size_t end = batch.encode_some(next, target, writer);
+      REQUIRE(end > next);
+      ByteReader reader(std::string_view(bytes).substr(begin));
+      REQUIRE(part.decode(reader));
+      CHECK(reader.complete());
+      CHECK(part.size() == end - next);
+      for (const std::string& value : part.values) back.add(value);
+      back.times.insert(back.times.end(), part.times.begin(), part.times.end());
+      back.hashes.insert(back.hashes.end(), part.hashes.begin(), part.hashes.end());
+      next = end;
+    }
+    CHECK(parts == (target == 0 ? 10 : target == 250 ? 4 : 1));
+    CHECK(back.values == batch.values);
+    CHECK(back.times == batch.times);
+    CHECK(back.hashes == batch.hashes);
+  }
+}
+
 TEST_CASE("every edge of a plan has a codec, whether it is exchanged or chained", "[runtime]") {
   const auto plan = plan_of([](StreamEnvironment& env) {
     auto lines = env.from_collection<std::string>({"a"});

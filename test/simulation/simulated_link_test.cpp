@@ -168,6 +168,29 @@ SCENARIO("somebody decides what happens to each message on a link", "[simulation
     for (const char* message : {"A", "drop", "B"}) line.send(message);
     THEN("it alone is lost") { CHECK(line.arrived == Words{"A", "B"}); }
   }
+  WHEN("it is to come again by itself, twice") {
+    line.link.decide = [](const DeliveryRecord& record) {
+      return SimulatedLink::Deed{record.message == "repeat" ? FlowFault::repeated : FlowFault::none,
+                                 4s, true, 2};
+    };
+    line.send("repeat");
+    line.send("A");
+    THEN("what is sent meanwhile does not wait for it, and it comes behind that") {
+      CHECK(line.arrived == Words{"repeat", "A"});
+      CHECK(line.link.next_arrival() == line.clock.time + 4s);
+      line.link.hold_until(line.clock.time + 9s);
+      line.send("B");
+      line.pass(5s);
+      CHECK(line.arrived == Words{"repeat", "A", "repeat", "repeat"});
+      line.pass(4s);
+      CHECK(line.arrived == Words{"repeat", "A", "repeat", "repeat", "B"});
+      CHECK_FALSE(line.link.next_arrival());
+    }
+    THEN("it is lost if one end of the link is") {
+      line.link.clear();
+      CHECK_FALSE(line.link.next_arrival());
+    }
+  }
   WHEN("it is to be delayed") {
     for (const char* message : {"A", "delay", "B"}) line.send(message);
     THEN("it arrives a while later") {

@@ -54,6 +54,31 @@ TEST_CASE("a whole state or operator that one side lacks differs", "[simulation]
         "operator 'count', state 'n', key \"a\": found nothing, expected 1");
 }
 
+SCENARIO("what event-time timers have done is compared once the watermark has come as far",
+         "[simulation]") {
+  GIVEN("an operator with event-time timers, and one without") {
+    const StateName timers{"watch", "event-time timers"};
+    const StateName waiting{"watch", "waiting"};
+    const SnapshotContents alike{{timers, {{"\"a\"", "[10,20]"}}},
+                                 {waiting, {{"\"a\"", "1"}}},
+                                 {{"sum", "n"}, {{"\"a\"", "3"}}}};
+    SnapshotContents other = alike;
+    other[waiting] = {{"\"a\"", "2"}};
+    WHEN("both have the same timers left") {
+      THEN("its other states are compared") { CHECK(first_difference(other, alike)); }
+    }
+    WHEN("one has fewer timers left") {
+      other[timers] = {{"\"a\"", "[20]"}};
+      THEN("only the other operator is compared") {
+        CHECK_FALSE(first_difference(other, alike));
+        other[{"sum", "n"}] = {};
+        CHECK(first_difference(other, alike) ==
+              "operator 'sum', state 'n', key \"a\": found nothing, expected 3");
+      }
+    }
+  }
+}
+
 TEST_CASE("of several differences the first by operator, state and key is told", "[simulation]") {
   CHECK(after([](auto& found) {
           found[{"totals", "sum"}] = {};

@@ -25,6 +25,7 @@ class FakeWorld final : public ScenarioWorld {
     int worlds = 0;
     SeenJob job;
     std::vector<std::string> output;
+    std::vector<std::string> files;
     std::string told;
   };
   explicit FakeWorld(Script& script) : script_(script) { ++script.worlds; }
@@ -67,6 +68,7 @@ class FakeWorld final : public ScenarioWorld {
   const std::vector<SeenMessage>& messages() override { return messages_; }
   Result<SeenJob> job() override { return script_.job; }
   Result<std::vector<std::string>> output() override { return script_.output; }
+  Result<std::vector<std::string>> files() override { return script_.files; }
   Result<std::string> latest_snapshot() override { return script_.latest; }
   Result<SnapshotValues> snapshot(const std::string& directory) override {
     const auto found = script_.snapshots.find(directory);

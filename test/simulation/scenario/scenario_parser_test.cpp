@@ -179,6 +179,24 @@ expect:
         R"({"a":1,"b":"1","c":[1.5,true,null]})");
 }
 
+TEST_CASE("a slow disk, a late repetition and files are read", "[simulation]") {
+  const Scenario scenario =
+      parsed(head +
+             "  - slow_disk: {process: task manager 1, time: 3 s}\n"
+             "  - repeat_message: {message: CancelTask, times: 2, time: 5 s}\n"
+             "  - repeat_message: CancelTask\n"
+             "  - run\nexpect:\n  - files: a/*\n  - files: {like: b, at_least: 2, at_most: 3}\n");
+  CHECK(step<SlowDiskStep>(scenario, 0).process == ProcessName{ProcessKind::task_manager, 1});
+  CHECK(step<SlowDiskStep>(scenario, 0).time == std::chrono::seconds(3));
+  CHECK(step<MessageFaultStep>(scenario, 1).times == 2);
+  CHECK(step<MessageFaultStep>(scenario, 1).time == std::chrono::seconds(5));
+  CHECK(step<MessageFaultStep>(scenario, 2).time == std::chrono::seconds(0));
+  CHECK(condition<FilesExpectation>(scenario.expectations[0]).like == "a/*");
+  CHECK_FALSE(condition<FilesExpectation>(scenario.expectations[0]).count);
+  CHECK(condition<FilesExpectation>(scenario.expectations[1]).at_least == 2U);
+  CHECK(condition<FilesExpectation>(scenario.expectations[1]).at_most == 3U);
+}
+
 TEST_CASE("the lines that are expected may lie in a file", "[simulation]") {
   const Scenario scenario = parsed(head + "  - run\nexpect:\n  - output: {file: expected.txt}\n");
   CHECK(condition<OutputExpectation>(scenario.expectations[0]).lines ==
@@ -341,6 +359,9 @@ TEST_CASE("what is wrong with a scenario is said in one sentence with its place"
       {head + "  - delay_message: TriggerCheckpoint\n", "s.yaml:5:5: 'delay_message' needs 'time'"},
       {head + "  - delay_message: {message: TriggerCheckpoint}\n",
        "s.yaml:5:5: 'delay_message' needs 'time'"},
+      {head + "  - slow_disk: job manager\n", "s.yaml:5:5: 'slow_disk' needs 'time'"},
+      {head + "  - slow_disk: {process: job manager, time: 0}\n",
+       "s.yaml:5:39: a disk that waits for 0 ms is not slow"},
       {head + "  - drop_message: {message: TriggerCheckpoint, nth: 0}\n",
        "s.yaml:5:53: 'nth' has '0'; write a whole number from 1"},
       {head + "  - fill_disk: 3 bananas\n", "s.yaml:5:16: 'leave' has '3 bananas'; write bytes"},
@@ -371,6 +392,9 @@ TEST_CASE("what is wrong with a scenario is said in one sentence with its place"
        "s.yaml:7:32: no number is at least 3 and at most 2"},
       {head + "  - run\nexpect:\n  - message: {is: Heartbeat, times: 3, at_least: 2}\n",
        "s.yaml:7:40: 'times' and 'at_least' stand beside each other"},
+      {head + "  - run\nexpect:\n  - files: {count: 2}\n", "s.yaml:7:5: 'files' needs 'like'"},
+      {head + "  - run\nexpect:\n  - files: {like: a, count: 2, at_most: 3}\n",
+       "s.yaml:7:32: 'count' and 'at_most' stand beside each other"},
       {head + "  - run\nexpect:\n  - within: -3 s\n",
        "s.yaml:7:13: 'time' has '-3 s', which is below 0"},
       {head + "  - run\nexpect:\n  - within: 0\n", "s.yaml:7:5: nothing is done within 0 ms"},

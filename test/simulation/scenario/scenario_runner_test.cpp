@@ -228,6 +228,23 @@ TEST_CASE("output is compared as lines in any order, and each may be lost or dou
   CHECK_FALSE(expected("output: {contains: [c]}", script).met);
 }
 
+TEST_CASE("files are counted by what their path is like", "[simulation]") {
+  Script script;
+  script.files = {"a/.hidden", "a/b/c", "ab"};
+  CHECK(expected("files: {like: 'a*', count: 3}", script).met);
+  CHECK(expected("files: {like: 'a/*', count: 2}", script).met);
+  CHECK(expected("files: 'a/?/*'", script).met);
+  CHECK(expected("files: {like: ab, at_least: 1, at_most: 1}", script).met);
+  CHECK(expected("files: {like: b, count: 0}", script).met);
+  const auto missing = expected("files: 'x*'", script);
+  CHECK_FALSE(missing.met);
+  CHECK(missing.expected == "at least 1 of 'x*'");
+  CHECK(missing.found == "none");
+  const auto many = expected("files: {like: 'a/*', count: 1}", script);
+  CHECK_FALSE(many.met);
+  CHECK(many.found == "2, such as a/.hidden");
+}
+
 TEST_CASE("exactly once means the output of the same job when nothing happens to it",
           "[simulation]") {
   Script calm;
