@@ -32,6 +32,8 @@ struct SimulatedJob {
   std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
   FileSystem* inputs = nullptr;        ///< what the job reads; outlives every run
   std::optional<std::uint64_t> lines;  ///< of every input file; none: all
+  /// What the user can do about a job that does not end, as the end of a sentence.
+  std::string how_to_limit = "limit its input with --for RECORDS";
 };
 
 /// What a job has made of its input at the end of it.
