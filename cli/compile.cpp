@@ -151,9 +151,10 @@ std::vector<std::string> compiler_command(const std::string& compiler,
   std::istringstream flags(WEIR_COMPILE_FLAGS);
   for (std::string flag; flags >> flag;) words.push_back(flag);
   if (output.ends_with(".so")) words.push_back("-shared");
-  words.insert(words.end(), {"-I" + installation.library_directory + precompiled_directory,
-                             "-isystem", installation.include_directory, "-isystem",
-                             installation.include_directory + "/api"});
+  words.insert(words.end(),
+               {"-I" + installation.library_directory + precompiled_directory, "-isystem",
+                installation.include_directory, "-isystem", installation.include_directory + "/api",
+                "-isystem", installation.include_directory + "/simulation"});
   words.insert(words.end(), command.sources.begin(), command.sources.end());
   words.insert(words.end(), {"-o", output});
   words.insert(words.end(), {"-L" + installation.library_directory, "-lweir",

@@ -1,6 +1,7 @@
 #include "backends/rocksdb/rocksdb_state_backend.hpp"
 
 #include <rocksdb/cache.h>
+#include <rocksdb/env.h>
 
 #include "backends/rocksdb/native_restore.hpp"
 #include "backends/rocksdb/rocksdb_keyed_state_backend.hpp"
@@ -21,6 +22,12 @@ RocksDBStateBackend::RocksDBStateBackend(const Options& options)
       table_memory_(std::make_shared<TableMemory>(table_bytes(options))) {}
 
 NativeStatesFactory RocksDBStateBackend::file_reader() { return DatabaseStates::create; }
+
+void RocksDBStateBackend::end_idle_threads() {
+  // Databases ask for as many as they need when they are opened.
+  for (const auto pool : {rocksdb::Env::Priority::LOW, rocksdb::Env::Priority::HIGH})
+    rocksdb::Env::Default()->SetBackgroundThreads(0, pool);
+}
 
 Result<std::unique_ptr<KeyedStateBackend>> RocksDBStateBackend::create_keyed_state_backend(
     const KeyedStateBackendContext& context) {
