@@ -1,5 +1,6 @@
 #include "backends/rocksdb/unsynced_file_system.hpp"
 
+#include <string_view>
 #include <utility>
 
 namespace weir {
@@ -28,6 +29,13 @@ class UnsyncedDirectory final : public rocksdb::FSDirectoryWrapper {
   }
 };
 
+/// RocksDB begins with this the name of a file that records the options of all column families.
+constexpr std::string_view options_prefix = "OPTIONS-";
+
+bool records_options(std::string_view path) {
+  return path.substr(path.rfind('/') + 1).starts_with(options_prefix);
+}
+
 /// Puts `Unsynced` around what was opened.
 template <class Unsynced, class Opened>
 IOStatus wrap(IOStatus opened, std::unique_ptr<Opened>* result) {
@@ -41,6 +49,9 @@ IOStatus UnsyncedFileSystem::NewWritableFile(const std::string& path,
                                              const rocksdb::FileOptions& options,
                                              std::unique_ptr<rocksdb::FSWritableFile>* result,
                                              IODebugContext* debug) {
+  // RocksDB goes on without: `fail_if_options_file_error` is not set.
+  if (records_options(path))
+    return IOStatus::NotSupported(path, "the options of a working database are not recorded");
   return wrap<UnsyncedFile>(target()->NewWritableFile(path, options, result, debug), result);
 }
 

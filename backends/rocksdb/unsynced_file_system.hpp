@@ -7,10 +7,12 @@
 
 namespace weir {
 
-/// A file system of RocksDB's whose files and directories are never synced; all else goes to the one below.
+/// A file system of RocksDB's whose files and directories are never synced, and which takes no record of a
+/// database's options; all else goes to the one below.
 /// A working database is no recovery point: nobody opens it again after a crash, so waiting for the disk
 /// would protect nothing, and making a database syncs some thirty times. What the disk loses all the
-/// same shows up as a block whose checksum does not match.
+/// same shows up as a block whose checksum does not match. The options would be written, read back and compared
+/// for all column families whenever one is made, which takes longer than all else that is done then.
 /// Threads: any.
 class UnsyncedFileSystem final : public rocksdb::FileSystemWrapper {
  public:

@@ -20,6 +20,7 @@ using rocksdb::IOStatus;
 struct Counts {
   int files = 0;
   int syncs = 0;
+  int records_of_options = 0;
 };
 
 class CountingFile final : public rocksdb::FSWritableFileOwnerWrapper {
@@ -65,6 +66,7 @@ class CountingFileSystem final : public rocksdb::FileSystemWrapper {
   IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* result,
                            IODebugContext* debug) override {
+    if (path.contains("OPTIONS-")) ++counts.records_of_options;
     return counted(target()->NewWritableFile(path, options, result, debug), result);
   }
   IOStatus ReopenWritableFile(const std::string& path, const rocksdb::FileOptions& options,
@@ -125,6 +127,7 @@ TEST_CASE("a database on an unsynced file system writes all its files and syncs 
   use_database(std::make_shared<UnsyncedFileSystem>(counting), directory.path());
   CHECK(counting->counts.files > 5);
   CHECK(counting->counts.syncs == 0);
+  CHECK(counting->counts.records_of_options == 0);
 }
 
 TEST_CASE("the same database on a file system that syncs waits for the disk many times",
@@ -133,6 +136,7 @@ TEST_CASE("the same database on a file system that syncs waits for the disk many
   const auto counting = std::make_shared<CountingFileSystem>();
   use_database(counting, directory.path());
   CHECK(counting->counts.syncs > 10);
+  CHECK(counting->counts.records_of_options > 0);
 }
 
 TEST_CASE("what cannot be opened is an error, not a file", "[backends]") {
