@@ -281,10 +281,10 @@ void FileImport::note_known() {
   }
 }
 
-Result<std::unique_ptr<NativeStates>> DatabaseStates::create(FileSystem& files,
+Result<std::unique_ptr<NativeStates>> DatabaseStates::create(const DatabaseSeams& seams,
                                                              const std::string& directory) {
   WEIR_TRY_ASSIGN(database,
-                  RocksDBDatabase::create(files, directory, rocksdb::NewLRUCache(cache_bytes)));
+                  RocksDBDatabase::create(seams, directory, rocksdb::NewLRUCache(cache_bytes)));
   database->remove_when_closed();
   return std::make_unique<DatabaseStates>(std::move(database));
 }

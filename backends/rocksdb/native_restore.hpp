@@ -110,8 +110,8 @@ class DatabaseStates final : public NativeStates {
   /// Uses `database`.
   explicit DatabaseStates(std::shared_ptr<RocksDBDatabase> database)
       : database_(std::move(database)) {}
-  /// As a `NativeStatesFactory`: makes a database in `directory`, which goes with this.
-  [[nodiscard]] static Result<std::unique_ptr<NativeStates>> create(FileSystem& files,
+  /// Makes a database in `directory`, which goes with this. Errors: `io_error`.
+  [[nodiscard]] static Result<std::unique_ptr<NativeStates>> create(const DatabaseSeams& seams,
                                                                     const std::string& directory);
   [[nodiscard]] std::unique_ptr<NativeEntries> open(NativePart part, KeyGroupRange groups) override;
 

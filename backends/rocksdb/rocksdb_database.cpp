@@ -25,7 +25,7 @@ constexpr std::string_view new_file_prefix = "beside-";
 /// The memtable stays empty, so it need not have room.
 constexpr std::size_t memtable_bytes = std::size_t{64} << 10;
 
-rocksdb::Options make_options(rocksdb::Env* env, const TableFiles& files) {
+rocksdb::Options make_options(rocksdb::Env* env, const TableFiles& files, bool compacts_itself) {
   rocksdb::Options options;
   options.env = env;
   options.create_if_missing = true;
@@ -35,12 +35,14 @@ rocksdb::Options make_options(rocksdb::Env* env, const TableFiles& files) {
   options.compression = rocksdb::kLZ4Compression;
   options.max_background_jobs = background_jobs;
   options.level0_file_num_compaction_trigger = ingested_files;
+  options.disable_auto_compactions = !compacts_itself;
   options.max_file_opening_threads = 1;        // a new database has no files to open
   options.avoid_flush_during_shutdown = true;  // what is not in a checkpoint is not needed again
   options.info_log_level = rocksdb::InfoLogLevel::ERROR_LEVEL;
   options.keep_log_file_num = 1;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
+  options.db_host_id.clear();  // what is kept in a snapshot says nothing of the machine
   merge_runs(options);
   return options;
 }
@@ -71,29 +73,29 @@ Status to_error(const rocksdb::Status& status, const std::string& what) {
   return error(code, what + ": RocksDB: " + said_by(status) + remedy_for(status));
 }
 
-RocksDBDatabase::RocksDBDatabase(FileSystem& files, std::string directory,
+RocksDBDatabase::RocksDBDatabase(const DatabaseSeams& seams, std::string directory,
                                  std::shared_ptr<rocksdb::Cache> cache)
-    : files_(files),
+    : files_(*seams.files),
       directory_(std::move(directory)),
       path_(directory_ + "/db"),
-      env_(rocksdb::NewCompositeEnv(
-          std::make_shared<UnsyncedFileSystem>(rocksdb::FileSystem::Default()))),
+      env_(rocksdb::NewCompositeEnv(std::make_shared<UnsyncedFileSystem>(seams.native_files))),
       table_files_(std::move(cache)),
-      options_(make_options(env_.get(), table_files_)) {}
+      options_(make_options(env_.get(), table_files_, !seams.opened)) {}
 
 Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
-    FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache) {
+    const DatabaseSeams& seams, const std::string& directory,
+    std::shared_ptr<rocksdb::Cache> cache) {
+  FileSystem& files = *seams.files;
   WEIR_TRY(files.create_directories(directory));
   std::shared_ptr<RocksDBDatabase> database(
-      new RocksDBDatabase(files, directory, std::move(cache)));
+      new RocksDBDatabase(seams, directory, std::move(cache)));
   // A process that was killed leaves its database; under RocksDB's lock nobody else's can be taken for one.
   if (files.stat(database->path_))
     WEIR_TRY(to_error(rocksdb::DestroyDB(database->path_, database->options_),
                       database->path_ + ": cannot remove the database of an earlier process"));
   WEIR_TRY_ASSIGN(left, files.list(directory));
   for (const DirectoryEntry& entry : left)
-    if (entry.name.starts_with(new_file_prefix))
-      WEIR_TRY(files.remove(directory + "/" + entry.name));
+    if (is_new_file(entry.name)) WEIR_TRY(files.remove(directory + "/" + entry.name));
   rocksdb::DB* db = nullptr;
   WEIR_TRY(to_error(rocksdb::DB::Open(database->options_, database->path_, &db),
                     database->path_ + ": cannot create the database"));
@@ -103,6 +105,7 @@ Result<std::shared_ptr<RocksDBDatabase>> RocksDBDatabase::create(
   rocksdb::WriteOptions unlogged;
   unlogged.disableWAL = true;
   WEIR_TRY(to_error(db->Delete(unlogged, "none"), database->path_ + ": cannot write"));
+  if (seams.opened) seams.opened(database);
   return database;
 }
 
@@ -153,6 +156,7 @@ Result<rocksdb::ColumnFamilyHandle*> RocksDBDatabase::import_column_family(
 }
 
 Status RocksDBDatabase::allow_compactions(rocksdb::ColumnFamilyHandle* family) {
+  if (options_.disable_auto_compactions) return {};
   return to_error(db_->EnableAutoCompaction({family}), path_ + ": cannot begin to compact");
 }
 
@@ -221,6 +225,10 @@ Result<std::uint32_t> RocksDBDatabase::newest_run(rocksdb::ColumnFamilyHandle* f
 std::string RocksDBDatabase::new_file() {
   return directory_ + "/" + std::string(new_file_prefix) + std::to_string(new_files_.fetch_add(1)) +
          ".sst";
+}
+
+bool RocksDBDatabase::is_new_file(std::string_view name) {
+  return name.starts_with(new_file_prefix);
 }
 
 void RocksDBDatabase::remove_file(const std::string& path) {

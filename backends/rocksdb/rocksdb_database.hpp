@@ -14,6 +14,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 
+#include "backends/rocksdb/database_seams.hpp"
 #include "backends/rocksdb/table_files.hpp"
 #include "state/file_system.hpp"
 #include "state/result.hpp"
@@ -42,10 +43,11 @@ class ExpiryFilterFactory;
 class RocksDBDatabase {
  public:
   /// Creates an empty database in `directory`, which is made; what a killed process has left of one
-  /// there is removed. The cache belongs to the process; `files` outlives the database.
+  /// there is removed. The cache belongs to the process.
   /// Errors: `io_error`, also if the database is in use.
   [[nodiscard]] static Result<std::shared_ptr<RocksDBDatabase>> create(
-      FileSystem& files, const std::string& directory, std::shared_ptr<rocksdb::Cache> cache);
+      const DatabaseSeams& seams, const std::string& directory,
+      std::shared_ptr<rocksdb::Cache> cache);
   ~RocksDBDatabase();
   RocksDBDatabase(const RocksDBDatabase&) = delete;
   RocksDBDatabase& operator=(const RocksDBDatabase&) = delete;
@@ -61,6 +63,7 @@ class RocksDBDatabase {
   [[nodiscard]] Result<rocksdb::ColumnFamilyHandle*> import_column_family(
       const std::string& name, std::vector<rocksdb::LiveFileMetaData> files,
       std::shared_ptr<ExpiryFilterFactory> expiry = nullptr);
+  /// Lets the database compact it, if it does so by itself. Errors: `io_error`.
   [[nodiscard]] Status allow_compactions(rocksdb::ColumnFamilyHandle* family);
   /// Removes a column family with all that is in it. Errors: `io_error`; it then goes with the database.
   [[nodiscard]] Status drop_column_family(rocksdb::ColumnFamilyHandle* family);
@@ -79,6 +82,8 @@ class RocksDBDatabase {
   [[nodiscard]] Result<std::uint32_t> newest_run(rocksdb::ColumnFamilyHandle* family);
   /// The path of a file beside the database that does not exist yet.
   [[nodiscard]] std::string new_file();
+  /// Whether a file of this name lies beside a database, not in it.
+  [[nodiscard]] static bool is_new_file(std::string_view name);
   /// Removes such a file if it is there and that is possible: it goes with the directory at the latest.
   void remove_file(const std::string& path);
   /// Gives the directory up: whoever lets go of the database last removes it with all that is in it.
@@ -89,11 +94,14 @@ class RocksDBDatabase {
   [[nodiscard]] FileSystem& files() { return files_; }
   /// In the order in which they were made.
   [[nodiscard]] std::span<rocksdb::ColumnFamilyHandle* const> families() const { return families_; }
+  /// What the database lies in, with its files beside it.
+  [[nodiscard]] const std::string& directory() const { return directory_; }
   /// Of the database, for error sentences.
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  RocksDBDatabase(FileSystem& files, std::string directory, std::shared_ptr<rocksdb::Cache> cache);
+  RocksDBDatabase(const DatabaseSeams& seams, std::string directory,
+                  std::shared_ptr<rocksdb::Cache> cache);
   [[nodiscard]] rocksdb::ColumnFamilyOptions family_options(
       std::shared_ptr<ExpiryFilterFactory> expiry) const;
   [[nodiscard]] std::unexpected<Error> damaged() const;

@@ -103,9 +103,10 @@ class RocksDBSnapshotTask final : public SnapshotTask {
 
 Result<std::unique_ptr<RocksDBKeyedStateBackend>> RocksDBKeyedStateBackend::create(
     const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
-    std::shared_ptr<rocksdb::Cache> block_cache) {
-  WEIR_TRY_ASSIGN(database, RocksDBDatabase::create(*context.files, context.local_directory,
-                                                    std::move(block_cache)));
+    std::shared_ptr<rocksdb::Cache> block_cache, const DatabaseSeams* seams) {
+  WEIR_TRY_ASSIGN(database,
+                  RocksDBDatabase::create(seams != nullptr ? *seams : DatabaseSeams(*context.files),
+                                          context.local_directory, std::move(block_cache)));
   return std::unique_ptr<RocksDBKeyedStateBackend>(
       new RocksDBKeyedStateBackend(context, std::move(memory), std::move(database)));
 }

@@ -30,11 +30,12 @@ namespace weir {
 /// given up, closes the database and removes the local directory.
 class RocksDBKeyedStateBackend final : public KeyedStateBackend {
  public:
-  /// The database lies in `context.local_directory`, which is made. The tables use a share of `memory`.
+  /// The database lies in `context.local_directory`, which is made, on the disk of `seams` or, if that is null, of
+  /// `context.files`. The tables use a share of `memory`.
   /// Errors: `io_error`.
   [[nodiscard]] static Result<std::unique_ptr<RocksDBKeyedStateBackend>> create(
       const KeyedStateBackendContext& context, std::shared_ptr<TableMemory> memory,
-      std::shared_ptr<rocksdb::Cache> block_cache);
+      std::shared_ptr<rocksdb::Cache> block_cache, const DatabaseSeams* seams = nullptr);
 
   [[nodiscard]] Status restore(std::vector<RestoredKeyedState> states) override;
   [[nodiscard]] Status add_table(std::unique_ptr<TableBase> table) override;

@@ -1,5 +1,7 @@
 #include "backends/rocksdb/rocksdb_state_backend.hpp"
 
+#include <utility>
+
 #include <rocksdb/cache.h>
 
 #include "backends/rocksdb/native_restore.hpp"
@@ -20,11 +22,16 @@ RocksDBStateBackend::RocksDBStateBackend(const Options& options)
       block_cache_(rocksdb::NewLRUCache(options.memory_bytes - table_bytes(options))),
       table_memory_(std::make_shared<TableMemory>(table_bytes(options))) {}
 
-NativeStatesFactory RocksDBStateBackend::file_reader() { return DatabaseStates::create; }
+NativeStatesFactory RocksDBStateBackend::file_reader(std::shared_ptr<const DatabaseSeams> seams) {
+  return [seams = std::move(seams)](FileSystem& files, const std::string& directory) {
+    return DatabaseStates::create(seams != nullptr ? *seams : DatabaseSeams(files), directory);
+  };
+}
 
 Result<std::unique_ptr<KeyedStateBackend>> RocksDBStateBackend::create_keyed_state_backend(
     const KeyedStateBackendContext& context) {
-  return RocksDBKeyedStateBackend::create(context, table_memory_, block_cache_);
+  return RocksDBKeyedStateBackend::create(context, table_memory_, block_cache_,
+                                          options_.seams.get());
 }
 
 SnapshotPlacement RocksDBStateBackend::placement(SnapshotKind) const {

@@ -13,6 +13,7 @@ class Cache;
 namespace weir {
 
 class TableMemory;
+struct DatabaseSeams;
 
 /// Keeps state in RocksDB, in a local directory per subtask, and snapshots in files:
 /// `state.backend: rocksdb`. For state that is larger than memory. A snapshot that need not be canonical consists
@@ -27,13 +28,16 @@ class RocksDBStateBackend final : public StateBackend {
     double table_ratio = 0.5;
     /// A subtask's payload up to this size goes into the acknowledgement (`FsStateBackend`).
     std::uint64_t memory_threshold_bytes = 20480;
+    /// What the databases stand on; null: the disk of the task.
+    std::shared_ptr<const DatabaseSeams> seams = nullptr;
   };
 
   explicit RocksDBStateBackend(const Options& options);
   RocksDBStateBackend() : RocksDBStateBackend(Options{}) {}
 
-  /// For backends that restore what this one has written in its own form.
-  [[nodiscard]] static NativeStatesFactory file_reader();
+  /// For backends that restore what this one has written in its own form. `seams`: as in `Options`.
+  [[nodiscard]] static NativeStatesFactory file_reader(
+      std::shared_ptr<const DatabaseSeams> seams = nullptr);
 
   [[nodiscard]] std::string_view name() const override { return "rocksdb"; }
   [[nodiscard]] Result<std::unique_ptr<KeyedStateBackend>> create_keyed_state_backend(
