@@ -10,13 +10,15 @@ namespace weir {
 namespace {
 
 constexpr std::size_t recent_lines = 400;
+constexpr std::uint64_t steps_beside = 16;
 
 }  // namespace
 
 struct SimulatedCluster::SimulatedProcess {
   SimulatedProcess(std::string process_name, std::shared_ptr<SimulatedDisk> disk,
                    std::uint64_t seed, const Clock& host_clock, const Settings& settings,
-                   std::function<void(const std::string&)> trace)
+                   std::function<void(const std::string&)> trace,
+                   std::function<MonotonicTime()> io_due)
       : name(std::move(process_name)),
         clock(host_clock),
         files(disk, name),
@@ -26,6 +28,7 @@ struct SimulatedCluster::SimulatedProcess {
         storage(settings.make_storage
                     ? settings.make_storage(seen_files(), random)
                     : std::make_shared<FileCheckpointStorage>(seen_files(), random)),
+        io(std::move(io_due)),
         delivery(clock, std::move(trace)) {
     delivery.set_filter([this, asked = settings.on_delivery](const DeliveryRecord& record) {
       return ended || (asked && asked(record, name)) || ended;
@@ -106,7 +109,8 @@ std::unique_ptr<SimulatedCluster::SimulatedProcess> SimulatedCluster::make_proce
     const std::string& name) {
   auto made = std::make_unique<SimulatedProcess>(
       name, disk_, random_.next(), clock_, settings_,
-      [this, name](const std::string& line) { note(name + " " + line); });
+      [this, name](const std::string& line) { note(name + " " + line); },
+      [this] { return io_due(); });
   ProcessSeams seams;
   seams.clock = &made->clock;
   seams.random = &made->random;
@@ -342,6 +346,8 @@ bool SimulatedCluster::tasks_rest() {
 bool SimulatedCluster::step() {
   ++steps_;
   bury();
+  if (settings_.beside && random_.one_in(steps_beside))
+    if (const std::string done = settings_.beside(); !done.empty()) note(done);
   if (settings_.pace.count() > 0 && random_.one_in(8)) {
     const std::chrono::microseconds most = settings_.pace;
     return move_time(now() + std::chrono::microseconds(
@@ -391,16 +397,33 @@ void SimulatedCluster::wake_tasks() {
     for (Stepper::Running& task : process->tasks.tasks) task.may_move = true;
 }
 
+std::vector<std::size_t> SimulatedCluster::Queue::due_at(MonotonicTime now) const {
+  std::vector<std::size_t> due;
+  for (std::size_t i = 0; i < work.size(); ++i)
+    if (work[i].due <= now) due.push_back(i);
+  return due;
+}
+
+MonotonicTime SimulatedCluster::io_due() {
+  if (settings_.io_delay.count() == 0) return now();
+  const std::chrono::microseconds most = settings_.io_delay;
+  return now() +
+         std::chrono::microseconds(random_.below(static_cast<std::uint64_t>(most.count()) + 1));
+}
+
 bool SimulatedCluster::run_io() {
-  std::vector<SimulatedProcess*> busy = running();
-  std::erase_if(busy, [&](const SimulatedProcess* process) {
-    return process->io.work.empty() || is_paused(*process) || now() < process->disk_stalled_until;
-  });
+  std::vector<std::pair<Queue*, std::vector<std::size_t>>> busy;
+  for (SimulatedProcess* process : running()) {
+    if (is_paused(*process) || now() < process->disk_stalled_until) continue;
+    if (auto due = process->io.due_at(now()); !due.empty())
+      busy.emplace_back(&process->io, std::move(due));
+  }
   if (busy.empty()) return false;
-  auto& work = busy[random_.below(busy.size())]->io.work;
-  const auto chosen = work.begin() + static_cast<std::ptrdiff_t>(random_.below(work.size()));
-  const auto one = std::move(*chosen);
-  work.erase(chosen);
+  const auto& [queue, due] = busy[random_.below(busy.size())];
+  const auto chosen =
+      queue->work.begin() + static_cast<std::ptrdiff_t>(due[random_.below(due.size())]);
+  const auto one = std::move(chosen->one);
+  queue->work.erase(chosen);
   one();
   wake_tasks();
   return true;
@@ -441,6 +464,8 @@ bool SimulatedCluster::move_time(std::optional<MonotonicTime> latest) {
     }
     if (now() < process->disk_stalled_until && !process->io.work.empty())
       wakes_at(process->disk_stalled_until);
+    for (const Queue::Work& work : process->io.work)
+      if (work.due > now()) wakes_at(work.due);
     for (const Stepper::Running& task : process->tasks.tasks) wakes_at(task.task->wake_time());
   }
   auto& clock = clock_.scheduler->clock();

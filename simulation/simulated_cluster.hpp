@@ -43,6 +43,12 @@ class SimulatedCluster {
     /// Time passes beside the work, in one of eight steps and each time at most so much; 0: only when there is nothing
     /// left to do. Without it all that happens between two events of the clock happens at one time.
     std::chrono::milliseconds pace{0};
+    /// How slow disks are: a piece of I/O work is done at most so much after it is asked for; 0: at any time. What a
+    /// snapshot has frozen then waits while records go on.
+    std::chrono::milliseconds io_delay{0};
+    /// What goes on beside the processes, such as the merging of files in their databases: asked in one of 16 steps,
+    /// and says what it has done, empty if nothing. May be left out.
+    std::function<std::string()> beside;
     /// What a JobManager and a TaskManager say to each other goes over links, which can be cut, delay, lose and repeat
     /// messages; without, it arrives as it is.
     bool links = false;
@@ -184,8 +190,18 @@ class SimulatedCluster {
   /// Work of a process that waits for the seed to choose it.
   class Queue final : public IoExecutor {
    public:
-    void submit(std::function<void()> one) override { work.push_back(std::move(one)); }
-    std::deque<std::function<void()>> work;
+    explicit Queue(std::function<MonotonicTime()> due) : due_(std::move(due)) {}
+    void submit(std::function<void()> one) override { work.push_back({due_(), std::move(one)}); }
+    struct Work {
+      MonotonicTime due;  ///< not before
+      std::function<void()> one;
+    };
+    /// The indices of what can be done at `now`.
+    [[nodiscard]] std::vector<std::size_t> due_at(MonotonicTime now) const;
+    std::deque<Work> work;
+
+   private:
+    const std::function<MonotonicTime()> due_;
   };
   class Stepper final : public TaskExecutor {
    public:
@@ -219,6 +235,8 @@ class SimulatedCluster {
   void note(const std::string& line);
   bool run_actor();
   bool run_io();
+  /// When I/O work that is asked for now can be done.
+  [[nodiscard]] MonotonicTime io_due();
   bool run_task();
   bool run_link();
   /// To the next time for which somebody waits, or to `latest` if that is before it. False if nobody waits, and
