@@ -27,6 +27,7 @@ struct Ledger {
   std::set<std::uint64_t> failed;         ///< reported as failed: must not come back
   std::map<std::string, int> savepoints;  ///< reported complete: records by directory
   bool incremental = false;               ///< how the job is configured
+  bool in_database = false;               ///< and where its keyed state is
 };
 
 /// A job with a source, an operator with keyed state and a file sink, as far as its files go: it does with the real
@@ -71,6 +72,8 @@ class SmallJob {
 
   /// From here on checkpoints build on each other, also in the processes that follow.
   void take_incremental() { ledger_.incremental = true; }
+  /// From here on its keyed state is in a database. Before `start`.
+  void use_database() { ledger_.in_database = true; }
   /// What of the keyed state is not that of the records so far, empty if nothing is.
   [[nodiscard]] std::string compare_state() const { return counts_->compare(next_record_); }
 
@@ -96,7 +99,7 @@ class SmallJob {
       WEIR_TRY(restore(newest.directory));
       restored_from_ = newest.checkpoint.value;
     } else {
-      WEIR_TRY_ASSIGN(opened, SmallKeyedState::open(files_, storage_));
+      WEIR_TRY_ASSIGN(opened, SmallKeyedState::open(ledger_.in_database, files_, storage_));
       counts_ = std::move(opened);
     }
     return sink_.open(*context_);
@@ -163,6 +166,9 @@ class SmallJob {
     return taken;
   }
 
+  /// What is written to the database's files from here on is new to the checkpoints behind.
+  void merge_files() { counts_->merge_files(); }
+
   /// Commits what checkpoint `taken` covers.
   Status commit(CheckpointId taken) {
     counts_->checkpoint_complete(taken);
@@ -189,11 +195,12 @@ class SmallJob {
     return static_cast<int>(position);
   }
   /// What of the keyed state in a snapshot is not that of its records, empty if nothing is.
-  static std::string compare_state_in(FileSystem& files, CheckpointStorage& storage,
-                                      const std::string& directory, int records) {
+  static std::string compare_state_in(bool in_database, FileSystem& files,
+                                      CheckpointStorage& storage, const std::string& directory,
+                                      int records) {
     const auto metadata = read_metadata(storage, directory);
     if (!metadata) return metadata.error().what;
-    const auto opened = SmallKeyedState::open(files, storage, directory, &*metadata);
+    const auto opened = SmallKeyedState::open(in_database, files, storage, directory, &*metadata);
     return opened ? (*opened)->compare(records) : opened.error().what;
   }
 
@@ -282,7 +289,8 @@ class SmallJob {
     }
     context_->restored = true;
     context_->operator_state().restore(std::move(states));
-    WEIR_TRY_ASSIGN(opened, SmallKeyedState::open(files_, storage_, directory, &metadata, true));
+    WEIR_TRY_ASSIGN(opened, SmallKeyedState::open(ledger_.in_database, files_, storage_, directory,
+                                                  &metadata, true));
     counts_ = std::move(opened);
     return {};
   }

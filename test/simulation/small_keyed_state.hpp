@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "backends/fs/fs_state_backend.hpp"
+#include "backends/rocksdb/rocksdb_state_backend.hpp"
 #include "runtime/snapshot_job.hpp"
+#include "simulation/simulated_databases.hpp"
 #include "state/keyed_state.hpp"
 #include "state/snapshot_io.hpp"
 
@@ -21,8 +23,21 @@ class SmallKeyedState {
   static constexpr std::uint64_t keys = 12;
   static constexpr std::uint32_t max_parallelism = 8;
 
+  /// With the backend Fs, or with RocksDB's, whose databases are in memory.
+  explicit SmallKeyedState(bool in_database) {
+    if (!in_database) {
+      backend_ = std::make_unique<FsStateBackend>(0);
+      return;
+    }
+    databases_ = std::make_unique<SimulatedDatabases>(0);
+    backend_ = std::make_unique<RocksDBStateBackend>(
+        RocksDBStateBackend::Options{.memory_bytes = std::size_t{1} << 20,
+                                     .memory_threshold_bytes = 0,
+                                     .seams = databases_->seams()});
+  }
+
   /// Empty, or as the snapshot `metadata` in `directory` holds it. `own`: later checkpoints may build on it.
-  static Result<std::unique_ptr<SmallKeyedState>> open(FileSystem& files,
+  static Result<std::unique_ptr<SmallKeyedState>> open(bool in_database, FileSystem& files,
                                                        CheckpointStorage& storage,
                                                        const std::string& directory = {},
                                                        const SnapshotMetadata* metadata = nullptr,
@@ -33,9 +48,10 @@ class SmallKeyedState {
     context.groups = groups;
     context.max_parallelism = max_parallelism;
     context.files = &files;
+    context.local_directory = "/database";
     if (own) context.restored_checkpoint = metadata->checkpoint;
-    auto opened = std::make_unique<SmallKeyedState>();
-    WEIR_TRY_ASSIGN(keyed, opened->backend_.create_keyed_state_backend(context));
+    auto opened = std::make_unique<SmallKeyedState>(in_database);
+    WEIR_TRY_ASSIGN(keyed, opened->backend_->create_keyed_state_backend(context));
     opened->keyed_ = std::move(keyed);
     if (metadata != nullptr) {
       WEIR_TRY_ASSIGN(states, restored(storage, directory, *metadata));
@@ -74,7 +90,7 @@ class SmallKeyedState {
                const std::string& directory, const std::string& file_name, Random& random,
                SnapshotMetadata& metadata) {
     WEIR_TRY_ASSIGN(task, keyed_->begin_snapshot(request));
-    SnapshotPlacement placement = backend_.placement(kind);
+    SnapshotPlacement placement = backend_->placement(kind);
     placement.shared = task->is_shared();
     std::vector<FrozenOperator> frozen(1);
     frozen[0].uid = uid;
@@ -99,6 +115,10 @@ class SmallKeyedState {
     return {};
   }
   void checkpoint_complete(CheckpointId id) { keyed_->checkpoint_complete(id); }
+  /// All files of the database become one, if there is one.
+  void merge_files() {
+    if (databases_ != nullptr) databases_->merge_all();
+  }
 
  private:
   static constexpr KeyGroupRange groups{0, max_parallelism};
@@ -122,7 +142,8 @@ class SmallKeyedState {
     key_.group = key_group_of(key_.hash, max_parallelism);
   }
 
-  FsStateBackend backend_{0};
+  std::unique_ptr<SimulatedDatabases> databases_;  ///< none with the backend Fs
+  std::unique_ptr<StateBackend> backend_;
   std::unique_ptr<KeyedStateBackend> keyed_;
   KeyContext key_;
   ValueState<std::uint64_t> count_;

@@ -62,6 +62,18 @@ inline std::vector<StorageScenario> storage_scenarios() {
     }
     return {};
   };
+  const auto start_in_database = [=](SmallJob& job) -> Status {
+    job.use_database();
+    return start_incremental(job);
+  };
+  // Its files are merged into one, so that those of the checkpoints before are not needed any more.
+  const auto until_files_are_merged = [=](SmallJob& job) -> Status {
+    WEIR_TRY(start_in_database(job));
+    WEIR_TRY(checkpoint(job));
+    job.merge_files();
+    WEIR_TRY(checkpoint(job));
+    return {};
+  };
   const auto taken = std::make_shared<CheckpointId>();
   return {
       {"the first checkpoint of a job", nothing, start_and_checkpoint},
@@ -105,6 +117,19 @@ inline std::vector<StorageScenario> storage_scenarios() {
        [](SmallJob& job) { return job.delete_subsumed(); }},
       {"a native savepoint beside incremental checkpoints", start_incremental,
        take_native_savepoint},
+      {"the first incremental checkpoint of a database", nothing, start_in_database},
+      {"an incremental checkpoint of a database", start_in_database, checkpoint},
+      {"an incremental checkpoint of a database that has merged its files", until_files_are_merged,
+       checkpoint},
+      {"the deletion of incremental checkpoints of a database",
+       [=](SmallJob& job) -> Status {
+         WEIR_TRY(until_files_are_merged(job));
+         WEIR_TRY(job.write(3));
+         WEIR_TRY(job.take(SnapshotKind::checkpoint));
+         return {};
+       },
+       [](SmallJob& job) { return job.delete_subsumed(); }},
+      {"a native savepoint of a database", start_in_database, take_native_savepoint},
   };
 }
 
@@ -190,8 +215,8 @@ inline std::string what_is_wrong(Host& host) {
     const auto found = SmallJob::records_in(host.storage(), directory);
     if (!found) return "a reported savepoint does not restore: " + found.error().what;
     if (*found != records) return "a reported savepoint restores other records";
-    const std::string wrong =
-        SmallJob::compare_state_in(host.files(), host.storage(), directory, records);
+    const std::string wrong = SmallJob::compare_state_in(ledger.in_database, host.files(),
+                                                         host.storage(), directory, records);
     if (!wrong.empty()) return "a reported savepoint: " + wrong;
   }
   const auto found = scan_job(host.storage(), SmallJob::root, SmallJob::id);
