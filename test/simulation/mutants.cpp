@@ -1,6 +1,7 @@
 #include "test/simulation/mutants.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
 #include "test/simulation/careless_storage.hpp"
+#include "test/simulation/database_mutants.hpp"
 
 namespace weir::test {
 
@@ -180,34 +182,6 @@ SeededRunCode with_files(Carelessness how, const std::string& directory = "/") {
 
 // ---- State ----------------------------------------------------------------------------------------
 
-/// A backend of keyed state; what is wrong overrides some of it.
-class PassingKeyedState : public KeyedStateBackend {
- public:
-  explicit PassingKeyedState(std::shared_ptr<KeyedStateBackend> inner) : inner_(std::move(inner)) {}
-  Status restore(std::vector<RestoredKeyedState> states) override {
-    return inner_->restore(std::move(states));
-  }
-  Status add_table(std::unique_ptr<TableBase> table) override {
-    return inner_->add_table(std::move(table));
-  }
-  Result<bool> load_restored() override { return inner_->load_restored(); }
-  std::vector<std::string> unclaimed_states() const override { return inner_->unclaimed_states(); }
-  std::vector<StateDeclaration> declarations() const override { return inner_->declarations(); }
-  Status store_changes() override { return inner_->store_changes(); }
-  Result<std::unique_ptr<SnapshotTask>> begin_snapshot(const SnapshotRequest& request) override {
-    return inner_->begin_snapshot(request);
-  }
-  void checkpoint_complete(CheckpointId id) override { inner_->checkpoint_complete(id); }
-  Result<std::vector<std::string>> keys_of_group(std::uint32_t group) override {
-    return inner_->keys_of_group(group);
-  }
-  std::uint64_t size_bytes() const override { return inner_->size_bytes(); }
-  void dispose() override { inner_->dispose(); }
-
- protected:
-  const std::shared_ptr<KeyedStateBackend> inner_;
-};
-
 /// Freezes the tables when they are written, not at the barrier.
 class LateFreeze final : public PassingKeyedState {
  public:
@@ -320,38 +294,6 @@ class ForgottenBase final : public PassingKeyedState {
     const std::unique_ptr<SnapshotTask> task_;
   };
 };
-
-using WrapKeyedState =
-    std::function<std::unique_ptr<KeyedStateBackend>(std::shared_ptr<KeyedStateBackend>)>;
-
-class PassingBackend final : public StateBackend {
- public:
-  PassingBackend(std::shared_ptr<StateBackend> inner, WrapKeyedState wrap)
-      : inner_(std::move(inner)), wrap_(std::move(wrap)) {}
-  std::string_view name() const override { return inner_->name(); }
-  Result<std::unique_ptr<KeyedStateBackend>> create_keyed_state_backend(
-      const KeyedStateBackendContext& context) override {
-    WEIR_TRY_ASSIGN(made, inner_->create_keyed_state_backend(context));
-    return wrap_(std::move(made));
-  }
-  SnapshotPlacement placement(SnapshotKind kind) const override { return inner_->placement(kind); }
-
- private:
-  const std::shared_ptr<StateBackend> inner_;
-  const WrapKeyedState wrap_;
-};
-
-template <class KeyedState, class... Arguments>
-SeededRunCode with_keyed_state(Arguments... arguments) {
-  SeededRunCode code;
-  code.backend = [=](std::shared_ptr<StateBackend> inner) {
-    return std::make_shared<PassingBackend>(
-        std::move(inner), [=](std::shared_ptr<KeyedStateBackend> keyed) {
-          return std::make_unique<KeyedState>(std::move(keyed), arguments...);
-        });
-  };
-  return code;
-}
 
 // ---- The sink -------------------------------------------------------------------------------------
 
@@ -471,14 +413,14 @@ SeededRunCode without_alignment() {
 }  // namespace
 
 std::vector<Mutant> mutants() {
-  return {
+  std::vector<Mutant> all = {
       {"files are not synced", with_files(Carelessness::no_file_sync)},
       {"directories are not synced", with_files(Carelessness::no_directory_sync), 5},
       {"the sink's files are not synced", with_files(Carelessness::no_file_sync, "/output")},
       {"the names of the sink's files are not durable",
        with_files(Carelessness::no_directory_sync, "/output")},
       {"a file is renamed before it is synced",
-       with_storage<CarelessStorage>(Shortcut::renames_before_sync), 147},
+       with_storage<CarelessStorage>(Shortcut::renames_before_sync), 1550},
       {"what a scan shows is taken for durable",
        with_storage<CarelessStorage>(Shortcut::forgets_the_living), 53},
       {"a snapshot is acknowledged before it is durable",
@@ -552,10 +494,12 @@ std::vector<Mutant> mutants() {
        }),
        41},
       {"tasks never hear that they are cancelled", with_messages([](CancelTask&) { return false; }),
-       3},
+       4},
       {"tasks never hear that they may end",
        with_messages([](NotifyCheckpointComplete& notice) { return !notice.ends_task; })},
   };
+  std::ranges::move(database_mutants(), std::back_inserter(all));
+  return all;
 }
 
 }  // namespace weir::test

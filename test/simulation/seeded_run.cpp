@@ -10,12 +10,15 @@
 
 #include "backends/fs/fs_state_backend.hpp"
 #include "backends/memory/memory_state_backend.hpp"
+#include "backends/rocksdb/rocksdb_state_backend.hpp"
 #include "cli/starting_point.hpp"
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_cluster.hpp"
+#include "simulation/simulated_databases.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
 #include "test/simulation/function_libraries.hpp"
+#include "test/simulation/passing_backend.hpp"
 #include "test/simulation/seeded_job.hpp"
 
 namespace weir {
@@ -33,11 +36,54 @@ constexpr milliseconds patience = std::chrono::minutes(2);
 /// With nothing failing any more the job reaches its end within this time.
 constexpr milliseconds time_to_heal = std::chrono::minutes(30);
 
+/// Of the seeds that are not told which backend to begin with, one in so many begins with databases.
+constexpr std::uint64_t seeds_per_database = 4;
+/// What all tables in front of databases may take in one process: so little that changes are flushed and dropped often,
+/// seldom, or never. In one of so many runs it is nothing: then each is at once, which takes ten times as long.
+constexpr std::size_t table_bytes_drawn[] = {24 << 10, 32 << 10,  48 << 10,
+                                             64 << 10, 128 << 10, 4 << 20};
+constexpr std::uint64_t seeds_without_tables = 12;
+constexpr std::size_t block_cache_bytes = 512 << 10;
+
 /// What is drawn and stays the same through the restarts of a job.
 struct Drawn {
   SeededJob job;
-  std::string backend;
-  std::map<std::string, std::string> configuration;
+  bool has_databases = false;
+  std::size_t table_bytes = 0;
+  std::map<std::string, std::string>
+      configuration;  ///< the backend may be another one from run to run
+};
+
+using Counts = std::map<std::string, std::uint64_t>;
+
+/// Counts what tables in front of a database have done.
+class CountedTables final : public test::PassingKeyedState {
+ public:
+  CountedTables(std::shared_ptr<KeyedStateBackend> inner, Counts& counts)
+      : PassingKeyedState(std::move(inner)), counts_(counts) {}
+  ~CountedTables() override { count(); }
+  Status add_table(std::unique_ptr<TableBase> table) override {
+    tables_.push_back(table.get());
+    return inner_->add_table(std::move(table));
+  }
+  void dispose() override {
+    count();
+    inner_->dispose();
+  }
+
+ private:
+  void count() {
+    for (const TableBase* table : std::exchange(tables_, {})) {
+      const TableCounters& done = table->counters();
+      counts_["segments evicted"] += done.segments_evicted;
+      counts_["entries loaded"] += done.entries_loaded;
+      counts_["entries loaded together with others"] +=
+          done.entries_loaded - std::min(done.entries_loaded, done.look_ups);
+      counts_["runs begun"] += done.runs_begun;
+    }
+  }
+  Counts& counts_;
+  std::vector<const TableBase*> tables_;
 };
 
 /// The lines of the committed files in `directory`, sorted.
@@ -76,7 +122,13 @@ std::string difference(const std::vector<std::string>& found,
 class SeededRun {
  public:
   SeededRun(std::uint64_t seed, const SeededRunCode& code)
-      : code_(code), random_(seed), drawn_(draw()), libraries_("/"), cluster_(settings()) {
+      : code_(code),
+        random_(seed),
+        database_random_(seed ^ databases_apart),
+        drawn_(draw()),
+        libraries_("/"),
+        databases_(database_random_.next()),
+        cluster_(settings()) {
     libraries_.add(job_name, [this](StreamEnvironment& env) {
       build_job(env, drawn_.job, output, chaos_, code_.sink);
     });
@@ -101,6 +153,10 @@ class SeededRun {
     if (report_.violations.empty()) check_output();
     if (report_.violations.empty()) check_savepoints();
     report_.trace_hash = cluster_.trace_hash();
+    if (drawn_.has_databases) {
+      report_.counts["merges"] = databases_.merges();
+      report_.counts["local files refused"] = databases_.refused();
+    }
     if (!report_.violations.empty())
       report_.last_lines.assign(cluster_.recent().begin(), cluster_.recent().end());
     return std::move(report_);
@@ -110,9 +166,8 @@ class SeededRun {
   Drawn draw() {
     Drawn drawn;
     drawn.job = draw_job(random_);
-    drawn.backend = random_.one_in(2) ? "memory" : "fs";
     drawn.configuration = {
-        {"state.backend", drawn.backend},
+        {"state.backend", random_.one_in(2) ? "memory" : "fs"},
         {"state.checkpoints.dir", checkpoints},
         {"state.savepoints.dir", savepoints},
         {"state.backend.fs.memory-threshold", random_.one_in(2) ? "0" : "2 kb"},
@@ -127,7 +182,13 @@ class SeededRun {
         {"restart-strategy", "fixed-delay"},
         {"restart-strategy.fixed-delay.delay", std::to_string(random_.between(0, 2000)) + " ms"},
     };
+    if (database_random_.one_in(seeds_per_database))
+      drawn.configuration["state.backend"] = "rocksdb";
     for (const auto& [key, value] : code_.configuration) drawn.configuration[key] = value;
+    drawn.has_databases = drawn.configuration["state.backend"] == "rocksdb";
+    if (!database_random_.one_in(seeds_without_tables))
+      drawn.table_bytes = table_bytes_drawn[database_random_.below(std::size(table_bytes_drawn))];
+    if (drawn.has_databases) count("jobs on databases");
     switch (drawn.job.shape) {
       case SeededJob::Shape::one_stream:
         count("jobs of one stream");
@@ -140,7 +201,9 @@ class SeededRun {
         break;
     }
     if (drawn.job.tallied) count("jobs with operator state");
-    report_.story = drawn.job.describe() + ", backend " + drawn.backend;
+    report_.story = drawn.job.describe();
+    if (drawn.has_databases)
+      report_.story += ", " + std::to_string(drawn.table_bytes >> 10) + " KiB of tables";
     for (const auto& [key, value] : drawn.configuration) report_.story += ", " + key + "=" + value;
     return drawn;
   }
@@ -155,15 +218,46 @@ class SeededRun {
     settings.libraries = &libraries_;
     settings.make_backend =
         [this](const Configuration& of) -> Result<std::shared_ptr<StateBackend>> {
-      std::shared_ptr<StateBackend> made = std::make_shared<MemoryStateBackend>();
-      if (drawn_.backend == "fs")
-        made = std::make_shared<FsStateBackend>(of.state_backend().inline_threshold_bytes);
-      return code_.backend ? code_.backend(made) : made;
+      std::shared_ptr<StateBackend> made = make_backend(of.state_backend());
+      if (code_.backend) made = code_.backend(made);
+      if (of.state_backend().kind != StateBackendKind::rocksdb) return made;
+      return std::make_shared<test::PassingBackend>(
+          std::move(made), [this](std::shared_ptr<KeyedStateBackend> keyed) {
+            return std::make_unique<CountedTables>(std::move(keyed), report_.counts);
+          });
     };
+    if (drawn_.has_databases) {
+      settings.beside = [this] { return databases_.merge_some(); };
+      settings.io_delay =
+          milliseconds(database_random_.one_in(2) ? 0 : database_random_.between(1, 200));
+      report_.story += ", I/O within " + std::to_string(settings.io_delay.count()) + " ms";
+    }
     settings.alter_files = code_.files;
     settings.make_storage = code_.storage;
     settings.between = code_.between;
     return settings;
+  }
+
+  std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
+    const NativeStatesFactory of_databases = RocksDBStateBackend::file_reader(databases_.seams());
+    const auto unlimited = std::make_shared<MemoryBudget>();
+    switch (config.kind) {
+      case StateBackendKind::jobmanager:
+        return std::make_shared<MemoryStateBackend>(MemoryStateBackend::default_max_state_bytes,
+                                                    MemoryStateBackend::default_max_payload_bytes,
+                                                    unlimited, of_databases);
+      case StateBackendKind::filesystem:
+        return std::make_shared<FsStateBackend>(config.inline_threshold_bytes, unlimited,
+                                                of_databases);
+      case StateBackendKind::rocksdb:
+        break;
+    }
+    const std::size_t bytes = drawn_.table_bytes + block_cache_bytes;
+    return std::make_shared<RocksDBStateBackend>(RocksDBStateBackend::Options{
+        .memory_bytes = bytes,
+        .table_ratio = static_cast<double>(drawn_.table_bytes) / static_cast<double>(bytes),
+        .memory_threshold_bytes = config.inline_threshold_bytes,
+        .seams = databases_.seams()});
   }
 
   void count(const std::string& what) { ++report_.counts[what]; }
@@ -182,6 +276,7 @@ class SeededRun {
   JobSubmission submission(const std::string& library, std::uint32_t parallelism) {
     JobSubmission submission;
     submission.name = submission.library_sha256 = library;
+    if (drawn_.has_databases) draw_backend();
     submission.configuration = drawn_.configuration;
     submission.configuration["parallelism.default"] = std::to_string(parallelism);
     auto plan = libraries_.build_plan(library, {}, submission.configuration);
@@ -199,6 +294,13 @@ class SeededRun {
     last_submission_ = what;
     faults_met_at_submission_ = faults_met();
     submitted_ = cluster_.ask<SubmitJobSuccess>(SubmitJob{std::move(what)}, patience);
+  }
+  /// That of the next run, which goes on from what any other has left.
+  void draw_backend() {
+    const std::uint64_t drawn = database_random_.below(6);
+    const std::string backend = drawn == 0 ? "memory" : drawn == 1 ? "fs" : "rocksdb";
+    if (std::exchange(drawn_.configuration["state.backend"], backend) != backend)
+      count("goes on with another backend");
   }
   std::uint32_t draw_parallelism() { return static_cast<std::uint32_t>(random_.between(1, 4)); }
   /// Of a savepoint.
@@ -363,7 +465,9 @@ class SeededRun {
 
   /// Since the last submission.
   bool disk_has_failed() { return faults_met() > faults_met_at_submission_; }
-  std::size_t faults_met() { return faults_met_before_ + cluster_.disk().faults_met(); }
+  std::size_t faults_met() {
+    return faults_met_before_ + cluster_.disk().faults_met() + databases_.refused();
+  }
   bool is_ending() const { return cancelling_ || cancelling_plainly_ || stopping_; }
   /// The answer to `end_with_savepoint`, when it is there and a success.
   std::optional<std::string> ended_with() {
@@ -457,14 +561,21 @@ class SeededRun {
     return drawn_.configuration.at("execution.checkpointing.externalized-checkpoint-retention") ==
            "RETAIN_ON_CANCELLATION";
   }
-  /// One of the next file operations fails, and perhaps those behind it.
+  /// One of the next file operations fails, and perhaps those behind it: on the disk that all see, or on that of the
+  /// databases.
   void fail_disk() {
+    if (drawn_.has_databases && database_random_.one_in(2)) {
+      count("the disk of the databases fails");
+      const std::uint64_t times = database_random_.one_in(2) ? 1 : database_random_.between(2, 6);
+      databases_.refuse_files(database_random_.between(1, 200), times);
+      return;
+    }
     count("the disk fails");
     InjectedFault fault;
     fault.fault = static_cast<Fault>(random_.below(6));
     fault.at = random_.between(1, 60);
     fault.times = random_.one_in(2) ? 1 : random_.between(2, 6);
-    faults_met_before_ = faults_met();  // the disk begins to count anew
+    faults_met_before_ += cluster_.disk().faults_met();  // it begins to count anew
     cluster_.disk().inject(fault);
   }
   /// As `weir cancel -s` or `weir stop`, after which the job goes on at another parallelism.
@@ -489,6 +600,7 @@ class SeededRun {
   /// of the input give what all of the input gives.
   void check_savepoints() {
     cluster_.disk().heal();
+    databases_.heal();
     const auto files = cluster_.outside();
     SeededRandom names(random_.next());
     FileCheckpointStorage storage(*files, names);
@@ -542,9 +654,13 @@ class SeededRun {
   const SeededRunCode code_;
   SeededRunReport report_;
   SeededRandom random_;
+  /// What is drawn because of databases comes from here: seeds without them are as if there were none.
+  SeededRandom database_random_;
+  static constexpr std::uint64_t databases_apart = 0xda7aba5e;
   Drawn drawn_;
   std::shared_ptr<Chaos> chaos_ = std::make_shared<Chaos>();
   FunctionLibraries libraries_;
+  SimulatedDatabases databases_;
   SimulatedCluster cluster_;
 
   JobSubmission last_submission_;
