@@ -263,8 +263,7 @@ Status RocksDBKeyedStateBackend::State::load_all(
 }
 
 Status RocksDBKeyedStateBackend::State::check_size(std::size_t bytes) const {
-  // A value of a few bytes is let through however many subtasks share the memory.
-  const std::size_t most = std::max(memory->bytes(), least_piece_bytes);
+  const std::size_t most = memory->entry_bytes_max();
   if (bytes <= most) return {};
   return error(Errc::limit_exceeded,
                label + ": an entry takes " + std::to_string(bytes >> 10) + " KiB, more than the " +

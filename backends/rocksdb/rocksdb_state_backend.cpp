@@ -20,7 +20,8 @@ std::size_t table_bytes(const RocksDBStateBackend::Options& options) {
 RocksDBStateBackend::RocksDBStateBackend(const Options& options)
     : options_(options),
       block_cache_(rocksdb::NewLRUCache(options.memory_bytes - table_bytes(options))),
-      table_memory_(std::make_shared<TableMemory>(table_bytes(options))) {}
+      table_memory_(
+          std::make_shared<TableMemory>(table_bytes(options), options.entry_limit_bytes)) {}
 
 NativeStatesFactory RocksDBStateBackend::file_reader(std::shared_ptr<const DatabaseSeams> seams) {
   return [seams = std::move(seams)](FileSystem& files, const std::string& directory) {

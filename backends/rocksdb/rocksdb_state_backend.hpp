@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backends/native_states.hpp"
+#include "backends/rocksdb/table_memory.hpp"
 #include "state/keyed_state_backend.hpp"
 
 namespace rocksdb {
@@ -12,7 +13,6 @@ class Cache;
 
 namespace weir {
 
-class TableMemory;
 struct DatabaseSeams;
 
 /// Keeps state in RocksDB, in a local directory per subtask, and snapshots in files:
@@ -26,6 +26,8 @@ class RocksDBStateBackend final : public StateBackend {
     std::size_t memory_bytes = std::size_t{512} << 20;
     /// The share of it that tables may use, from 0 to 1; the rest is for blocks.
     double table_ratio = 0.5;
+    /// An entry of up to so much fits, however small the share of a subtask's tables is.
+    std::size_t entry_limit_bytes = TableMemory::least_entry_limit_bytes;
     /// A subtask's payload up to this size goes into the acknowledgement (`FsStateBackend`).
     std::uint64_t memory_threshold_bytes = 20480;
     /// What the databases stand on; null: the disk of the task.

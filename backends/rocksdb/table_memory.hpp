@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -11,7 +12,12 @@ namespace weir {
 /// Threads: any.
 class TableMemory {
  public:
-  explicit TableMemory(std::size_t bytes) : bytes_(bytes) {}
+  /// A value of a few bytes is let through however many subtasks share the memory.
+  static constexpr std::size_t least_entry_limit_bytes = std::size_t{64} << 10;
+
+  /// An entry of up to `entry_limit_bytes` is let through however small a share is.
+  explicit TableMemory(std::size_t bytes, std::size_t entry_limit_bytes = least_entry_limit_bytes)
+      : bytes_(bytes), entry_limit_bytes_(entry_limit_bytes) {}
 
   /// One subtask's share, which shrinks when others join and grows when they leave.
   class Share {
@@ -26,6 +32,10 @@ class TableMemory {
     [[nodiscard]] std::size_t bytes() const {
       return memory_->bytes_ / memory_->shares_.load(std::memory_order_relaxed);
     }
+    /// What an entry may take at most.
+    [[nodiscard]] std::size_t entry_bytes_max() const {
+      return std::max(bytes(), memory_->entry_limit_bytes_);
+    }
 
    private:
     const std::shared_ptr<TableMemory> memory_;
@@ -33,6 +43,7 @@ class TableMemory {
 
  private:
   const std::size_t bytes_;
+  const std::size_t entry_limit_bytes_;
   std::atomic<std::size_t> shares_ = 0;
 };
 

@@ -157,8 +157,18 @@ TEST_CASE("subtasks of a process share the memory of tables", "[backends]") {
     const TableMemory::Share second(memory);
     CHECK(first.bytes() == 500);
     CHECK(second.bytes() == 500);
+    CHECK(second.entry_bytes_max() == TableMemory::least_entry_limit_bytes);
   }
   CHECK(first.bytes() == 1000);
+}
+
+TEST_CASE("an entry may be as large as a share, or as the limit for entries if that is more",
+          "[backends]") {
+  const auto memory = std::make_shared<TableMemory>(std::size_t{1000}, std::size_t{700});
+  const TableMemory::Share first(memory);
+  CHECK(first.entry_bytes_max() == 1000);
+  const TableMemory::Share second(memory);
+  CHECK(first.entry_bytes_max() == 700);
 }
 
 /// A database with one column family and a table in front of it.
