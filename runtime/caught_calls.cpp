@@ -19,15 +19,14 @@ namespace {
 
 std::function<void(CaughtCall, std::string_view)> listener;
 std::atomic<bool> is_heard = false;
-/// Whoever is told may call such a function again.
-thread_local bool is_telling = false;
+/// Whoever is told may call such a function again, and so may what is not the job.
+thread_local bool is_unheard = false;
 
 /// The cost of a call that nobody wants to hear of: one load.
 void tell(CaughtCall call, std::string_view function) {
-  if (!is_heard.load(std::memory_order_relaxed) || is_telling || !runs_user_code()) return;
-  is_telling = true;
+  if (!is_heard.load(std::memory_order_relaxed) || is_unheard || !runs_user_code()) return;
+  const UnheardCalls unheard;
   listener(call, function);
-  is_telling = false;
 }
 
 /// The function of that name behind this library, found once.
@@ -57,6 +56,9 @@ void catch_calls(std::function<void(CaughtCall, std::string_view)> heard) {
   listener = std::move(heard);
   is_heard = listener != nullptr;
 }
+
+UnheardCalls::UnheardCalls() : was_unheard_(std::exchange(is_unheard, true)) {}
+UnheardCalls::~UnheardCalls() { is_unheard = was_unheard_; }
 
 }  // namespace weir
 

@@ -19,4 +19,17 @@ enum class CaughtCall : std::uint8_t {
 /// `heard` must not call such functions. Threads: one at a time, while no code of a job runs; `heard` is called on any.
 void catch_calls(std::function<void(CaughtCall call, std::string_view function)> heard);
 
+/// While it lives, nobody is told what this thread calls: what works is not the job, though its code has asked for it, as
+/// when its state is made. Threads: made and destroyed on one.
+class UnheardCalls {
+ public:
+  UnheardCalls();
+  ~UnheardCalls();
+  UnheardCalls(const UnheardCalls&) = delete;
+  UnheardCalls& operator=(const UnheardCalls&) = delete;
+
+ private:
+  const bool was_unheard_;
+};
+
 }  // namespace weir

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "runtime/caught_calls.hpp"
 #include "runtime/name_list.hpp"
 #include "state/schema_evolution.hpp"
 
@@ -71,6 +72,7 @@ Result<KeyedStateBackend*> TaskOperatorContext::keyed_state(std::size_t key_widt
   context.files = env.files;
   if (restored() != nullptr && env.restore->job == env.job)
     context.restored_checkpoint = env.restore->checkpoint;
+  const UnheardCalls unheard;  // a database starts threads and reads the clock
   auto made = env.backend->create_keyed_state_backend(context);
   if (!made) return error(made.error().code, label() + ": " + made.error().what);
   std::unique_ptr<KeyedStateBackend> backend = std::move(*made);

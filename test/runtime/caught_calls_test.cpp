@@ -192,6 +192,22 @@ TEST_CASE("nobody hears what nobody listens to", "[runtime]") {
   CHECK(heard == 0);
 }
 
+TEST_CASE("what works for the job is not heard, and the job is again behind it", "[runtime]") {
+  if (sanitized) return;
+  Listener listener;
+  const UserCode code;
+  {
+    const UnheardCalls outer;
+    {
+      const UnheardCalls inner;
+    }
+    (void)std::rand();
+  }
+  CHECK(listener.take().empty());
+  (void)std::rand();
+  CHECK(listener.take() == Calls{{CaughtCall::random, "rand"}});
+}
+
 TEST_CASE("who hears of a call may make one without hearing of it", "[runtime]") {
   if (sanitized) return;
   std::size_t heard = 0;
