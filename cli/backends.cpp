@@ -18,22 +18,25 @@ constexpr std::uint64_t least_memory_of_subtask = std::uint64_t{1} << 20;
 
 }  // namespace
 
-std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config) {
+std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config,
+                                           const SimulatedDatabases* databases) {
   const auto budget =
       std::make_shared<MemoryBudget>(config.heap_bytes.value_or(MemoryBudget::unlimited));
+  const NativeStatesFactory of_databases =
+      RocksDBStateBackend::file_reader(databases != nullptr ? databases->seams() : nullptr);
   switch (config.kind) {
     case StateBackendKind::jobmanager:
       return std::make_shared<MemoryStateBackend>(MemoryStateBackend::default_max_state_bytes,
                                                   MemoryStateBackend::default_max_payload_bytes,
-                                                  budget, RocksDBStateBackend::file_reader());
+                                                  budget, of_databases);
     case StateBackendKind::filesystem:
-      return std::make_shared<FsStateBackend>(config.inline_threshold_bytes, budget,
-                                              RocksDBStateBackend::file_reader());
+      return std::make_shared<FsStateBackend>(config.inline_threshold_bytes, budget, of_databases);
     case StateBackendKind::rocksdb: {
       RocksDBStateBackend::Options options;
       options.memory_bytes = config.rocksdb_memory_bytes;
       options.table_ratio = config.rocksdb_table_ratio;
       options.memory_threshold_bytes = config.inline_threshold_bytes;
+      if (databases != nullptr) options = databases->options(options);
       return std::make_shared<RocksDBStateBackend>(options);
     }
   }

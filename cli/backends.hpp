@@ -5,6 +5,7 @@
 
 #include "runtime/configuration.hpp"
 #include "runtime/plan_description.hpp"
+#include "simulation/simulated_databases.hpp"
 #include "state/keyed_state_backend.hpp"
 
 namespace weir {
@@ -15,8 +16,10 @@ namespace weir {
 [[nodiscard]] std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)>
 make_backend_registry();
 
-/// Makes a backend of its own, which shares nothing.
-[[nodiscard]] std::shared_ptr<StateBackend> make_backend(const StateBackendConfig& config);
+/// Makes a backend of its own, which shares nothing. Its databases are `databases`, which outlive it, or, if that is null,
+/// lie on the local disk.
+[[nodiscard]] std::shared_ptr<StateBackend> make_backend(
+    const StateBackendConfig& config, const SimulatedDatabases* databases = nullptr);
 
 /// Whether each subtask with keyed state has a share of the memory for databases that it can work with, if all
 /// subtasks of `plan` run in one TaskManager, as those of `weir run` do. Errors: `invalid_argument`.

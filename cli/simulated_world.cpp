@@ -13,6 +13,7 @@
 #include "simulation/overlay_file_system.hpp"
 #include "simulation/scenario/damage.hpp"
 #include "simulation/simulated_cluster.hpp"
+#include "simulation/simulated_databases.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "storage/posix_file_system.hpp"
 #include "storage/system.hpp"
@@ -32,6 +33,8 @@ constexpr std::uint32_t enough_slots = 64;
 constexpr milliseconds patience = std::chrono::minutes(30);
 /// Between two questions of how the job is.
 constexpr milliseconds question_interval{20};
+/// Of the random numbers for databases.
+constexpr std::uint64_t databases_apart = 0xda7aba5e;
 /// Time passes beside the work at this pace, so that what is asked for while records flow comes while they do.
 constexpr milliseconds pace{5};
 /// A process that is paused without an end.
@@ -58,7 +61,12 @@ bool means(const std::string& name, const Endpoint& endpoint) {
 class SimulatedWorld final : public ScenarioWorld {
  public:
   SimulatedWorld(const Scenario& scenario, std::uint64_t seed)
-      : scenario_(scenario), seed_(seed), random_(seed) {}
+      : scenario_(scenario),
+        seed_(seed),
+        random_(seed),
+        database_random_(seed ^ databases_apart),
+        databases_{database_random_.next(),  // braces: in this order
+                   SimulatedDatabases::draw_table_bytes(database_random_)} {}
   ~SimulatedWorld() override {
     cluster_.reset();
     if (temporary_) temporary_->remove();
@@ -97,9 +105,11 @@ class SimulatedWorld final : public ScenarioWorld {
     WEIR_TRY_ASSIGN(configuration, configuration_of(nullptr, {}));
     settings.configuration = std::move(configuration);
     settings.libraries = libraries_.get();
-    settings.make_backend = [](const Configuration& of) -> Result<std::shared_ptr<StateBackend>> {
-      return make_backend(of.state_backend());
+    settings.make_backend =
+        [this](const Configuration& of) -> Result<std::shared_ptr<StateBackend>> {
+      return make_backend(of.state_backend(), &databases_);
     };
+    settings.beside = [this] { return databases_.merge_some(); };
     settings.pace = pace;
     settings.links = true;
     settings.overlay = [inputs = &posix_](FileSystem& files, SimulatedDisk& disk) {
@@ -517,9 +527,6 @@ class SimulatedWorld final : public ScenarioWorld {
     WEIR_TRY_ASSIGN(first, configuration_of(nullptr, start));
     WEIR_TRY_ASSIGN(run, run_function(arguments, first));
     WEIR_TRY_ASSIGN(configuration, configuration_of(&run, start));
-    if (configuration.state_backend().kind == StateBackendKind::rocksdb)
-      return unsupported(
-          "the backend rocksdb cannot be simulated yet; play the scenario with --real");
     WEIR_TRY_ASSIGN(again, run_function(arguments, configuration));
 
     JobSubmission submission;
@@ -663,7 +670,9 @@ class SimulatedWorld final : public ScenarioWorld {
 
   const Scenario& scenario_;
   const std::uint64_t seed_;
-  SeededRandom random_;  ///< of what the scenario leaves open
+  SeededRandom random_;           ///< of what the scenario leaves open
+  SeededRandom database_random_;  ///< of what concerns databases: others go on as without them
+  SimulatedDatabases databases_;
   PosixFileSystem posix_;
   std::optional<TemporaryDirectory> temporary_;
   std::unique_ptr<LocalJobLibraries> libraries_;

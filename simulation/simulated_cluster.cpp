@@ -346,7 +346,7 @@ bool SimulatedCluster::tasks_rest() {
 bool SimulatedCluster::step() {
   ++steps_;
   bury();
-  if (settings_.beside && random_.one_in(steps_beside))
+  if (settings_.beside && steps_ % steps_beside == 0)
     if (const std::string done = settings_.beside(); !done.empty()) note(done);
   if (settings_.pace.count() > 0 && random_.one_in(8)) {
     const std::chrono::microseconds most = settings_.pace;

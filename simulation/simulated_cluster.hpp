@@ -46,7 +46,7 @@ class SimulatedCluster {
     /// How slow disks are: a piece of I/O work is done at most so much after it is asked for; 0: at any time. What a
     /// snapshot has frozen then waits while records go on.
     std::chrono::milliseconds io_delay{0};
-    /// What goes on beside the processes, such as the merging of files in their databases: asked in one of 16 steps,
+    /// What goes on beside the processes, such as the merging of files in their databases: asked in every 16th step,
     /// and says what it has done, empty if nothing. May be left out.
     std::function<std::string()> beside;
     /// What a JobManager and a TaskManager say to each other goes over links, which can be cut, delay, lose and repeat

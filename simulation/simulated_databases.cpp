@@ -21,6 +21,11 @@ using rocksdb::IOStatus;
 
 /// Of so many opportunities one is taken, at least and at most.
 constexpr std::uint64_t opportunities_per_merge[] = {1, 32};
+constexpr std::size_t table_bytes_drawn[] = {24 << 10, 32 << 10,  48 << 10,
+                                             64 << 10, 128 << 10, 4 << 20};
+/// In one of so many runs tables have no memory at all, which takes ten times as long.
+constexpr std::uint64_t runs_without_tables = 12;
+constexpr std::size_t block_cache_bytes = 512 << 10;
 
 std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
@@ -172,8 +177,9 @@ class SimulatedDatabases::Files final : public FileSystem {
   std::set<std::string> directories_{"/"};  ///< that were made here
 };
 
-SimulatedDatabases::SimulatedDatabases(std::uint64_t seed)
+SimulatedDatabases::SimulatedDatabases(std::uint64_t seed, std::size_t table_bytes)
     : random_(seed),
+      table_bytes_(table_bytes),
       opportunities_per_merge_(
           random_.between(opportunities_per_merge[0], opportunities_per_merge[1])),
       memory_(rocksdb::NewMemEnv(rocksdb::Env::Default())),
@@ -185,6 +191,25 @@ SimulatedDatabases::SimulatedDatabases(std::uint64_t seed)
 }
 
 SimulatedDatabases::~SimulatedDatabases() = default;
+
+std::size_t SimulatedDatabases::draw_table_bytes(SeededRandom& random) {
+  if (random.one_in(runs_without_tables)) return 0;
+  return table_bytes_drawn[random.below(std::size(table_bytes_drawn))];
+}
+
+RocksDBStateBackend::Options SimulatedDatabases::options(
+    const RocksDBStateBackend::Options& configured) const {
+  RocksDBStateBackend::Options options = configured;
+  options.memory_bytes = table_bytes_ + block_cache_bytes;
+  options.table_ratio =
+      static_cast<double>(table_bytes_) / static_cast<double>(options.memory_bytes);
+  options.entry_limit_bytes =
+      std::max(configured.entry_limit_bytes,
+               static_cast<std::size_t>(static_cast<double>(configured.memory_bytes) *
+                                        configured.table_ratio));
+  options.seams = seams_;
+  return options;
+}
 
 void SimulatedDatabases::note(const std::shared_ptr<RocksDBDatabase>& database) {
   // What a crash has left of others is in nobody's way, but takes memory and time.

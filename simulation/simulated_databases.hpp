@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/rocksdb/database_seams.hpp"
+#include "backends/rocksdb/rocksdb_state_backend.hpp"
 #include "simulation/seeded_random.hpp"
 
 namespace rocksdb {
@@ -27,13 +28,20 @@ namespace weir {
 /// Threads: one.
 class SimulatedDatabases {
  public:
-  explicit SimulatedDatabases(std::uint64_t seed);
+  /// `table_bytes`: what all tables in front of the databases of a process may take.
+  SimulatedDatabases(std::uint64_t seed, std::size_t table_bytes);
+  /// So little that changes are flushed and dropped often, seldom, or never; in some of the draws nothing: then each is at
+  /// once.
+  [[nodiscard]] static std::size_t draw_table_bytes(SeededRandom& random);
   ~SimulatedDatabases();
   SimulatedDatabases(const SimulatedDatabases&) = delete;
   SimulatedDatabases& operator=(const SimulatedDatabases&) = delete;
 
   /// What backends are given. It must not outlive this, and neither must databases.
   [[nodiscard]] std::shared_ptr<const DatabaseSeams> seams() const { return seams_; }
+  /// Of a backend whose databases these are. Entries may be as large as with `configured`.
+  [[nodiscard]] RocksDBStateBackend::Options options(
+      const RocksDBStateBackend::Options& configured) const;
 
   /// An opportunity to merge some files of one state of one open database, or all of them, as compaction might; how
   /// often it is taken is drawn. Says what was done, empty if nothing was.
@@ -74,6 +82,7 @@ class SimulatedDatabases {
   void merge_meanwhile();
 
   SeededRandom random_;
+  const std::size_t table_bytes_;
   const std::uint64_t opportunities_per_merge_;
   std::vector<Opened>
       databases_;  ///< in the order in which they were opened, also some closed ones

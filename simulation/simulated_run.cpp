@@ -39,6 +39,14 @@ constexpr milliseconds staged_delay = std::chrono::seconds(5);
 /// At which time passes once nothing fails any more.
 constexpr milliseconds calm_pace{5};
 
+/// Where a seed draws the backend, one in so many is on databases, which take longer.
+constexpr std::uint64_t seeds_per_database = 5;
+constexpr const char* databases_name = "rocksdb";
+/// What is drawn because of databases comes from a source of its own: seeds without them are as if there were none.
+constexpr std::uint64_t databases_apart = 0xda7aba5e;
+/// I/O work waits so long at most, in half of the runs on databases.
+constexpr std::uint64_t most_io_delay_ms = 200;
+
 constexpr const char* limit_it = "limit its input with --for RECORDS";
 
 /// What distinguishes two sorted lists, in a few words.
@@ -74,8 +82,10 @@ class SimulatedRun {
       : job_(job),
         settings_(settings),
         random_(settings.seed),
+        database_random_(settings.seed ^ databases_apart),
         libraries_(*job.libraries, watch_),
-        drawn_(draw()) {
+        drawn_(draw()),
+        databases_(database_random_.next(), table_bytes_) {
     catch_calls([watch = watch_](CaughtCall call, std::string_view function) {
       watch->catch_call(call, function);
     });
@@ -95,6 +105,10 @@ class SimulatedRun {
       if (report_.violations.empty() && settings_.expected != nullptr) check_savepoints();
     }
     if (settings_.keep_files) report_.files = cluster_->disk().contents();
+    if (has_databases_) {
+      report_.counts["merges"] = databases_.merges();
+      report_.counts["local files refused"] = databases_.refused();
+    }
     report_.disturbances = planned_.size();
     report_.caught.assign(watch_->caught().begin(), watch_->caught().end());
     if (report_.result.steps == 0) report_.result.steps = cluster_->steps();
@@ -114,7 +128,7 @@ class SimulatedRun {
       drawn[key] = std::move(value);
     };
     const auto ms = [](std::uint64_t number) { return std::to_string(number) + " ms"; };
-    set("state.backend", job_.backends[random_.below(job_.backends.size())]);
+    set("state.backend", draw_backend());
     set("state.checkpoints.dir", checkpoints);
     set("state.savepoints.dir", savepoints);
     set("state.backend.fs.memory-threshold", random_.one_in(2) ? "0" : "2 kb");
@@ -132,10 +146,13 @@ class SimulatedRun {
     set("restart-strategy.fixed-delay.attempts", "2147483647");
     set("restart-strategy.fixed-delay.delay", ms(random_.between(0, 2000)));
     for (const auto& [key, value] : job_.fixed) drawn[key] = value;
+    backend_ = drawn.at("state.backend");
+    has_databases_ = backend_ == databases_name;
     draw_pace();
     for (const auto& [key, value] : drawn)
       report_.story += (report_.story.empty() ? "" : ", ") + key + "=" + value;
     report_.story += ", pace " + std::to_string(pace_.count()) + " ms";
+    if (has_databases_) draw_databases();
     for (std::size_t i = 0; i < fault_classes; ++i) {
       // Drawn for each, so that one plan more does not move all others.
       const double draw = static_cast<double>(random_.below(1'000'000)) / 1e6;
@@ -144,6 +161,31 @@ class SimulatedRun {
     plan_disturbances();
     hold_ = settings_.look_at_state && (quiet || !random_.one_in(3));
     return drawn;
+  }
+
+  /// On databases one time in `seeds_per_database`, but without faults only if there is nothing else.
+  std::string draw_backend() {
+    std::vector<std::string> others = job_.backends;
+    const bool may_have = std::erase(others, databases_name) > 0;
+    const std::string other =
+        others.empty() ? databases_name : others[random_.below(others.size())];
+    const bool is_drawn = may_have && database_random_.one_in(seeds_per_database);
+    return is_drawn && settings_.expected != nullptr ? databases_name : other;
+  }
+  void draw_databases() {
+    table_bytes_ = SimulatedDatabases::draw_table_bytes(database_random_);
+    if (database_random_.one_in(2))
+      io_delay_ = milliseconds(database_random_.between(1, most_io_delay_ms));
+    report_.story += ", " + std::to_string(table_bytes_ >> 10) + " KiB of tables, I/O within " +
+                     std::to_string(io_delay_.count()) + " ms";
+  }
+  /// That of the next run, which goes on from what any other has left.
+  void draw_next_backend() {
+    if (!has_databases_ || job_.backends.size() == 1) return;
+    const std::string next = database_random_.one_in(3)
+                                 ? job_.backends[database_random_.below(job_.backends.size())]
+                                 : databases_name;
+    if (std::exchange(backend_, next) != next) count("goes on with another backend");
   }
 
   /// Virtual time passes beside the work so fast that the input takes some seconds: checkpoints begin and timeouts end
@@ -172,8 +214,12 @@ class SimulatedRun {
     cluster.seed = random_.next();
     cluster.configuration = std::move(*configuration);
     cluster.libraries = &libraries_;
-    cluster.make_backend = job_.make_backend;
+    cluster.make_backend = [this](const Configuration& configuration) {
+      return job_.make_backend(configuration, databases_);
+    };
+    cluster.beside = [this] { return databases_.merge_some(); };
     cluster.pace = pace_;
+    cluster.io_delay = io_delay_;
     cluster.links = true;
     cluster.trace = settings_.trace;
     if (settings_.staged) {
@@ -279,6 +325,7 @@ class SimulatedRun {
     made.library_sha256 = job_.library_sha256;
     made.arguments = job_.arguments;
     made.configuration = drawn_;
+    made.configuration["state.backend"] = backend_;
     if (parallelism && !job_.fixed.contains("parallelism.default"))
       made.configuration["parallelism.default"] = std::to_string(*parallelism);
     WEIR_TRY_ASSIGN(plan,
@@ -310,6 +357,7 @@ class SimulatedRun {
       if (parallelism_ != parallelism) hit(FaultClass::rescale);
       parallelism_ = parallelism;
     }
+    draw_next_backend();
     auto next = submission(parallelism_);
     if (next) return std::move(*next);
     violated("protocol", "the job function fails when it is run again: " + next.error().what);
@@ -495,7 +543,9 @@ class SimulatedRun {
 
   /// Since the last submission.
   bool disk_has_failed() { return faults_met() > faults_met_at_submission_ || is_full_; }
-  std::size_t faults_met() { return faults_met_before_ + cluster_->disk().faults_met(); }
+  std::size_t faults_met() {
+    return faults_met_before_ + cluster_->disk().faults_met() + databases_.refused();
+  }
   [[nodiscard]] bool is_ending() const { return cancelling_ || cancelling_plainly_ || stopping_; }
   /// The answer to `end_with_savepoint`, when it is there and a success.
   std::optional<std::string> ended_with() {
@@ -591,8 +641,8 @@ class SimulatedRun {
     cluster_->heal();
     // What is slow as well: else a checkpoint may never be done in time.
     cluster_->set_pace(std::min(pace_, calm_pace));
-    faults_met_before_ = faults_met();
     cluster_->disk().heal();
+    databases_.heal();
     cluster_->disk().limit_bytes(std::nullopt);
     is_full_ = false;
     watch_->heal();
@@ -662,6 +712,7 @@ class SimulatedRun {
       case FaultClass::torn_write:
         return fail_disk(what, Fault::short_write, FileOperation::append);
       case FaultClass::failed_write: {
+        if (has_databases_ && faults_.one_in(2)) return fail_local_disk();
         constexpr std::array kinds{Fault::no_space, Fault::io_error, Fault::interrupted,
                                    Fault::reported_failed};
         return fail_disk(what, kinds[faults_.below(kinds.size())], std::nullopt);
@@ -729,10 +780,15 @@ class SimulatedRun {
     injected.at = faults_.between(1, only ? 6 : 60);
     injected.times = faults_.one_in(2) ? 1 : faults_.between(2, 6);
     injected.only = only;
-    faults_met_before_ = faults_met();  // the disk begins to count anew
+    faults_met_before_ += cluster_->disk().faults_met();  // it begins to count anew
     faults_told_ = 0;
     failing_ = what;
     cluster_->disk().inject(injected);
+  }
+  /// One of the next files that are written for a database, and perhaps those behind it.
+  void fail_local_disk() {
+    const std::uint64_t times = faults_.one_in(2) ? 1 : faults_.between(2, 6);
+    databases_.refuse_files(faults_.between(1, 200), times);
   }
   /// The disk has room for a little more, and for all there is some time later.
   void fill_disk() {
@@ -796,6 +852,10 @@ class SimulatedRun {
     if (const std::size_t met = cluster_->disk().faults_met(); met > faults_told_ && failing_) {
       hit(*failing_, met - faults_told_);
       faults_told_ = met;
+    }
+    if (const std::uint64_t refused = databases_.refused(); refused > refused_told_) {
+      hit(FaultClass::failed_write, refused - refused_told_);
+      refused_told_ = refused;
     }
     if (const std::uint64_t failed = watch_->failed_calls(); failed > poison_told_) {
       hit(FaultClass::poison_record, failed - poison_told_);
@@ -1024,15 +1084,21 @@ class SimulatedRun {
   const SimulatedRunSettings settings_;
   SimulatedRunReport report_;
   SeededRandom random_;
+  SeededRandom database_random_;
   const std::shared_ptr<OperatorWatch> watch_ = std::make_shared<OperatorWatch>();
   WatchedLibraries libraries_;
   milliseconds pace_{0};
   std::vector<FaultClass> classes_;   ///< that this run meets
   std::vector<Disturbance> planned_;  ///< ascending by step
   std::size_t next_disturbance_ = 0;
-  SeededRandom faults_{0};  ///< of the disturbance that is being made
-  bool hold_ = false;       ///< the state at the end of the input is looked at
+  SeededRandom faults_{0};       ///< of the disturbance that is being made
+  bool hold_ = false;            ///< the state at the end of the input is looked at
+  std::string backend_;          ///< of the job that runs, or is about to
+  bool has_databases_ = false;   ///< the run began on databases, and goes on with them now and then
+  std::size_t table_bytes_ = 0;  ///< of all tables in front of databases, in a process
+  milliseconds io_delay_{0};
   const std::map<std::string, std::string> drawn_;
+  SimulatedDatabases databases_;
   std::unique_ptr<SimulatedCluster> cluster_;
   std::set<std::string> outputs_;  ///< directories
   bool transactional_ = false;     ///< some sink commits
@@ -1069,6 +1135,7 @@ class SimulatedRun {
   std::optional<FaultClass> failing_;
   FaultClass cutting_ = FaultClass::cut_link;
   std::uint64_t poison_told_ = 0;
+  std::uint64_t refused_told_ = 0;
   bool crash_was_to_come_ = false;
   bool is_full_ = false;
   MonotonicTime full_until_;

@@ -13,6 +13,7 @@
 #include "messages/messages.hpp"
 #include "runtime/configuration.hpp"
 #include "simulation/fault_plan.hpp"
+#include "simulation/simulated_databases.hpp"
 #include "simulation/snapshot_contents.hpp"
 #include "simulation/staged_fault.hpp"
 #include "state/file_system.hpp"
@@ -29,7 +30,10 @@ struct SimulatedJob {
   std::map<std::string, std::string> settings;  ///< the job's own, over which a seed draws others
   std::map<std::string, std::string> fixed;     ///< which no seed draws
   std::vector<std::string> backends;  ///< that a seed draws from, as `state.backend` names them
-  std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_backend;
+  /// A backend whose databases are those of the run, which outlive it.
+  std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&,
+                                                      const SimulatedDatabases&)>
+      make_backend;
   FileSystem* inputs = nullptr;        ///< what the job reads; outlives every run
   std::optional<std::uint64_t> lines;  ///< of every input file; none: all
 };

@@ -129,8 +129,7 @@ def failing(place):
 def simulated(place):
     with open(DOCUMENTATION, encoding="utf-8") as file:
         examples = re.findall(r"^```yaml\n(.*?)^```", file.read(), re.S | re.M)
-    # Databases are not simulated yet.
-    paths = [place.write(f"example-{i}.yaml", example.replace("rocksdb", "filesystem")) for i, example in enumerate(examples)]
+    paths = [place.write(f"example-{i}.yaml", example) for i, example in enumerate(examples)]
     for seed in (1, 2, 3):
         result = run(place, paths[0], *paths[1:], "--simulate", "--seed", seed)
         equal((result.code, result.err), (0, ""), "what the examples give under seed", seed, "with", result.out)

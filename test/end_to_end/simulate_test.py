@@ -23,6 +23,7 @@ faults:
 """
 CLASSES = {"crash-task-manager", "crash-job-manager", "crash-host", "crash-at-file-operation", "poison-record", "savepoint",
            "cancel-with-savepoint", "rescale"}
+BACKENDS = ("jobmanager", "filesystem", "rocksdb")
 # What a simulation that only reads may still write on the real disk.
 TEMPORARY = "tmp"
 
@@ -70,7 +71,7 @@ def first_violation(output):
 
 @case("the same seed gives the same run in every process, on every backend, and another seed another one")
 def same(place):
-    for backend in ("jobmanager", "filesystem"):
+    for backend in BACKENDS:
         words = ["--faults", plan(place), "-D", f"state.backend={backend}", "--json"]
         seen = []
         for seed in (1, 2, 3):
@@ -182,6 +183,17 @@ def determinism(place):
     passes(place, "--check-determinism", *careless(place, "count in a static"))
 
 
+@case("on databases files of the local disk fail, too, and a job that forgets is found there as well")
+def databases(place):
+    words = ["-D", "state.backend=rocksdb", "--faults", plan(place, "faults: {failed-write: 1, crash-task-manager: 0.5}\n")]
+    many = place.json("simulate", *words, "--seeds", "1..20", "--json", *careless(place))
+    equal((many["failed"], sorted(many["faults_hit"])), ([], ["crash-task-manager", "failed-write"]), "on databases")
+    out = passes(place, *words, "--seed", 3, *careless(place))
+    check("state.backend=rocksdb" in out and "KiB of tables" in out, out)
+    told = fails(place, *words, "--seeds", "1..30", *careless(place, "count in a static"))
+    equal(first_violation(fails(place, *replay_of(told))), "E2", "what the replay finds")
+
+
 @case("a job that starts a thread is refused with one sentence")
 def threads(place):
     for how in ((), ("--check-determinism",), ("--crash-matrix",), ("--seeds", "1..3")):
@@ -260,14 +272,14 @@ def traced(place):
 
 @case("a crash matrix meets every message of every flow with every fault")
 def matrix(place):
-    words = ["--crash-matrix", "-D", "state.backend=filesystem", "-D", "execution.checkpointing.interval=1s"]
+    words = ["--crash-matrix", "-D", "execution.checkpointing.interval=1s"]
     result = simulate(place, *words, "--json", "--report", place / "m.html", *careless(place, None, "--records", 300))
     check(result.code in (0, 1) and result.err == "", result.code, result.err)
     cells = harness.one_object(result.out)["crash_matrix"]
     equal(list(cells[0]), ["flow", "backend", "message", "from", "to", "occurrence", "fault", "hit", "outcome", "violations"], "keys")
     equal(sorted({cell["flow"] for cell in cells}), sorted(FLOWS), "flows")
     equal(sorted({cell["fault"] for cell in cells}), sorted(FAULTS), "faults")
-    equal({cell["backend"] for cell in cells}, {"filesystem"}, "backends")
+    equal({cell["backend"] for cell in cells}, set(BACKENDS), "backends")
     messages = {flow: {cell["message"] for cell in cells if cell["flow"] == flow} for flow in FLOWS}
     for flow, message in FLOWS.items():
         expected = {message, "StartTask"} if flow == "restore" else {message, "TriggerCheckpoint", "AcknowledgeCheckpoint"}
@@ -320,6 +332,8 @@ def wrong(place):
         refused(simulate(place, "--seeds", "1..2", *option, *job), 2, option[0] + " is about one run; name it with --seed")
         refused(simulate(place, "--check-determinism", *option, *job), 2, option[0] + " is about a run with faults")
         refused(simulate(place, "--crash-matrix", *option, *job), 2, "--crash-matrix makes its faults itself")
+    refused(simulate(place, "--check-determinism", "-D", "state.backend=rocksdb", *job), 2, "-D state.backend", "rocksdb reads the clock",
+            "name memory or filesystem")
     for option in (("--seeds", "1..2"), ("--check-determinism",), ("--faults", plan(place))):
         refused(simulate(place, "--crash-matrix", *option, *job), 2, "--crash-matrix makes its faults itself")
     refused(simulate(place, "--check-determinism", "--faults", plan(place), *job), 2, "--faults is about a run with faults")

@@ -38,12 +38,6 @@ constexpr milliseconds time_to_heal = std::chrono::minutes(30);
 
 /// Of the seeds that are not told which backend to begin with, one in so many begins with databases.
 constexpr std::uint64_t seeds_per_database = 4;
-/// What all tables in front of databases may take in one process: so little that changes are flushed and dropped often,
-/// seldom, or never. In one of so many runs it is nothing: then each is at once, which takes ten times as long.
-constexpr std::size_t table_bytes_drawn[] = {24 << 10, 32 << 10,  48 << 10,
-                                             64 << 10, 128 << 10, 4 << 20};
-constexpr std::uint64_t seeds_without_tables = 12;
-constexpr std::size_t block_cache_bytes = 512 << 10;
 
 /// What is drawn and stays the same through the restarts of a job.
 struct Drawn {
@@ -127,7 +121,7 @@ class SeededRun {
         database_random_(seed ^ databases_apart),
         drawn_(draw()),
         libraries_("/"),
-        databases_(database_random_.next()),
+        databases_(database_random_.next(), drawn_.table_bytes),
         cluster_(settings()) {
     libraries_.add(job_name, [this](StreamEnvironment& env) {
       build_job(env, drawn_.job, output, chaos_, code_.sink);
@@ -186,8 +180,7 @@ class SeededRun {
       drawn.configuration["state.backend"] = "rocksdb";
     for (const auto& [key, value] : code_.configuration) drawn.configuration[key] = value;
     drawn.has_databases = drawn.configuration["state.backend"] == "rocksdb";
-    if (!database_random_.one_in(seeds_without_tables))
-      drawn.table_bytes = table_bytes_drawn[database_random_.below(std::size(table_bytes_drawn))];
+    drawn.table_bytes = SimulatedDatabases::draw_table_bytes(database_random_);
     if (drawn.has_databases) count("jobs on databases");
     switch (drawn.job.shape) {
       case SeededJob::Shape::one_stream:
@@ -226,8 +219,8 @@ class SeededRun {
             return std::make_unique<CountedTables>(std::move(keyed), report_.counts);
           });
     };
+    settings.beside = [this] { return databases_.merge_some(); };
     if (drawn_.has_databases) {
-      settings.beside = [this] { return databases_.merge_some(); };
       settings.io_delay =
           milliseconds(database_random_.one_in(2) ? 0 : database_random_.between(1, 200));
       report_.story += ", I/O within " + std::to_string(settings.io_delay.count()) + " ms";
@@ -252,12 +245,9 @@ class SeededRun {
       case StateBackendKind::rocksdb:
         break;
     }
-    const std::size_t bytes = drawn_.table_bytes + block_cache_bytes;
-    return std::make_shared<RocksDBStateBackend>(RocksDBStateBackend::Options{
-        .memory_bytes = bytes,
-        .table_ratio = static_cast<double>(drawn_.table_bytes) / static_cast<double>(bytes),
-        .memory_threshold_bytes = config.inline_threshold_bytes,
-        .seams = databases_.seams()});
+    RocksDBStateBackend::Options configured;
+    configured.memory_threshold_bytes = config.inline_threshold_bytes;
+    return std::make_shared<RocksDBStateBackend>(databases_.options(configured));
   }
 
   void count(const std::string& what) { ++report_.counts[what]; }

@@ -43,7 +43,7 @@ struct Database {
     return metadata.file_count;
   }
 
-  SimulatedDatabases databases{1};
+  SimulatedDatabases databases{1, 0};
   std::shared_ptr<RocksDBDatabase> database;
   rocksdb::ColumnFamilyHandle* family = nullptr;
 };
@@ -108,6 +108,23 @@ TEST_CASE("the disk of simulated databases refuses the files that it is told to 
   one.databases.refuse_files(1, 100);
   one.databases.heal();
   CHECK(one.put("key", "5"));
+}
+
+TEST_CASE("tables of simulated databases have little memory, and entries as much as configured",
+          "[simulation]") {
+  const SimulatedDatabases databases(1, std::size_t{24} << 10);
+  RocksDBStateBackend::Options configured;
+  configured.memory_bytes = std::size_t{8} << 20;
+  configured.table_ratio = 0.25;
+  configured.memory_threshold_bytes = 7;
+  const auto options = databases.options(configured);
+  CHECK(static_cast<double>(options.memory_bytes) * options.table_ratio ==
+        Approx(static_cast<double>(std::size_t{24} << 10)));
+  CHECK(options.entry_limit_bytes == std::size_t{2} << 20);
+  CHECK(options.memory_threshold_bytes == 7);
+  CHECK(options.seams == databases.seams());
+  configured.table_ratio = 0;
+  CHECK(databases.options(configured).entry_limit_bytes == TableMemory::least_entry_limit_bytes);
 }
 
 TEST_CASE("a simulated database that is disposed of leaves nothing", "[simulation]") {

@@ -29,7 +29,7 @@ class SmallKeyedState {
       backend_ = std::make_unique<FsStateBackend>(0);
       return;
     }
-    databases_ = std::make_unique<SimulatedDatabases>(0);
+    databases_ = std::make_unique<SimulatedDatabases>(0, 0);
     backend_ = std::make_unique<RocksDBStateBackend>(
         RocksDBStateBackend::Options{.memory_bytes = std::size_t{1} << 20,
                                      .memory_threshold_bytes = 0,
