@@ -492,7 +492,7 @@ std::vector<Mutant> mutants() {
          ++notice.checkpoint.value;
          return true;
        }),
-       41},
+       66},
       {"tasks never hear that they are cancelled", with_messages([](CancelTask&) { return false; }),
        4},
       {"tasks never hear that they may end",
