@@ -83,6 +83,7 @@ SimulatedCluster::SimulatedCluster(Settings settings)
   system_ = std::make_unique<caf::actor_system>(config_);
   clock_.scheduler = &dynamic_cast<caf::scheduler::test_coordinator&>(system_->scheduler());
   disk_->observe([this](const FileEvent& event) {
+    if (settings_.on_file && !event.process.empty()) settings_.on_file(event);
     if (!operations_to_crash_ || event.process.empty() || --*operations_to_crash_ > 0) return;
     operations_to_crash_.reset();
     crashed_in_step_ = event.process;
@@ -92,6 +93,9 @@ SimulatedCluster::SimulatedCluster(Settings settings)
 }
 
 SimulatedCluster::~SimulatedCluster() {
+  // Whoever listens may be gone in part.
+  settings_.on_file = nullptr;
+  settings_.on_host_crash = nullptr;
   crash_host();
   // A client that still waits for an answer would keep the system from ending.
   for (const caf::actor& client : clients_) caf::anon_send_exit(client, caf::exit_reason::kill);
@@ -238,6 +242,7 @@ void SimulatedCluster::crash_host() {
   operations_to_crash_.reset();
   crashed_in_step_.clear();
   disk_->crash(random_);
+  if (settings_.on_host_crash) settings_.on_host_crash();
 }
 
 std::unique_ptr<SimulatedFileSystem> SimulatedCluster::outside() const {
@@ -374,7 +379,8 @@ bool SimulatedCluster::run_actor() {
   if (ready == jobs.begin()) return false;
   const auto among = static_cast<std::uint64_t>(ready - jobs.begin());
   std::swap(jobs.front(), jobs[random_.below(among)]);
-  const auto* const chosen = dynamic_cast<const caf::local_actor*>(jobs.front());
+  auto* const chosen = dynamic_cast<caf::scheduled_actor*>(jobs.front());
+  if (chosen != nullptr) longest_mailbox_ = std::max(longest_mailbox_, chosen->mailbox().size());
   const auto owner = chosen == nullptr ? owners_.end() : owners_.find(chosen->id());
   const std::string name = owner == owners_.end() ? "" : owner->second;
   own(name, [&] { clock_.scheduler->run_once(); });

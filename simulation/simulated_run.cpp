@@ -7,11 +7,14 @@
 #include <tuple>
 #include <utility>
 
+#include "actors/request_bound.hpp"
 #include "runtime/caught_calls.hpp"
+#include "simulation/commit_watch.hpp"
 #include "simulation/operator_watch.hpp"
 #include "simulation/overlay_file_system.hpp"
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_cluster.hpp"
+#include "simulation/snapshot_watch.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
 
@@ -222,10 +225,16 @@ class SimulatedRun {
     cluster.io_delay = io_delay_;
     cluster.links = true;
     cluster.trace = settings_.trace;
+    cluster.on_delivery = [this](const DeliveryRecord& record, const std::string& process) {
+      if (settings_.staged && stage_delivery(record, process)) return true;
+      if (record.fence && record.to.kind == EndpointKind::task_manager &&
+          record.message == message_name(SubmitTask{}))
+        commits_.see_deployed(process, record.job, *record.fence);
+      return false;
+    };
+    cluster.on_file = [this](const FileEvent& event) { see_file(event); };
+    cluster.on_host_crash = [this] { snapshots_.see_crash(); };
     if (settings_.staged) {
-      cluster.on_delivery = [this](const DeliveryRecord& record, const std::string& process) {
-        return stage_delivery(record, process);
-      };
       cluster.on_link = [this](const DeliveryRecord& message) {
         return SimulatedLink::Deed{stage_on_link(message.message), staged_delay};
       };
@@ -244,6 +253,19 @@ class SimulatedRun {
     return {};
   }
 
+  /// What the disk is told breaks no invariant of the protocol.
+  void see_file(const FileEvent& event) {
+    if (const auto broken = snapshots_.see(event)) violated("protocol", *broken);
+    if (outputs_.contains(event.to.substr(0, event.to.rfind('/'))))
+      if (const auto broken = commits_.see(event)) violated("protocol", *broken);
+  }
+  /// Requests are bounded where they come in, so that no mailbox has more than these.
+  void check_mailboxes() {
+    if (cluster_->longest_mailbox() <= RequestBound::max_in_flight) return;
+    violated("protocol", "at most " + std::to_string(RequestBound::max_in_flight) +
+                             " messages were expected to wait for an actor, found " +
+                             std::to_string(cluster_->longest_mailbox()));
+  }
   void count(const std::string& what) { ++report_.counts[what]; }
   void hit(FaultClass fault, std::uint64_t times = 1) {
     if (times > 0) report_.faults[std::string(to_string(fault))] += times;
@@ -263,6 +285,7 @@ class SimulatedRun {
       }
       look_after();
       count_hits();
+      check_mailboxes();
       if (report_.result.steps == 0 && sources_ > 0 && watch_->waiting_sources() >= sources_)
         report_.result.steps = cluster_->steps();
       if (settings_.staged) go_through_flow();
@@ -1099,6 +1122,9 @@ class SimulatedRun {
   milliseconds io_delay_{0};
   const std::map<std::string, std::string> drawn_;
   SimulatedDatabases databases_;
+  SnapshotWatch snapshots_{
+      [this](const std::string& path) { return cluster_->disk().content(path); }};
+  CommitWatch commits_{snapshots_};
   std::unique_ptr<SimulatedCluster> cluster_;
   std::set<std::string> outputs_;  ///< directories
   bool transactional_ = false;     ///< some sink commits
