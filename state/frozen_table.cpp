@@ -288,16 +288,7 @@ Status FrozenTable::for_each_changed(std::uint32_t group, const ChangeVisitor& v
   return table::visit_changes(storage_->shape, header, group, confirmed_epoch_, removals, visit);
 }
 
-Result<KeyedStateHandle> FrozenTable::write(SnapshotSink& sink) const {
-  return write_groups(sink, [](std::uint32_t) {});
-}
-
-Result<KeyedStateHandle> FrozenTable::write_and_finish(SnapshotSink& sink) {
-  return write_groups(sink, [this](std::uint32_t group) { finish_group(group); });
-}
-
-Result<KeyedStateHandle> FrozenTable::write_groups(
-    SnapshotSink& sink, const std::function<void(std::uint32_t)>& written) const {
+Result<KeyedStateHandle> FrozenTable::write(SnapshotSink& sink) {
   KeyedStateHandle handle;
   handle.state = declaration_->name;
   sink.begin_state(handle.state);
@@ -305,7 +296,7 @@ Result<KeyedStateHandle> FrozenTable::write_groups(
     if (entries(group) == 0) continue;
     WEIR_TRY_ASSIGN(extent, write_group(group, sink));
     if (extent.entries > 0) handle.groups.push_back(extent);
-    written(group);
+    finish_group(group);
   }
   return handle;
 }

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,11 +30,8 @@ class FrozenTable {
   /// Sorts and encodes the entries of `group` that had not expired and appends them to `sink`. Errors:
   /// those of `sink`.
   [[nodiscard]] Result<KeyGroupExtent> write_group(std::uint32_t group, SnapshotSink& sink) const;
-  /// Writes all groups, ascending. Errors: those of `sink`.
-  [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink) const;
-
-  /// The same for whoever writes it once: as `finish_group` of each.
-  [[nodiscard]] Result<KeyedStateHandle> write_and_finish(SnapshotSink& sink);
+  /// Writes all groups, ascending, and finishes each (`finish_group`). Once. Errors: those of `sink`.
+  [[nodiscard]] Result<KeyedStateHandle> write(SnapshotSink& sink);
   /// Nothing of `group` and of those before it will be read any more: their segments need not be copied before they
   /// change.
   void finish_group(std::uint32_t group);
@@ -64,8 +60,6 @@ class FrozenTable {
               std::uint32_t epoch, LiveFilter filter,
               std::span<const std::shared_ptr<table::Removals>> removals,
               std::shared_ptr<table::SnapshotProgress> progress);
-  [[nodiscard]] Result<KeyedStateHandle> write_groups(
-      SnapshotSink& sink, const std::function<void(std::uint32_t group)>& written) const;
   [[nodiscard]] Status write_compact(const table::Group& group, ExtentWriter& writer,
                                      std::uint32_t number) const;
   [[nodiscard]] Status write_wide(const table::Group& group, ExtentWriter& writer,

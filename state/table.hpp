@@ -349,8 +349,8 @@ template <class Decode>
 /// How far a frozen table is, for the owner of what it sees.
 struct SnapshotProgress {
   std::atomic<bool> ended = false;
-  std::atomic<std::uint32_t> groups_done =
-      0;  // from the first on; of their segments nothing is read any more
+  // From the first on; of their segments nothing is read any more.
+  std::atomic<std::uint32_t> groups_done = 0;
 };
 
 class Storage;    // owns groups, segments and nodes; shared with frozen tables

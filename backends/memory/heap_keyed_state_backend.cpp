@@ -62,7 +62,7 @@ class HeapSnapshotTask final : public SnapshotTask {
     KeyedSnapshot written;
     written.handles.reserve(tables_.size());
     for (std::unique_ptr<FrozenTable>& table : tables_) {
-      WEIR_TRY_ASSIGN(handle, table->write_and_finish(sink));
+      WEIR_TRY_ASSIGN(handle, table->write(sink));
       written.handles.push_back(std::move(handle));
       table.reset();  // its memory can be reused while the others are written
     }

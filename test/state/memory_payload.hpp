@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "state/frozen_table.hpp"
 #include "state/keyed_state_backend.hpp"
 
 namespace weir::test {
@@ -45,5 +46,18 @@ class BytesSource final : public SnapshotSource {
   }
   std::string name() const override { return "/snapshot/data"; }
 };
+
+/// Writes all of `frozen`, which can be written again.
+inline Result<KeyedStateHandle> write_all(const FrozenTable& frozen, SnapshotSink& sink) {
+  KeyedStateHandle handle;
+  handle.state = frozen.declaration().name;
+  sink.begin_state(handle.state);
+  for (std::uint32_t group = frozen.groups().first; group < frozen.groups().end; ++group) {
+    if (frozen.entries(group) == 0) continue;
+    WEIR_TRY_ASSIGN(extent, frozen.write_group(group, sink));
+    if (extent.entries > 0) handle.groups.push_back(extent);
+  }
+  return handle;
+}
 
 }  // namespace weir::test

@@ -89,7 +89,7 @@ struct Key {
 /// What a frozen table holds, as its canonical form.
 std::string canonical(const FrozenTable& frozen) {
   BytesSink sink;
-  REQUIRE(frozen.write(sink));
+  REQUIRE(write_all(frozen, sink));
   return sink.bytes;
 }
 

@@ -30,6 +30,7 @@ namespace {
 
 using test::BytesSink;
 using test::BytesSource;
+using test::write_all;
 
 constexpr KeyGroupRange all_groups{0, 4};
 const TableOptions compact_keys{all_groups, 4, 8};
@@ -62,7 +63,7 @@ struct StringKey {
 /// The entries that `frozen` writes: keys of its table to encoded values.
 std::map<std::string, std::string> contents(const FrozenTable& frozen, std::size_t key_width) {
   BytesSink sink;
-  const auto handle = frozen.write(sink);
+  const auto handle = write_all(frozen, sink);
   REQUIRE(handle);
   BytesSource source(sink.bytes);
   std::map<std::string, std::string> entries;
@@ -239,7 +240,7 @@ TEST_CASE("entries written by a frozen table are in order and restore", "[state]
   for (int i = 0; i < 500; ++i)
     table.find_or_insert(StringKey(std::string(static_cast<std::size_t>(i), 'a')).context) = "x";
   BytesSink sink;
-  const auto handle = table.freeze()->write(sink);
+  const auto handle = write_all(*table.freeze(), sink);
   REQUIRE(handle);
   BytesSource source(sink.bytes);
   Table<std::string> restored(declaration<std::string>(), string_keys);
@@ -250,7 +251,7 @@ TEST_CASE("entries written by a frozen table are in order and restore", "[state]
   }
   CHECK(restored.entries() == 500);
   BytesSink again;
-  REQUIRE(restored.freeze()->write(again));
+  REQUIRE(write_all(*restored.freeze(), again));
   CHECK(again.bytes == sink.bytes);
 }
 
@@ -360,7 +361,7 @@ TEST_CASE("a table grows and changes while another thread writes its snapshots",
     writer = std::thread([&found = sums.emplace_back(counted_so_far, 0).second, &is_writing,
                           frozen = std::shared_ptr(table.freeze())]() mutable {
       BytesSink sink;
-      const auto handle = frozen->write_and_finish(sink);
+      const auto handle = frozen->write(sink);
       frozen.reset();
       BytesSource source(sink.bytes);
       for (const KeyGroupExtent& extent : handle->groups)
@@ -461,7 +462,7 @@ SCENARIO("the entries of one key of a composite table are walked", "[state]") {
       }
       THEN("the frozen table has what there was, in the order of the entry keys") {
         BytesSink sink;
-        const auto handle = frozen->write(sink);
+        const auto handle = write_all(*frozen, sink);
         REQUIRE(handle);
         BytesSource source(sink.bytes);
         Table<int> restored(declaration<int>(), {all_groups, 4, 8, true});
