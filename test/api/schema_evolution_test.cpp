@@ -189,7 +189,8 @@ SCENARIO("operator state of a type that has changed is restored", "[api]") {
 /// The only task of `op` at its next start, from `snapshot`.
 class Restarted {
  public:
-  Restarted(TaskWorld& world, const Build& build, const SnapshotMetadata& snapshot) {
+  Restarted(TaskWorld& world, const Build& build, const SnapshotMetadata& snapshot,
+            bool allow_non_restored_state = false) {
     StreamEnvironment env({}, 1, "/home/job");
     env.set_max_parallelism(16);
     auto source =
@@ -204,7 +205,8 @@ class Restarted {
     const auto assigned = assign_state(snapshot, barrier_of(1).options.directory, description,
                                        build_job_graph(description), false);
     REQUIRE(assigned);
-    task_.emplace(world, shared, 1, 0, assigned->tasks[1][0], description);
+    task_.emplace(world, shared, 1, 0, assigned->tasks[1][0], description,
+                  allow_non_restored_state);
   }
   TaskUnderTest& operator*() { return *task_; }
   TaskUnderTest* operator->() { return &*task_; }
@@ -235,6 +237,12 @@ SCENARIO("a change that would lose data is refused before the first record", "[a
           "operator 'op', state 'last': the snapshot has a field 'dropped', which the job's type "
           "lacks, while 'thrown_away' of the same type is new: a field under a new name loses its "
           "values; keep the old name, or start with --allowNonRestoredState to drop them");
+  }
+  WHEN("a field seems to have another name, and the user allows that its values are lost") {
+    Restarted after(world, keep<renamed::Visit>, snapshot, true);
+    CHECK(after->run() != StepResult::finished);
+    CHECK(after->listener->last() == "running");
+    CHECK(after->listener->warnings.size() == 6);
   }
   WHEN("a field is gone") {
     Attempt after(world, keep<is::Visit>, 2, &snapshot);
