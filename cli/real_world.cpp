@@ -19,6 +19,7 @@
 #include "cli/remote_processes.hpp"
 #include "cli/running_jobs.hpp"
 #include "runtime/configuration.hpp"
+#include "simulation/output_lines.hpp"
 #include "simulation/scenario/damage.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
@@ -298,11 +299,7 @@ class RealWorld final : public ScenarioWorld {
     WEIR_TRY_ASSIGN(paths, files_below(directories_.output, false));
     for (const std::string& path : paths) {
       WEIR_TRY_ASSIGN(text, read_file(files_, path, longest_file));
-      for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = std::min(text.find('\n', at), text.size());
-        lines.push_back(text.substr(at, end - at));
-        at = end + 1;
-      }
+      append_lines(text, lines);
     }
     std::ranges::sort(lines);
     return lines;

@@ -10,6 +10,7 @@
 #include "cli/process_files.hpp"
 #include "cli/starting_point.hpp"
 #include "cli/surroundings.hpp"
+#include "simulation/output_lines.hpp"
 #include "simulation/overlay_file_system.hpp"
 #include "simulation/scenario/damage.hpp"
 #include "simulation/simulated_cluster.hpp"
@@ -283,11 +284,7 @@ class SimulatedWorld final : public ScenarioWorld {
     for (const auto& [path, content] : cluster_->disk().contents()) {
       if (!path.starts_with(root) || path.find("/.", root.size() - 1) != std::string::npos)
         continue;
-      for (std::size_t at = 0; at < content.size();) {
-        const std::size_t end = std::min(content.find('\n', at), content.size());
-        lines.push_back(content.substr(at, end - at));
-        at = end + 1;
-      }
+      append_lines(content, lines);
     }
     std::ranges::sort(lines);
     return lines;

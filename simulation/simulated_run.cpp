@@ -10,6 +10,7 @@
 #include "runtime/caught_calls.hpp"
 #include "simulation/kill_points.hpp"
 #include "simulation/operator_watch.hpp"
+#include "simulation/output_lines.hpp"
 #include "simulation/overlay_file_system.hpp"
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_cluster.hpp"
@@ -681,23 +682,23 @@ class SimulatedRun {
   }
   void disturb_if_due() {
     if (!postponed_.empty() && can_be_asked()) {
-      last_disturbance_at_ = cluster_->now();
       const Disturbance one = postponed_.front();
       postponed_.erase(postponed_.begin());
-      faults_ = SeededRandom(one.seed);
-      disturb(one.what);
+      make_happen(one);
     }
     while (next_disturbance_ < planned_.size() &&
            planned_[next_disturbance_].step <= cluster_->steps()) {
       const Disturbance& one = planned_[next_disturbance_++];
-      if (asks_for_something(one.what) && !can_be_asked()) {
+      if (asks_for_something(one.what) && !can_be_asked())
         postponed_.push_back(one);
-        continue;
-      }
-      last_disturbance_at_ = cluster_->now();
-      faults_ = SeededRandom(one.seed);
-      disturb(one.what);
+      else
+        make_happen(one);
     }
+  }
+  void make_happen(const Disturbance& one) {
+    last_disturbance_at_ = cluster_->now();
+    faults_ = SeededRandom(one.seed);
+    disturb(one.what);
   }
   static bool asks_for_something(FaultClass what) {
     return what == FaultClass::savepoint || what == FaultClass::cancel ||
@@ -1105,11 +1106,7 @@ class SimulatedRun {
       auto& of = lines[directory];
       for (const auto& [path, content] : contents) {
         if (!path.starts_with(directory + "/") || path[directory.size() + 1] == '.') continue;
-        for (std::size_t begin = 0; begin < content.size();) {
-          const std::size_t end = content.find('\n', begin);
-          of.push_back(content.substr(begin, end - begin));
-          begin = end == std::string::npos ? content.size() : end + 1;
-        }
+        append_lines(content, of);
       }
       std::ranges::sort(of);
     }
