@@ -240,6 +240,7 @@ Result<DataLocation> TaskSnapshotWriter::finish() {
   WEIR_TRY(failure_);
   if (cancelled()) return error(Errc::cancelled, "the checkpoint has been given up");
   DataLocation location;
+  location.file_id = file_id_;  // also inline: payloads with the same bytes are two
   location.size_bytes = position_;
   if (!blocks_) {
     location.inline_bytes = SharedBytes(std::exchange(inline_bytes_, {}));
@@ -248,7 +249,6 @@ Result<DataLocation> TaskSnapshotWriter::finish() {
   WEIR_TRY(blocks_->finish());
   WEIR_TRY(output_->publish());
   location.file = file_name_;
-  location.file_id = file_id_;
   location.shared = placement_.shared;
   return location;
 }
