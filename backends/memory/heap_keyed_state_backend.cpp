@@ -199,13 +199,14 @@ Status HeapKeyedStateBackend::store_changes() {
 /// A snapshot makes the tables larger while it is under way, so it goes before the job does.
 Status HeapKeyedStateBackend::check_budget() {
   if (memory_.set(size_bytes())) return {};
-  bool under_way = false;
-  for (const auto& weak : snapshots_)
-    if (const auto given_up = weak.lock()) {
+  std::uint64_t kept_bytes = 0;
+  for (const InFlight& snapshot : snapshots_)
+    if (const auto given_up = snapshot.given_up.lock()) {
       *given_up = true;
-      under_way = true;
+      kept_bytes += snapshot.state_bytes;
     }
-  if (under_way) return {};
+  // It notices soon; but what stands in a disk that hangs must not let the state grow without end.
+  if (memory_.budget().used_bytes() <= memory_.budget().limit_bytes() + kept_bytes) return {};
   return error(Errc::limit_exceeded, "its state takes " + kibibytes(memory_.bytes()) +
                                          " in this subtask, and all state of this process " +
                                          kibibytes(memory_.budget().used_bytes()) + ", of " +
@@ -227,8 +228,8 @@ Result<std::unique_ptr<SnapshotTask>> HeapKeyedStateBackend::begin_snapshot(
   }
   if (!memory_.budget().is_limited()) return task;
   auto given_up = std::make_shared<std::atomic<bool>>(false);
-  std::erase_if(snapshots_, [](const auto& weak) { return weak.expired(); });
-  snapshots_.push_back(given_up);
+  std::erase_if(snapshots_, [](const InFlight& one) { return one.given_up.expired(); });
+  snapshots_.push_back({given_up, size_bytes()});
   return std::make_unique<BudgetedSnapshotTask>(
       std::move(task), std::move(given_up),
       operator_label_ +

@@ -55,7 +55,12 @@ class HeapKeyedStateBackend final : public KeyedStateBackend {
   MemoryBudget::Share memory_;
   std::uint64_t slices_ = 0;
   /// Set to give a snapshot up; alive as long as it is.
-  std::vector<std::weak_ptr<std::atomic<bool>>> snapshots_;
+  /// One in flight, for as long as `given_up` lives. It keeps at most what the state took when it began.
+  struct InFlight {
+    std::weak_ptr<std::atomic<bool>> given_up;
+    std::uint64_t state_bytes;
+  };
+  std::vector<InFlight> snapshots_;
   /// What is yet to be loaded, the next one last.
   std::vector<std::pair<TableBase*, RestoredEntries>> loading_;
 };

@@ -128,6 +128,19 @@ SCENARIO("state over the configured memory fails with that reason", "[backends]"
         REQUIRE(next);
         CHECK((*next)->run(sink));
       }
+      AND_WHEN("the snapshot never ends, and the state grows") {
+        Status status;
+        while (status) {
+          REQUIRE(budget->used_bytes() < std::uint64_t{9} << 20);
+          state.touch(++keys);
+          status = state.keyed->store_changes();
+        }
+        THEN("it fails before it has taken more than its budget and what the snapshot keeps") {
+          CHECK(status.error().code == Errc::limit_exceeded);
+          CHECK(budget->used_bytes() > std::uint64_t{4} << 20);
+          CHECK(budget->used_bytes() < std::uint64_t{8} << 20);
+        }
+      }
     }
   }
 }
