@@ -334,13 +334,14 @@ class Bench {
         {"--trace", trace, "-D", "state.checkpoints.dir=" + fresh("p3"), "-D",
          "execution.checkpointing.interval=" + std::string(sizes_.checkpoint_interval)});
     const Counted with = count(large_, options);
-    // The first third began while the keys were loaded and counted at full speed: it warms memory and page cache.
+    // The first third began while the keys were loaded and counted at full speed: it warms memory and page cache. The
+    // input ends in the last one, which does not say then how long a snapshot takes.
     std::vector<double> durations;
     std::vector<double> gaps;
     const std::uint64_t all = with.report.gaps.empty() ? 0 : with.report.gaps.rbegin()->first;
     const auto times = checkpoint_durations(trace);
     for (const auto& [checkpoint, nanoseconds] : with.report.gaps) {
-      if (checkpoint <= all / 3 || !times.contains(checkpoint)) continue;
+      if (checkpoint <= all / 3 || checkpoint == all || !times.contains(checkpoint)) continue;
       durations.push_back(times.at(checkpoint));
       gaps.push_back(static_cast<double>(nanoseconds) / 1e6);
     }
@@ -381,8 +382,10 @@ class Bench {
                    "state.savepoints.dir=" + directory_ + "/savepoints"};
     const std::string job =
         ask_weir(count_words(uniform_many_, options, report)).at("job").get<std::string>();
-    while (read_report(report).sources < 2)
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    while (read_report(report).sources < 2) {
+      (void)ask_weir({"info", "--json", job});  // throws once there is no such job any more
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
     savepoint_ = ask_weir({"savepoint", "--json", job}).at("savepoint").get<std::string>();
     (void)ask_weir({"cancel", "--json", job});
   }

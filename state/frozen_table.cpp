@@ -197,6 +197,8 @@ FrozenTable::~FrozenTable() { progress_->ended.store(true, std::memory_order_rel
 void FrozenTable::finish_group(std::uint32_t group) {
   WEIR_ASSERT(range_.contains(group));
   progress_->groups_done.store(group - range_.first + 1, std::memory_order_release);
+  // By now the owner copies little. Earlier it would copy more if it had memory at once.
+  if ((group - range_.first + 1) * 8 >= range_.size() * 7) storage_->arena.prepare();
 }
 
 std::uint64_t FrozenTable::entries(std::uint32_t group) const {
