@@ -50,7 +50,11 @@ double Row::at_quantile(double q) const { return quantile_of(values, q); }
 
 std::string Row::verdict() const {
   if (!floor) return "";
-  if (2 * disturbed > static_cast<int>(values.size())) return "disturbed";
+  const auto is_disturbed = [](const Row& row) {
+    return 2 * row.disturbed > static_cast<int>(row.values.size());
+  };
+  if (is_disturbed(*this) || (floor->of == Floor::Of::ratio && is_disturbed(*cost)))
+    return "disturbed";
   const double reached = floor->of == Floor::Of::ratio ? ratio() : figure();
   const bool met = floor->at_least ? reached >= floor->value : reached <= floor->value;
   return met ? "met" : "missed";
