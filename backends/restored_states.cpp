@@ -220,7 +220,11 @@ Result<std::span<const EntryView>> RestoredEntries::migrated(std::span<const Ent
   for (const EntryView& entry : entries) {
     ByteReader value(entry.value);
     if (!has_many_ || value.remaining() > 0) do {
+        const std::size_t before = value.remaining();
         migration_->migrate(value, migrated_bytes_);
+        // Values without width, which nobody writes, would never end.
+        if (has_many_ && value.remaining() == before)
+          return error(Errc::corruption, "a value does not decode: it is damaged");
       } while (has_many_ && value.remaining() > 0);
     if (!value.complete()) return error(Errc::corruption, "a value does not decode: it is damaged");
     ends.push_back(migrated_bytes_.size());

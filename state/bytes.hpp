@@ -4,7 +4,9 @@
 #include <concepts>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -33,8 +35,10 @@ class ByteWriter {
   void big_endian(T value) {
     number(sizeof(T) == 1 ? value : swap_bytes(value));
   }
-  /// A length (u32) and the bytes. Requires less than 4 GiB.
+  /// A length (u32) and the bytes. Throws `std::length_error` from 4 GiB on, which no reader could tell apart from less.
   void string(std::string_view bytes) {
+    if (bytes.size() > std::numeric_limits<std::uint32_t>::max()) [[unlikely]]
+      throw std::length_error("a value of 4 GiB or more cannot be written");
     number(static_cast<std::uint32_t>(bytes.size()));
     out_.append(bytes);
   }

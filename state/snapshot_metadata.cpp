@@ -174,6 +174,8 @@ class ConsistencyCheck {
   }
 
   Status check_groups(const KeyedStateHandle& handle, KeyGroupRange range) {
+    if (handle.location >= metadata_.locations.size())
+      return unknown_location("state '" + handle.state + "'", handle.location);
     const bool are_groups = handle.format != StateFormat::files;
     std::uint64_t next = are_groups ? range.first : 0;
     for (const auto& extent : handle.groups) {
@@ -188,11 +190,13 @@ class ConsistencyCheck {
     return {};
   }
 
+  [[nodiscard]] Status unknown_location(const std::string& what, std::uint32_t location) const {
+    return damaged(what + " names location " + std::to_string(location) + " of " +
+                   std::to_string(metadata_.locations.size()));
+  }
   Status check_extent(const std::string& what, std::uint32_t location, std::uint64_t offset,
                       std::uint64_t length) {
-    if (location >= metadata_.locations.size())
-      return damaged(what + " names location " + std::to_string(location) + " of " +
-                     std::to_string(metadata_.locations.size()));
+    if (location >= metadata_.locations.size()) return unknown_location(what, location);
     const std::uint64_t size = metadata_.locations[location].size_bytes;
     if (offset > size || length > size - offset)
       return damaged(what + " lies beyond the " + std::to_string(size) + " bytes of location " +

@@ -117,8 +117,10 @@ struct EntryCodec {
     ByteReader reader(bytes);
     weir::decode(reader, value);
     while (reduce && reader.remaining() > 0) {
+      const std::size_t before = reader.remaining();
       V partial{};
       weir::decode(reader, partial);
+      if (reader.remaining() == before) return false;  // of a type without width there is one
       if (!reader.failed()) value = reduce(value, partial);
     }
     return reader.complete();
@@ -518,6 +520,9 @@ class TableBase {
       std::uint32_t group, std::string_view prefix,
       const std::function<bool(std::string_view bytes, std::string_view value)>& visit) const;
   [[nodiscard]] Status decode_entry(std::string_view bytes, void* value) const;
+
+  /// Flushing counts epochs up; behind this one it is refused, so that they never begin anew at 0.
+  static constexpr std::uint32_t last_flushing_epoch = 0xffff'0000;
 
   // The path of a hit reads these.
   table::Group* groups_ = nullptr;  // of `storage_`, by group - range_.first

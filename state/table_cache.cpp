@@ -410,6 +410,10 @@ void TableBase::load_ahead() {
 
 Status TableBase::flush_group(std::uint32_t group, const ChangeVisitor& visit) {
   WEIR_ASSERT(backing_ != nullptr && range_.contains(group));
+  if (epoch_ >= last_flushing_epoch)
+    return error(Errc::limit_exceeded,
+                 "state '" + declaration_->name +
+                     "' has been flushed 4 billion times by this attempt; restarting counts anew");
   Group& header = groups_[group - range_.first];
   std::vector<const table::Removals::Keys*> removals;
   for (const auto& one : removals_)

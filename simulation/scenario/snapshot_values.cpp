@@ -74,7 +74,8 @@ class KeyedValues {
       case StateKind::list: {
         Json list = Json::array();
         ByteReader reader(bytes);
-        while (reader.remaining() > 0 && !reader.failed()) {
+        for (std::size_t before = 0; reader.remaining() > 0 && reader.remaining() != before;) {
+          before = reader.remaining();
           WEIR_TRY_ASSIGN(value, read_json(schema, reader));
           list.push_back(element(schema, std::move(value)));
         }
@@ -155,7 +156,8 @@ class OperatorReader {
                         make_source(storage_, directory_, metadata_.locations[handle.location]));
         WEIR_TRY_ASSIGN(bytes, source->read(handle.offset, handle.length));
         ByteReader reader(bytes);
-        while (reader.remaining() > 0 && !reader.failed()) {
+        for (std::size_t before = 0; reader.remaining() > 0 && reader.remaining() != before;) {
+          before = reader.remaining();
           WEIR_TRY_ASSIGN(value, read_json(schema, reader));
           json.push_back(std::move(value));
         }

@@ -18,7 +18,7 @@ int draws_per_prefix() {
   return given == nullptr ? (sanitized ? 50 : 3000) : std::stoi(given);
 }
 /// A database takes long to open, and its snapshots are written by the same code as others.
-constexpr int draws_per_database_draw = 5;
+constexpr int draws_per_database_draw = 3;
 /// So few show that careless code is caught.
 constexpr int draws_for_careless_code = 100;
 /// So many have been met at least, or the search has lost its way.

@@ -353,6 +353,15 @@ TEST_CASE("a serializer reads the versions that it says it reads", "[state]") {
   CHECK_FALSE(decode_value<Handle>(std::string("\5\0\0\0\1\0\5\5\5", 9), "it"));
 }
 
+TEST_CASE("a string whose length does not fit is not written", "[state]") {
+  std::string bytes;
+  ByteWriter writer(bytes);
+  const char one = 'x';
+  // Nobody reads behind the first: its length is looked at before.
+  CHECK_THROWS_AS(writer.string({&one, std::size_t{1} << 32}), std::length_error);
+  CHECK(bytes.empty());
+}
+
 TEST_CASE("a failed decode names what it was reading", "[state]") {
   const auto failed = decode_value<Point>("123", "the point of state 'p'");
   REQUIRE_FALSE(failed);

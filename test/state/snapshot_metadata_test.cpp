@@ -178,6 +178,11 @@ SCENARIO("handles that point outside are refused although every checksum is righ
       {"channel location", [&](auto& m) { counts(m).subtasks[0].channels[0].location = 7; }},
       {"channel length", [&](auto& m) { counts(m).subtasks[0].channels[0].length += 1; }},
       {"overlap", [&](auto& m) { counts(m).subtasks[0].channels[0].offset -= 1; }},
+      {"location of a handle without groups",
+       [&](auto& m) {
+         counts(m).subtasks[0].keyed[0].groups.clear();
+         counts(m).subtasks[0].keyed[0].location = 7;
+       }},
       {"foreign key group", [&](auto& m) { group(m).group = 3; }},
       {"key group outside", [&](auto& m) { group(m).group = 40'000; }},
       {"key groups out of order",

@@ -198,6 +198,32 @@ TEST_CASE("a full disk is reported with path and offset", "[storage]") {
         Error{Errc::io_error, path + ": cannot write at offset 100000: File too large"});
 }
 
+TEST_CASE("a disk that gets full under a large file is reported, at the latest when it is synced",
+          "[storage]") {
+  TemporaryDirectory directory;
+  PosixFileSystem files;
+  const std::string path = directory.path() + "/file";
+  auto output = files.create(path);
+  REQUIRE(output);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = (std::uint64_t{4} << 20) + 1'500'000;  // behind where direct writing begins
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const std::string piece(300'000, 'x');
+  const auto pieces = GENERATE(20U, 100U);
+  Status status;
+  for (std::size_t i = 0; i < pieces && status; ++i) status = (*output)->append(piece);
+  if (status) status = (*output)->sync();
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
+  REQUIRE_FALSE(status);
+  CHECK(status.error().code == Errc::io_error);
+  CHECK_THAT(status.error().what, Catch::StartsWith(path + ": cannot write at offset ") &&
+                                      Catch::EndsWith("File too large"));
+}
+
 SCENARIO("renaming never replaces", "[storage]") {
   TemporaryDirectory directory;
   PosixFileSystem files;
