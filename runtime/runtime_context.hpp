@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -118,6 +119,7 @@ class RuntimeContext {
   [[nodiscard]] const std::shared_ptr<StateTime>& state_time() const { return state_time_; }
 
  private:
+  static constexpr std::size_t longest_name = 255;
   static constexpr const char* without_function =
       "a reducing or aggregating state needs a function; give its descriptor one";
 
@@ -136,6 +138,12 @@ class RuntimeContext {
     if (key_ == nullptr)
       return refuse<Handle>(descriptor.name,
                             "keyed state needs a keyed stream; call key_by before");
+    const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
+    if (descriptor.name.empty() || descriptor.name.size() > longest_name ||
+        std::ranges::any_of(descriptor.name, is_control))
+      return refuse<Handle>(descriptor.name.substr(0, longest_name),
+                            "a state's name has from 1 to " + std::to_string(longest_name) +
+                                " bytes and no control characters");
     if (descriptor.ttl) {
       if (const Status valid = check_ttl(*descriptor.ttl); !valid)
         return refuse<Handle>(descriptor.name, valid.error().what);

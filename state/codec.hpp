@@ -71,7 +71,7 @@ class SchemaContext {
 /// of their own. Members:
 /// - `fixed_width`: bytes of every encoding, 0 if they vary; `min_width`: bytes of the shortest one
 /// - `encode<Encoding>(value, writer)`, `decode(reader, value)`: a failed decode fails the reader
-/// - `schema(context)`, `heap_bytes(value)`: memory that the value holds beyond `sizeof`
+/// - `schema(context)`, `heap_bytes(value)`: memory that the value holds beyond `sizeof`; none if it throws
 template <class T>
 struct Codec;
 

@@ -74,7 +74,7 @@ void for_each(Table<ListValue<Timed<T>>>& table, const KeyContext& key, F&& f) {
 }  // namespace ttl
 
 /// What all handles have: the table, and the key of the record that is being processed. A handle is
-/// bound by its operator before the first record; using one that is not bound ends the process.
+/// bound by its operator before the first record; using one that is not bound throws `std::logic_error`.
 /// A pointer or reference that a handle returns is valid until the next call on any handle of that
 /// function. Copies of a handle lead to the same state.
 template <class V, class TimedV>
@@ -91,7 +91,8 @@ class StateHandleOf {
   [[nodiscard]] bool is_timed() const { return table_ == nullptr; }
   [[nodiscard]] Table<V>& table() const { return *table_; }
   [[nodiscard]] Table<TimedV>& timed_table() const {
-    WEIR_ASSERT(timed_ != nullptr);
+    if (timed_ == nullptr) [[unlikely]]
+      table::handle_not_bound();
     return *timed_;
   }
   [[nodiscard]] const KeyContext& key() const { return *key_; }

@@ -235,7 +235,11 @@ std::string_view noun_of_extents(StateFormat format) {
 std::uint64_t TaskSnapshot::size_bytes() const { return summed_size(locations); }
 
 std::uint64_t TaskSnapshot::written_bytes() const {
-  return locations.empty() ? 0 : locations.front().size_bytes;
+  std::uint64_t bytes = locations.empty() ? 0 : locations.front().size_bytes;
+  // What older ones wrote inline is written again, into `_metadata`.
+  for (std::size_t i = 1; i < locations.size(); ++i)
+    if (locations[i].file.empty()) bytes += locations[i].size_bytes;
+  return bytes;
 }
 
 std::uint64_t SnapshotMetadata::size_bytes() const { return summed_size(locations); }

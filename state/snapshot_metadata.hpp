@@ -166,7 +166,7 @@ struct TaskSnapshot {
   bool operator==(const TaskSnapshot&) const = default;
   /// Payload bytes in all locations.
   [[nodiscard]] std::uint64_t size_bytes() const;
-  /// Payload bytes that this snapshot has written.
+  /// Payload bytes that this snapshot has written; those that lie in `_metadata` are written by each.
   [[nodiscard]] std::uint64_t written_bytes() const;
 };
 WEIR_FIELDS(TaskSnapshot, locations, operators)

@@ -1,6 +1,7 @@
 #include "state/table.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "state/entry_key.hpp"
@@ -92,7 +93,11 @@ std::size_t TableBase::sample_heap_bytes() const {
       const Segment& segment = group.directory[i];
       table::for_each_slot(shape_, group, segment, [&](char* slot) {
         if (left == 0) return;
-        heap_bytes += shape_.layout->heap_bytes(table::slot_value(shape_, slot));
+        try {
+          heap_bytes += shape_.layout->heap_bytes(table::slot_value(shape_, slot));
+        } catch (...) {
+          // Code of the job, for an estimate: a value that cannot be asked counts as one without heap memory.
+        }
         ++sampled;
         --left;
       });
@@ -158,9 +163,15 @@ Status TableBase::decode_entry(std::string_view bytes, void* value) const {
   return table::decoded(declaration_->name, [&] { return decode(bytes, value); });
 }
 
+void table::handle_not_bound() {
+  throw std::logic_error(
+      "a state was used that the function has not asked for: keep what `open` gets from the "
+      "RuntimeContext");
+}
+
 std::unexpected<Error> table::folding_threw(const std::string& state) {
   return error(Errc::user_function_failed,
-               "the function that folds state '" + state + "' threw" + thrown_text());
+               "code of the job that decodes or folds state '" + state + "' threw" + thrown_text());
 }
 
 std::unexpected<Error> table::does_not_decode(const std::string& state) {

@@ -333,6 +333,8 @@ struct Shape {
   std::uint32_t granule_shift;
 };
 
+/// A function uses a handle that nobody has given it. Throws `std::logic_error`.
+[[noreturn]] void handle_not_bound();
 /// The errors of `decoded`; the first is to be called in a handler.
 [[nodiscard]] std::unexpected<Error> folding_threw(const std::string& state);
 [[nodiscard]] std::unexpected<Error> does_not_decode(const std::string& state);

@@ -530,13 +530,13 @@ TEST_CASE("a function that throws while a snapshot folds its state declines the 
   refuse = [] { throw std::runtime_error("not today"); };
   CHECK(checkpoint(1) == "decline 1 snapshot_failed");
   CHECK(test.listener->detail ==
-        "operator 'head': the function that folds state 'sum' threw: not today");
+        "operator 'head': code of the job that decodes or folds state 'sum' threw: not today");
   refuse = [] { throw 3; };
   CHECK(checkpoint(2) == "decline 2 snapshot_failed");
-  CHECK(
-      test.listener->detail ==
-      "operator 'head': the function that folds state 'sum' threw a value of type int, which says "
-      "nothing; throw a std::exception whose text says what is wrong");
+  CHECK(test.listener->detail ==
+        "operator 'head': code of the job that decodes or folds state 'sum' threw a value of type "
+        "int, which says "
+        "nothing; throw a std::exception whose text says what is wrong");
   refuse = nullptr;
   CHECK(checkpoint(3) == "acknowledge 3");
   CHECK(*sum.get() == 3);

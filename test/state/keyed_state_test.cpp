@@ -90,6 +90,17 @@ TEST_CASE("a value handle sees the key that is current", "[state]") {
   CHECK(names.value_or("none") == "none");
 }
 
+TEST_CASE("a handle that was never asked for throws", "[state]") {
+  ValueState<std::string> value;
+  ListState<std::string> list;
+  MapState<std::string, std::uint64_t> map;
+  CHECK_THROWS_AS(value.update("one"), std::logic_error);
+  CHECK_THROWS_AS(value.clear(), std::logic_error);
+  CHECK_THROWS_AS(list.add("one"), std::logic_error);
+  CHECK_THROWS_AS(map.put("one", 1), std::logic_error);
+  CHECK_THROWS_WITH(value.value(), Catch::Contains("has not asked for"));
+}
+
 TEST_CASE("a list handle appends, replaces and clears", "[state]") {
   KeyContext key = key_of(1);
   auto [table, words] = make_state(ListStateDescriptor<std::string>{"words"}, {}, options, &key);
