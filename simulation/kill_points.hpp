@@ -17,6 +17,8 @@ inline constexpr std::array<std::string_view, 13> file_kill_points{
     "remove snapshot file", "remove _metadata",        "append to output",   "sync output",
     "rename output",
 };
+/// From here on they are operations on output.
+inline constexpr std::size_t first_output_kill_point = 10;
 /// Which of them `event`, a success, is; empty: none. Output is what lies outside of `snapshots`, the directory of
 /// checkpoints and savepoints.
 [[nodiscard]] std::string_view file_kill_point(const FileEvent& event, std::string_view snapshots);

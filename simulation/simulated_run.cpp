@@ -72,6 +72,22 @@ std::string difference(const std::vector<std::string>& found,
   return text;
 }
 
+/// How many times as often as others a class comes that often meets nothing, or that comes at one of many places.
+std::size_t weight_of(FaultClass what) {
+  switch (what) {
+    case FaultClass::crash_at_file_operation:
+    case FaultClass::crash_at_message:
+      return 6;
+    case FaultClass::bit_flip:
+    case FaultClass::savepoint:
+    case FaultClass::cancel_with_savepoint:
+    case FaultClass::stop:
+      return 3;
+    default:
+      return 1;
+  }
+}
+
 /// One thing that is made to happen.
 struct Disturbance {
   std::uint64_t step = 0;  ///< not before this one
@@ -664,9 +680,11 @@ class SimulatedRun {
         classes_.empty() ? 0 : random_.below(settings_.faults.disturbances + 1);
     const std::uint64_t steps = settings_.expected == nullptr ? 0 : settings_.expected->steps;
     const std::uint64_t last = (3 * steps / 2 + 100) * (random_.one_in(2) ? 1 : 5);
+    std::vector<FaultClass> weighted;
+    for (const FaultClass what : classes_) weighted.insert(weighted.end(), weight_of(what), what);
     for (std::uint64_t i = 0; i < count; ++i) {
       const std::uint64_t step = random_.below(last);
-      const FaultClass what = classes_[random_.below(classes_.size())];
+      const FaultClass what = weighted[random_.below(weighted.size())];
       planned_.push_back({step, what, random_.next()});
     }
     std::ranges::stable_sort(planned_, {}, &Disturbance::step);
@@ -766,9 +784,11 @@ class SimulatedRun {
       case FaultClass::crash_at_file_operation:
         return crash_at_file_operation();
       case FaultClass::crash_at_message:
-        kill_at_ = {message_kill_points[faults_.below(message_kill_points.size())],
+        // The last, which meets a message least often, twice as often.
+        kill_at_ = {message_kill_points[std::min(faults_.below(message_kill_points.size() + 1),
+                                                 message_kill_points.size() - 1)],
                     faults_.one_in(2)};
-        return;
+        return provoke(kill_at_->message);
       case FaultClass::pause:
         hit(what);
         return cluster_->pause(draw_process(), draw_length(60'000));
@@ -850,11 +870,24 @@ class SimulatedRun {
         return;  // at the next start
     }
   }
+  /// Sees to it that `message` is sent, if it is one that only the beginning or the end of an attempt needs.
+  void provoke(std::string_view message) {
+    if (message == "SubmitJob" || message == "RegisterTaskManager") {
+      if (cluster_->has_job_manager()) cluster_->crash_job_manager();
+    } else if (message == "SubmitTask" || message == "StartTask") {
+      if (const auto id = draw_task_manager()) cluster_->crash_task_manager(*id);
+    } else if (message == "CancelTask") {
+      // A crash might leave no task to be cancelled.
+      watch_->fail_calls(1, 3);
+    }
+  }
   /// One of any kind, or behind one of a kind of its own: among all of them some are rare.
   void crash_at_file_operation() {
     crash_was_to_come_ = true;
-    const bool any = faults_.one_in(3);
-    const std::string_view wanted = file_kill_points[faults_.below(file_kill_points.size())];
+    const bool any = faults_.one_in(6);
+    const std::size_t first = transactional_ && faults_.one_in(3) ? first_output_kill_point : 0;
+    const std::string_view wanted =
+        file_kill_points[first + faults_.below(file_kill_points.size() - first)];
     cluster_->crash_at_file_operation(any ? faults_.between(1, 60) : faults_.between(1, 2),
                                       [this, any, wanted](const FileEvent& event) {
                                         killed_at_ =
