@@ -19,6 +19,7 @@ struct DeliveryRecord {
   std::string message;  ///< its name, as in `message_name`
   JobId job;
   CheckpointId checkpoint;         ///< 0 if the message concerns none
+  std::optional<Fence> fence;      ///< if the message has one
   std::optional<TaskState> state;  ///< of a task, if the message tells one
   std::string reason;              ///< of a decline, and its sentence
   std::string detail;
@@ -58,6 +59,7 @@ class Delivery {
     if constexpr (requires { record.job = message.job; }) record.job = message.job;
     if constexpr (requires { record.checkpoint = message.checkpoint; })
       record.checkpoint = message.checkpoint;
+    if constexpr (requires { record.fence = message.fence; }) record.fence = message.fence;
     if constexpr (requires { requires std::is_same_v<decltype(message.state), TaskState>; })
       record.state = message.state;
     if constexpr (std::is_same_v<M, DeclineCheckpoint>) {

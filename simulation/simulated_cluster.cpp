@@ -85,6 +85,7 @@ SimulatedCluster::SimulatedCluster(Settings settings)
   system_ = std::make_unique<caf::actor_system>(config_);
   clock_.scheduler = &dynamic_cast<caf::scheduler::test_coordinator&>(system_->scheduler());
   disk_->observe([this](const FileEvent& event) {
+    if (settings_.on_file && !event.process.empty()) settings_.on_file(event);
     if (!operations_to_crash_ || event.process.empty()) return;
     if ((counts_to_crash_ && !counts_to_crash_(event)) || --*operations_to_crash_ > 0) return;
     operations_to_crash_.reset();
@@ -95,6 +96,10 @@ SimulatedCluster::SimulatedCluster(Settings settings)
 }
 
 SimulatedCluster::~SimulatedCluster() {
+  // Whoever listens may be gone in part.
+  settings_.on_file = nullptr;
+  settings_.on_host_crash = nullptr;
+  settings_.on_task_step = nullptr;
   crash_host();
   // A client that still waits for an answer would keep the system from ending.
   for (const caf::actor& client : clients_) caf::anon_send_exit(client, caf::exit_reason::kill);
@@ -253,10 +258,15 @@ void SimulatedCluster::crash_host() {
   operations_to_crash_.reset();
   crashed_in_step_.clear();
   disk_->crash(random_);
+  if (settings_.on_host_crash) settings_.on_host_crash();
 }
 
 std::unique_ptr<SimulatedFileSystem> SimulatedCluster::outside() const {
   return std::make_unique<SimulatedFileSystem>(disk_);
+}
+
+bool SimulatedCluster::is_running(const std::string& process) {
+  return std::ranges::any_of(running(), [&](const auto* one) { return one->name == process; });
 }
 
 std::vector<SimulatedCluster::SimulatedProcess*> SimulatedCluster::running() {
@@ -428,7 +438,8 @@ bool SimulatedCluster::run_actor() {
   if (ready == jobs.begin()) return false;
   const auto among = static_cast<std::uint64_t>(ready - jobs.begin());
   std::swap(jobs.front(), jobs[random_.below(among)]);
-  const auto* const chosen = dynamic_cast<const caf::local_actor*>(jobs.front());
+  auto* const chosen = dynamic_cast<caf::scheduled_actor*>(jobs.front());
+  if (chosen != nullptr) longest_mailbox_ = std::max(longest_mailbox_, chosen->mailbox().size());
   const auto owner = chosen == nullptr ? owners_.end() : owners_.find(chosen->id());
   const std::string name = owner == owners_.end() ? "" : owner->second;
   own(name, [&] { clock_.scheduler->run_once(); });
@@ -492,7 +503,9 @@ bool SimulatedCluster::run_task() {
   const auto [process, index] = movable[random_.below(movable.size())];
   auto& tasks = process->tasks.tasks;
   const std::shared_ptr<StreamTask> task = tasks[index].task;
+  if (settings_.on_task_step) settings_.on_task_step(task->environment(), false);
   const StepResult result = task->step();
+  if (settings_.on_task_step) settings_.on_task_step(task->environment(), true);
   if (result == StepResult::finished) {
     tasks.erase(tasks.begin() + static_cast<std::ptrdiff_t>(index));
   } else if (result == StepResult::busy) {

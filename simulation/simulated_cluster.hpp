@@ -60,6 +60,12 @@ class SimulatedCluster {
     std::function<bool(const DeliveryRecord& record, const std::string& process)> on_delivery;
     /// As `SimulatedLink::decide`, of every link; may be empty.
     std::function<SimulatedLink::Deed(const DeliveryRecord& message)> on_link;
+    /// Called after each operation of a process on the disk; may be empty.
+    std::function<void(const FileEvent& event)> on_file;
+    /// Called when the host has crashed, with what is left on its disk; may be empty.
+    std::function<void()> on_host_crash;
+    /// Called before each step of a task, and when it is `over`; may be empty.
+    std::function<void(const TaskEnvironment& task, bool over)> on_task_step;
     /// What a process sees instead of its files; may be empty.
     std::function<std::unique_ptr<FileSystem>(FileSystem& files, SimulatedDisk& disk)> overlay;
     // What follows may be left out. It stands in for production code, to see whether that is noticed.
@@ -96,6 +102,9 @@ class SimulatedCluster {
   [[nodiscard]] std::string process_of(const Endpoint& endpoint);
   /// The host goes down: all processes end, and what was not synced is lost or not, as drawn.
   void crash_host();
+  /// The most messages that have waited for one actor at a time.
+  [[nodiscard]] std::size_t longest_mailbox() const { return longest_mailbox_; }
+  [[nodiscard]] bool is_running(const std::string& process);
   /// Whether a file operation is still to come that ends its process.
   [[nodiscard]] bool is_crash_to_come() const { return operations_to_crash_.has_value(); }
 
@@ -275,6 +284,7 @@ class SimulatedCluster {
   /// The names of the processes that actors belong to, by the actors' ids.
   std::map<caf::actor_id, std::string> owners_;
   std::uint64_t steps_ = 0;
+  std::size_t longest_mailbox_ = 0;
   MonotonicTime last_pause_until_;  ///< no process is paused from here on
   std::unique_ptr<SimulatedProcess> job_manager_;
   std::map<TaskManagerId, std::unique_ptr<SimulatedProcess>> task_managers_;

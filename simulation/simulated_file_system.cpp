@@ -164,6 +164,13 @@ void SimulatedDisk::inject(InjectedFault fault) {
   faults_met_ = 0;
 }
 
+std::optional<std::string> SimulatedDisk::content(const std::string& path) const {
+  const std::lock_guard guard(mutex_);
+  const auto node = image_.find(path);
+  if (!node || image_.is_directory(*node)) return std::nullopt;
+  return std::string(image_.content(*node));
+}
+
 void SimulatedDisk::heal() {
   const std::lock_guard guard(mutex_);
   fault_.reset();

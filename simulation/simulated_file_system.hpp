@@ -95,6 +95,8 @@ class SimulatedDisk {
   void erase(const std::string& path);
   /// The content of every file by path.
   [[nodiscard]] std::map<std::string, std::string> contents() const { return image().contents(); }
+  /// The content of the file `path`; none: there is no such file.
+  [[nodiscard]] std::optional<std::string> content(const std::string& path) const;
 
   // ---- faults
 

@@ -12,6 +12,7 @@
 #include "simulation/operator_watch.hpp"
 #include "simulation/output_lines.hpp"
 #include "simulation/overlay_file_system.hpp"
+#include "simulation/protocol_watch.hpp"
 #include "simulation/seeded_random.hpp"
 #include "simulation/simulated_cluster.hpp"
 #include "state/checkpoint_directory.hpp"
@@ -122,6 +123,7 @@ class SimulatedRun {
     } else {
       go_through();
       if (report_.violations.empty()) check_output();
+      if (report_.violations.empty()) check_orphans();
       if (report_.violations.empty()) check_leftovers();
       if (report_.violations.empty() && settings_.expected != nullptr) check_savepoints();
     }
@@ -254,6 +256,7 @@ class SimulatedRun {
         return SimulatedLink::Deed{stage_on_link(message.message), staged_delay};
       };
     }
+    watch_protocol(cluster);
     OverlayFileSystem::Settings overlay{job_.inputs, {root, "/temporary"}, job_.lines};
     overlay.hidden.insert(overlay.hidden.end(), outputs_.begin(), outputs_.end());
     cluster.overlay = [overlay](FileSystem& files, SimulatedDisk& disk) {
@@ -268,6 +271,20 @@ class SimulatedRun {
     return {};
   }
 
+  void watch_protocol(SimulatedCluster::Settings& cluster) {
+    ProtocolWatch::Settings settings;
+    settings.checkpoints = checkpoints;
+    settings.savepoints = savepoints;
+    settings.outputs = outputs_;
+    settings.channel_bytes = cluster.configuration.execution().channel_bytes;
+    settings.read = [this](const std::string& path) {
+      auto content = cluster_->disk().content(path);
+      // What a flipped bit has damaged is still there.
+      return content && flipped_ && flipped_->first == path ? flipped_->second : content;
+    };
+    protocol_.emplace(std::move(settings));
+    protocol_->attach(cluster);
+  }
   void count(const std::string& what) { ++report_.counts[what]; }
   void hit(FaultClass fault, std::uint64_t times = 1) {
     if (times > 0) report_.faults[std::string(to_string(fault))] += times;
@@ -287,6 +304,7 @@ class SimulatedRun {
       }
       look_after();
       count_hits();
+      if (auto broken = protocol_->take_broken(*cluster_)) violated("protocol", *broken);
       if (report_.result.steps == 0 && sources_ > 0 && watch_->waiting_sources() >= sources_)
         report_.result.steps = cluster_->steps();
       if (settings_.staged) go_through_flow();
@@ -726,6 +744,7 @@ class SimulatedRun {
   void heal() {
     healed_ = true;
     healed_at_ = cluster_->now();
+    protocol_->see_healed();
     cluster_->heal();
     // What is slow as well: else a checkpoint may never be done in time.
     cluster_->set_pace(std::min(pace_, calm_pace));
@@ -1153,10 +1172,19 @@ class SimulatedRun {
       if (found != expected) return violated("E2", directory + ": " + difference(found, expected));
     }
   }
-  /// What the last run has left of its checkpoints: nothing that nobody names.
+  /// The last run has left no file that nobody needs.
+  void check_orphans() {
+    OrphanWatch::Finished finished{current_, 0};
+    if (retains_checkpoints())
+      finished.kept = std::stoul(drawn_.at("state.checkpoints.num-retained"));
+    if (auto orphan = protocol_->find_orphan(*cluster_, finished)) violated("protocol", *orphan);
+  }
+  /// What a crash behind the end leaves of all runs, their next start would remove.
   void check_leftovers() {
     cluster_->disk().heal();
     cluster_->crash_host();
+    if (auto orphan = protocol_->find_lasting_orphan(*cluster_, flipped_))
+      return violated("protocol", *orphan);
     const auto files = cluster_->outside();
     SeededRandom names(random_.next());
     FileCheckpointStorage storage(*files, names);
@@ -1206,6 +1234,7 @@ class SimulatedRun {
     count("savepoints restored in the end");
     submit(std::move(*fork));
     go_through();
+    if (report_.violations.empty()) check_orphans();
     if (!report_.violations.empty()) {
       Violation& first = report_.violations.front();
       first.what = "restored from " + path + ": " + first.what;
@@ -1248,6 +1277,7 @@ class SimulatedRun {
   milliseconds io_delay_{0};
   const std::map<std::string, std::string> drawn_;
   SimulatedDatabases databases_;
+  std::optional<ProtocolWatch> protocol_;
   std::unique_ptr<SimulatedCluster> cluster_;
   std::set<std::string> outputs_;  ///< directories
   bool transactional_ = false;     ///< some sink commits
