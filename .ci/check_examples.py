@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Checks that the examples in the comments of the public headers are compiled, and that they are there.
 
-An example is what stands in `///   ` lines of a header that a job includes through weir/weir.hpp; `///` alone divides it.
-Each part must stand in a test/api/*examples_test.cpp as well, which may break lines elsewhere and have other comments.
+An example is what stands in `///   ` lines of a header that a job includes through weir/weir.hpp, or its test through
+weir/testing.hpp; `///` alone divides it. Each part must stand in one of EXAMPLES as well, which may break lines elsewhere
+and have other comments.
 Lines without a brace and a semicolon are a figure and no example.
 
 Prints one line per example that is not compiled, and per header of those that job authors look into without any
@@ -28,8 +29,10 @@ SHOWN = {
     "runtime/broadcast_state.hpp", "runtime/operator.hpp", "runtime/operator_state.hpp",
     "runtime/operators/timestamps.hpp", "runtime/runtime_context.hpp", "runtime/timer_service.hpp",
     "state/descriptors.hpp", "state/fields.hpp", "state/keyed_state.hpp", "state/time_to_live.hpp",
+    "simulation/testing/fault_sets.hpp", "simulation/testing/operator_harness.hpp", "simulation/testing/simulation.hpp",
 }
 LINKS_ONLY = {"api/weir/weir.hpp"}
+EXAMPLES = ["test/api/*examples_test.cpp", "test/simulation/testing/examples_test.cpp"]
 
 EXAMPLE_LINE = re.compile(r"^\s*///   (.*)$")
 # What is left as it is, a comment, or blanks.
@@ -64,7 +67,7 @@ def stands_in(code, compiled):
 
 def complaints(root):
     compiled = ""
-    for path in sorted(glob.glob(os.path.join(root, "test/api/*examples_test.cpp"))):
+    for path in sorted(path for pattern in EXAMPLES for path in glob.glob(os.path.join(root, pattern))):
         with open(path, encoding="utf-8") as file:
             compiled += folded(file.read()) + "\n"
     for path, content in sorted(public_headers.reachable(root).items()):
@@ -72,7 +75,7 @@ def complaints(root):
         found = list(examples(text))
         for number, code in found:
             if not stands_in(folded(code), compiled):
-                yield f"{path}:{number}: this example stands in no test/api/*examples_test.cpp"
+                yield f"{path}:{number}: this example stands in none of {', '.join(EXAMPLES)}"
         shown = path in SHOWN or (path.split("/")[0] in SHOWN_FOLDERS and NOT_NAMED not in text)
         if shown and not found and path not in LINKS_ONLY:
             yield f"{path}:1: has no example; give it one, or say '{NOT_NAMED} it'"

@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "api": {"connectors", "runtime", "storage", "state"},
     "messages": {"runtime", "state"},
     "actors": {"messages", "network", "runtime", "state"},
-    "simulation": {"actors", "backends", "messages", "network", "runtime", "storage", "state"},
+    "simulation": {"actors", "api", "backends", "connectors", "messages", "network", "runtime", "storage", "state"},
     "web": {"actors", "messages", "network", "runtime", "state"},
 }
 FOLDERS = set(MAY_INCLUDE) | {"cli"}

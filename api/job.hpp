@@ -44,12 +44,21 @@ int run_job_program(int argc, char** argv, const JobDescriptor& job);
 ///
 /// The source builds as a program (it then takes the options of `weir run`, and the job's behind `--`)
 /// and, with `-shared`, as a library for `weir run`. One job per program or library.
-/// `env` is the `StreamEnvironment`.
-#define WEIR_JOB(job_name)                                                                      \
-  static void weir_job_entry(::weir::StreamEnvironment& env);                                   \
-  extern "C" __attribute__((visibility("default")))                                             \
-  const ::weir::JobDescriptor weir_job_descriptor{.name = #job_name, .entry = &weir_job_entry}; \
-  __attribute__((weak)) int main(int argc, char** argv) {                                       \
-    return ::weir::run_job_program(argc, argv, weir_job_descriptor);                            \
-  }                                                                                             \
-  static void weir_job_entry([[maybe_unused]] ::weir::StreamEnvironment& env)
+/// `env` is the `StreamEnvironment`. The name is also that of a function, `void word_count(weir::StreamEnvironment&)`,
+/// which tests are given (`weir/testing.hpp`); to be linked into a program with a `main` of its own, compile
+/// with `-DWEIR_NO_MAIN`.
+#define WEIR_JOB(job_name)                                                                \
+  void job_name(::weir::StreamEnvironment& env);                                          \
+  extern "C" __attribute__((visibility("default")))                                       \
+  const ::weir::JobDescriptor weir_job_descriptor{.name = #job_name, .entry = &job_name}; \
+  WEIR_JOB_MAIN                                                                           \
+  void job_name([[maybe_unused]] ::weir::StreamEnvironment& env)
+
+#ifdef WEIR_NO_MAIN
+#define WEIR_JOB_MAIN
+#else
+#define WEIR_JOB_MAIN                                                \
+  __attribute__((weak)) int main(int argc, char** argv) {            \
+    return ::weir::run_job_program(argc, argv, weir_job_descriptor); \
+  }
+#endif

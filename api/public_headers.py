@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a job compiles in: every header of ours that `api/weir/weir.hpp` reaches.
+"""What jobs and their tests compile in: every header of ours that `weir/weir.hpp` and `weir/testing.hpp` reach.
 
 usage: public_headers.py --hash ROOT OUTPUT DEPFILE COPIES   write the header that holds their hash, if it changed,
                                                              and copy them, and that header, to the directory COPIES
@@ -13,7 +13,7 @@ import os
 import re
 import sys
 
-FIRST = "api/weir/weir.hpp"
+FIRST = ["api/weir/weir.hpp", "simulation/weir/testing.hpp"]
 GENERATED = "api/headers_hash.hpp"
 INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
 
@@ -26,7 +26,7 @@ def read(root, path):
 def reachable(root):
     """The content of each header, by its path from the root."""
     found = {}
-    waiting = [FIRST]
+    waiting = list(FIRST)
     while waiting:
         path = waiting.pop()
         if path in found or path == GENERATED:

@@ -9,6 +9,7 @@
 #include "backends/fs/fs_state_backend.hpp"
 #include "backends/memory/memory_state_backend.hpp"
 #include "backends/rocksdb/rocksdb_state_backend.hpp"
+#include "simulation/testing/configured_backend.hpp"
 
 namespace weir {
 namespace {
@@ -59,6 +60,13 @@ std::function<Result<std::shared_ptr<StateBackend>>(const Configuration&)> make_
     return registry->backend;
   };
 }
+
+std::shared_ptr<StateBackend> testing::configured_backend(const Configuration& configuration,
+                                                          const SimulatedDatabases* databases) {
+  return make_backend(configuration.state_backend(), databases);
+}
+
+void testing::end_idle_backend_threads() { RocksDBStateBackend::end_idle_threads(); }
 
 Status check_backend_memory(const StateBackendConfig& config, const PlanDescription& plan) {
   if (config.kind != StateBackendKind::rocksdb) return {};

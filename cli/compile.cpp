@@ -151,9 +151,10 @@ std::vector<std::string> compiler_command(const std::string& compiler,
   std::istringstream flags(WEIR_COMPILE_FLAGS);
   for (std::string flag; flags >> flag;) words.push_back(flag);
   if (output.ends_with(".so")) words.push_back("-shared");
-  words.insert(words.end(), {"-I" + installation.library_directory + precompiled_directory,
-                             "-isystem", installation.include_directory, "-isystem",
-                             installation.include_directory + "/api"});
+  words.insert(words.end(),
+               {"-I" + installation.library_directory + precompiled_directory, "-isystem",
+                installation.include_directory, "-isystem", installation.include_directory + "/api",
+                "-isystem", installation.include_directory + "/simulation"});
   words.insert(words.end(), command.sources.begin(), command.sources.end());
   words.insert(words.end(), {"-o", output});
   words.insert(words.end(), {"-L" + installation.library_directory, "-lweir",
@@ -202,11 +203,12 @@ Result<std::string> read_whole(const std::string& path) {
   return read_file(files, path, max_file_bytes);
 }
 
-/// Whether any source speaks of WEIR_JOB; true if that cannot be told.
+/// Whether any source speaks of WEIR_JOB, or is the test of a job that it may include; true if that cannot be told.
 bool mention_job(const std::vector<std::string>& sources) {
   return std::ranges::any_of(sources, [](const std::string& source) {
     const auto text = read_whole(source);
-    return !text || text->find("WEIR_JOB") != std::string::npos;
+    return !text || text->find("WEIR_JOB") != std::string::npos ||
+           text->find("weir/testing.hpp") != std::string::npos;
   });
 }
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "cli/job_descriptor.hpp"
+#include "api/job_descriptor.hpp"
 
 namespace weir {
 namespace {

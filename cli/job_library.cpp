@@ -5,8 +5,6 @@
 
 #include "cli/elf_file.hpp"
 #include "cli/sha256.hpp"
-#include "runtime/crash_reporter.hpp"
-#include "state/thrown.hpp"
 
 namespace weir {
 namespace {
@@ -26,10 +24,6 @@ std::string loader_error(const std::string& copy, const std::string& path) {
   std::string said = text == nullptr ? "the loader gives no reason" : text;
   if (said.starts_with(copy + ": ")) said.erase(0, copy.size() + 2);
   return path + ": cannot be loaded: " + said;
-}
-
-std::unexpected<JobRunError> fail(Error error, bool in_arguments = false) {
-  return std::unexpected(JobRunError{std::move(error), in_arguments});
 }
 
 }  // namespace
@@ -83,27 +77,8 @@ Result<JobCode> LocalJobLibraries::add_linked(const JobDescriptor& descriptor) {
 std::expected<JobRun, JobRunError> LocalJobLibraries::run(
     const JobCode& code, const std::vector<std::string>& arguments,
     const Configuration& configuration) const {
-  const ExecutionConfig& execution = configuration.execution();
-  StreamEnvironment env(arguments, execution.parallelism, working_directory_);
-  if (execution.max_parallelism) env.set_max_parallelism(*execution.max_parallelism);
-  if (most_generated_) env.limit_generators(*most_generated_);
-  const auto threw = [&](const std::string& what) {
-    // A function that goes on with what a missing argument left it is not the one to blame.
-    if (const Status arguments_fit = env.check_arguments(); !arguments_fit)
-      return fail(arguments_fit.error(), true);
-    return fail({Errc::user_function_failed, "the function of job " + code.name + " threw" + what});
-  };
-  try {
-    const UserCode user_code;
-    code.descriptor->entry(env);
-  } catch (...) {
-    return threw(thrown_text());
-  }
-  if (const Status arguments_fit = env.check_arguments(); !arguments_fit)
-    return fail(arguments_fit.error(), true);
-  auto plan = env.build();
-  if (!plan) return fail(plan.error());
-  return JobRun{env.settings(), std::make_shared<const Plan>(std::move(*plan))};
+  return run_job_function(*code.descriptor,
+                          {arguments, configuration, working_directory_, most_generated_});
 }
 
 Result<std::shared_ptr<const Plan>> LocalJobLibraries::build_plan(

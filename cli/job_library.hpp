@@ -9,6 +9,7 @@
 
 #include "actors/job_libraries.hpp"
 #include "api/job.hpp"
+#include "api/job_run.hpp"
 #include "runtime/configuration.hpp"
 #include "state/file_system.hpp"
 
@@ -19,18 +20,6 @@ struct JobCode {
   std::string name;    ///< in `WEIR_JOB`
   std::string sha256;  ///< of the library or program, 64 hex digits
   const JobDescriptor* descriptor = nullptr;
-};
-
-/// What a job function put together.
-struct JobRun {
-  std::map<std::string, std::string> settings;  ///< the job's own
-  std::shared_ptr<const Plan> plan;
-};
-
-/// A mistake of the job's arguments, which the user made on the command line, or one of the job.
-struct JobRunError {
-  Error error;
-  bool in_arguments = false;
 };
 
 /// Loads job libraries and runs their functions. A library is loaded from a copy that is named by its

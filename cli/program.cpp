@@ -5,10 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "api/job_descriptor.hpp"
 #include "cli/command_line.hpp"
 #include "cli/compile.hpp"
 #include "cli/completion.hpp"
-#include "cli/job_descriptor.hpp"
 #include "cli/run.hpp"
 #include "cli/scenario_verb.hpp"
 #include "cli/signals.hpp"

@@ -20,12 +20,10 @@
 #include "cli/surroundings.hpp"
 #include "connectors/held_files.hpp"
 #include "runtime/crash_reporter.hpp"
-#include "simulation/child_runs.hpp"
 #include "simulation/crash_matrix.hpp"
+#include "simulation/job_trials.hpp"
 #include "simulation/kill_points.hpp"
-#include "simulation/seeded_random.hpp"
-#include "simulation/simulated_run.hpp"
-#include "state/codec.hpp"
+#include "simulation/run_text.hpp"
 #include "storage/posix_file_system.hpp"
 #include "storage/system.hpp"
 
@@ -42,12 +40,6 @@ std::map<std::string, std::uint64_t> no_kills() {
 using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t most_plan_bytes = 1 << 20;
-/// Lines of the trace that are shown of a run that failed.
-constexpr std::size_t shown_lines = 25;
-/// What is told of a run is wrapped at so many columns.
-constexpr std::size_t columns = 100;
-/// A job whose sources give more in the run without faults is taken for one that does not end, unless it is limited.
-constexpr std::uint64_t most_records = 10'000'000;
 /// Failures of a range that are told with what was broken; of the others, the seed.
 constexpr std::size_t told_failures = 5;
 /// How often a terminal is told how far it is.
@@ -81,43 +73,6 @@ std::string quoted(const std::string& word) {
   return text + "'";
 }
 
-/// `text` with a new line, and `indent` at its beginning, at a blank before it would be too long.
-std::string wrapped(const std::string& text, const std::string& indent) {
-  std::string out;
-  std::size_t column = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find(' ', begin), text.size());
-    const std::size_t length = end - begin;
-    if (column > 0 && column + 1 + length > columns) {
-      out += "\n" + indent;
-      column = indent.size();
-    } else if (begin > 0) {
-      out += ' ';
-      ++column;
-    }
-    out.append(text, begin, length);
-    column += length;
-    begin = end + 1;
-  }
-  return out;
-}
-
-/// A line of a trace as people read it: `1803.810 s  CheckpointCoordinator -> Task:1/0: TriggerCheckpoint 3`. Others as
-/// they are.
-std::string readable(const std::string& line) {
-  const auto begin = line.find('{');
-  const Json json =
-      begin == std::string::npos ? Json() : Json::parse(line.substr(begin), nullptr, false);
-  if (!json.is_object() || !json.contains("t") || !json.contains("message")) return line;
-  char time[32];
-  std::snprintf(time, sizeof time, "%.3f s", json.value("t", 0.0) / 1000);
-  std::string text = std::string(time) + "  " + json.value("from", "") + " -> " +
-                     json.value("to", "") + ": " + json.value("message", "");
-  if (const auto checkpoint = json.value("checkpoint", std::uint64_t{0}); checkpoint > 0)
-    text += " " + std::to_string(checkpoint);
-  return text;
-}
-
 Json json_of(const std::map<std::string, std::uint64_t>& counts) {
   Json json = Json::object();
   for (const auto& [name, count] : counts) json[name] = count;
@@ -137,15 +92,12 @@ class Simulation {
   int run() {
     if (Status ready = prepare(); !ready)
       return answer_with(ready.error(), exit_code_, command_.common);
-    if (Status expected = find_expected(); !expected)
-      return end_requested() ? interrupted_exit_code
-                             : answer_with(expected.error(), failure_exit_code, command_.common);
+    if (Status expected = find_expected(); !expected) return end_with(expected.error());
     if (command_.crash_matrix) return run_matrix();
-    const Trial trial{plan_, command_.records, command_.only};
-    const Status ran = children().run(
+    const Status ran = trials_->run(
         command_.first_seed, command_.last_seed,
-        [&](std::uint64_t seed) { return run_seed(seed, trial, &*expected_); },
-        [this](ChildResult result) { take(std::move(result)); });
+        [this](std::uint64_t seed) { return Trial{seed, plan_, command_.records, command_.only}; },
+        *expected_, [this](std::uint64_t, SimulatedRunReport report) { take(std::move(report)); });
     clear_progress();
     if (!ran) return answer_with(ran.error(), failure_exit_code, command_.common);
     if (end_requested()) return interrupted_exit_code;
@@ -190,37 +142,38 @@ class Simulation {
       return fail(run.error().error,
                   run.error().in_arguments ? usage_exit_code : failure_exit_code);
 
-    job_.name = code->name;
-    job_.library_sha256 = code->sha256;
-    job_.arguments = command_.arguments;
-    job_.libraries = libraries_.get();
-    job_.settings = file_settings->as_map();
-    for (const auto& [key, value] : run->settings) job_.settings[key] = value;
-    job_.fixed = command_.common.settings.as_map();
-    job_.backends = {"jobmanager", "filesystem", "rocksdb"};
-    // What a database does is not what the job does.
-    if (command_.check_determinism) job_.backends = {"filesystem"};
-    if (const auto fixed = job_.fixed.find("state.backend"); fixed != job_.fixed.end()) {
-      if (command_.check_determinism &&
-          command_.common.settings.state_backend().kind == StateBackendKind::rocksdb)
-        return fail({Errc::unsupported,
-                     "-D state.backend: a database of rocksdb reads the clock itself, so that "
-                     "--check-determinism would take that for the job's doing; name memory or "
-                     "filesystem"},
-                    usage_exit_code);
-      job_.backends = {fixed->second};
-    }
-    job_.make_backend =
+    auto backends = simulated_backends(command_.common.settings, command_.check_determinism);
+    if (!backends) return fail(backends.error(), usage_exit_code);
+    if (const Status readable = check_inputs(*run->plan, files_); !readable)
+      return fail(readable.error(), failure_exit_code);
+    JobTrials::Settings trials;
+    trials.called = command_.library;
+    trials.task_managers = command_.task_managers;
+    trials.check_determinism = command_.check_determinism;
+    trials.limit_generators = [this](std::uint64_t records) {
+      libraries_->limit_generators(records);
+    };
+    if (!command_.shrink)
+      trials.adjust = [this](SimulatedRunSettings& settings) { show_more(settings); };
+    trials.children = children();
+    SimulatedJob& job = trials.job;
+    job.name = code->name;
+    job.library_sha256 = code->sha256;
+    job.arguments = command_.arguments;
+    job.libraries = libraries_.get();
+    job.settings = file_settings->as_map();
+    for (const auto& [key, value] : run->settings) job.settings[key] = value;
+    job.fixed = command_.common.settings.as_map();
+    job.backends = std::move(*backends);
+    job.make_backend =
         [](const Configuration& configuration,
            const SimulatedDatabases& databases) -> Result<std::shared_ptr<StateBackend>> {
       return make_backend(configuration.state_backend(), &databases);
     };
-    job_.held_output = files_held_by;
-    job_.inputs = &files_;
-    for (const PlanOperator& one : run->plan->operators)
-      if (one.check_input)
-        if (const Status readable = one.check_input(files_); !readable)
-          return fail(readable.error(), failure_exit_code);
+    job.held_output = files_held_by;
+    job.inputs = &files_;
+    backends_ = job.backends;
+    trials_.emplace(std::move(trials));
     return {};
   }
   std::unexpected<Error> fail(Error error, int exit_code) {
@@ -236,150 +189,63 @@ class Simulation {
     return runs;
   }
 
-  /// What is tried.
-  struct Trial {
-    FaultPlan plan;
-    std::optional<std::uint64_t> records;
-    std::optional<std::vector<std::uint64_t>> only;
-    std::optional<StagedFault> staged{};
-    std::string backend{};  ///< empty: drawn
-  };
-
   /// What the job makes of its input when nothing fails.
   Status find_expected() {
-    WEIR_TRY_ASSIGN(result, expected_of(command_.records));
+    WEIR_TRY_ASSIGN(result, trials_->expected_of(command_.records));
     expected_ = std::move(result);
     return {};
   }
-  Result<SimulatedResult> expected_of(std::optional<std::uint64_t> records) {
-    WEIR_TRY_ASSIGN(quiet, run_once(0, {FaultPlan::nothing(), records, {}}, nullptr));
-    if (!quiet.violations.empty())
-      return error(Errc::user_function_failed,
-                   "a run of " + command_.library +
-                       " without any fault goes wrong: " + quiet.violations.front().what);
-    for (const std::string& caught : quiet.caught)
-      if (caught.find("starts a thread") != std::string::npos)
-        return error(Errc::user_function_failed, command_.library + ": " + caught);
-    return std::move(quiet.result);
-  }
-  /// In a child. Errors: `cancelled` if this process was asked to end; the child's crash.
-  Result<SimulatedRunReport> run_once(std::uint64_t seed, const Trial& trial,
-                                      const SimulatedResult* expected) {
-    std::optional<ChildResult> result;
-    WEIR_TRY(children().run(
-        seed, seed, [&](std::uint64_t) { return run_seed(seed, trial, expected); },
-        [&](ChildResult one) { result = std::move(one); }));
-    if (!result) return error(Errc::cancelled, "ended");
-    if (result->failure.empty())
-      if (auto report = read_report(result->bytes)) return std::move(*report);
-    return error(Errc::user_function_failed,
-                 "a run of " + command_.library + " " +
-                     (result->failure.empty() ? "says nothing" : result->failure));
-  }
-
-  /// In a child.
-  std::string run_seed(std::uint64_t seed, const Trial& trial, const SimulatedResult* expected) {
-    set_crash_notice({"seed " + std::to_string(seed) + " of " + command_.library, ""});
-    SimulatedRunSettings settings;
-    settings.seed = seed;
-    settings.faults = trial.plan;
-    settings.only = trial.only;
-    settings.staged = trial.staged;
-    settings.task_managers = command_.task_managers;
-    if (expected == nullptr && !trial.records) settings.most_records = most_records;
-    settings.expected = expected;
-    settings.ordered_lists = command_.check_determinism;
-    settings.vary_parallelism = command_.check_determinism && expected != nullptr;
-    if (settings.vary_parallelism) vary_addresses(seed);
-    if (trial.records) libraries_->limit_generators(*trial.records);
-    SimulatedJob job = job_;
-    if (!trial.backend.empty()) job.backends = {trial.backend};
-    job.lines = trial.records;
-    std::ofstream trace;
-    const bool is_asked_for = expected != nullptr && !command_.shrink;
-    if (is_asked_for && command_.trace_file) {
-      trace.open(absolute(*command_.trace_file), std::ios::trunc);
-      settings.trace = [&trace](const std::string& line) { trace << line << '\n'; };
-    }
-    settings.keep_files = is_asked_for && command_.keep.has_value();
-    SimulatedRunReport report = run_simulated(job, settings);
-    if (expected != nullptr) {
-      report.result = {};  // nobody needs it any more
-      if (command_.check_determinism) say_what_depends(report);
-    }
-    std::string bytes;
-    ByteWriter writer(bytes);
-    encode(report, writer);
-    return bytes;
-  }
-  /// What lies at which address is another in each run: an order by addresses is another, too.
-  static void vary_addresses(std::uint64_t seed) {
-    SeededRandom random(seed);
-    static std::vector<std::unique_ptr<char[]>> kept;
-    std::vector<std::unique_ptr<char[]>> freed;
-    for (int i = 0; i < 2000; ++i)
-      (random.one_in(2) ? kept : freed)
-          .push_back(std::make_unique<char[]>(static_cast<std::size_t>(random.between(16, 4096))));
-  }
-  /// Whatever differs is told as what it is here.
-  static void say_what_depends(SimulatedRunReport& report) {
-    for (Violation& one : report.violations)
-      if (one.promise == "E1" || one.promise == "E2") {
-        one.promise = "determinism";
-        one.what += "; under another schedule or parallelism the job gives something else";
-      }
-    // What is called is the cause, and comes first.
-    std::vector<Violation> causes;
-    for (const std::string& caught : report.caught) causes.push_back({"determinism", caught, 0});
-    report.violations.insert(report.violations.begin(), causes.begin(), causes.end());
+  /// In a child: the files that were asked for.
+  void show_more(SimulatedRunSettings& settings) const {
+    settings.keep_files = command_.keep.has_value();
+    if (!command_.trace_file) return;
+    const auto trace =
+        std::make_shared<std::ofstream>(absolute(*command_.trace_file), std::ios::trunc);
+    settings.trace = [trace](const std::string& line) { *trace << line << '\n'; };
   }
 
   /// Every fault at every message of every flow, on every backend.
   int run_matrix() {
     std::vector<MatrixCell> cells;
-    for (const std::string& backend : job_.backends)
+    for (const std::string& backend : backends_)
       for (std::size_t i = 0; i < flow_count; ++i) {
         const auto flow = static_cast<Flow>(i);
-        const Trial trial{
-            FaultPlan::nothing(), command_.records, {}, StagedFault{.flow = flow}, backend};
-        auto seen = run_once(command_.first_seed, trial, &*expected_);
-        if (!seen) return end_of_matrix(seen.error());
+        auto seen =
+            trials_->run_once(matrix_trial(StagedFault{.flow = flow}, backend), &*expected_);
+        if (!seen) return end_with(seen.error());
         if (!seen->violations.empty())
-          return end_of_matrix({Errc::user_function_failed, "a run without any fault goes wrong: " +
-                                                                seen->violations.front().what});
+          return end_with({Errc::user_function_failed,
+                           "a run without any fault goes wrong: " + seen->violations.front().what});
         const auto planned = plan_cells(backend, flow, seen->flow);
         cells.insert(cells.end(), planned.begin(), planned.end());
       }
     if (cells.empty())
-      return end_of_matrix({Errc::user_function_failed,
-                            "the job ends before a checkpoint completes: give it more input"});
-    const Status ran = children().run(
+      return end_with({Errc::user_function_failed,
+                       "the job ends before a checkpoint completes: give it more input"});
+    const Status ran = trials_->run(
         0, cells.size() - 1,
         [&](std::uint64_t number) {
-          const MatrixCell& cell = cells[number];
-          return run_seed(command_.first_seed,
-                          {FaultPlan::nothing(), command_.records, {}, cell.staged, cell.backend},
-                          &*expected_);
+          return matrix_trial(cells[number].staged, cells[number].backend);
         },
-        [&](ChildResult result) {
+        *expected_,
+        [&](std::uint64_t number, SimulatedRunReport report) {
           ++seeds_;
-          MatrixCell& cell = cells[result.number];
-          if (const auto report =
-                  result.failure.empty() ? read_report(result.bytes) : std::nullopt) {
-            cell.has_hit = report->staged_has_hit;
-            cell.outcome = report->flow_outcome;
-            cell.violations = report->violations;
-          } else {
-            cell.violations = {{"liveness", "the run " + result.failure, 0}};
-          }
+          MatrixCell& cell = cells[number];
+          cell.has_hit = report.staged_has_hit;
+          cell.outcome = std::move(report.flow_outcome);
+          cell.violations = std::move(report.violations);
           show_progress(cells.size(), "runs");
         });
     clear_progress();
-    if (!ran) return end_of_matrix(ran.error());
+    if (!ran) return end_with(ran.error());
     if (end_requested()) return interrupted_exit_code;
     return tell_matrix(cells);
   }
-  int end_of_matrix(const Error& failed) const {
+  [[nodiscard]] Trial matrix_trial(const StagedFault& staged, const std::string& backend) const {
+    return {command_.first_seed, FaultPlan::nothing(), command_.records, {}, staged, backend};
+  }
+  /// The exit code of a run that could not go on.
+  [[nodiscard]] int end_with(const Error& failed) const {
     return end_requested() ? interrupted_exit_code
                            : answer_with(failed, failure_exit_code, command_.common);
   }
@@ -423,12 +289,12 @@ class Simulation {
   /// Leaves out disturbances, then input, as long as the seed still fails, and takes the least that does for what is
   /// told. Source: Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input", 2002, in its simplest form.
   Status shrink() {
-    Trial least{plan_, command_.records, std::vector<std::uint64_t>()};
+    Trial least{command_.first_seed, plan_, command_.records, std::vector<std::uint64_t>()};
     for (std::uint64_t i = 0; i < one_.disturbances; ++i) least.only->push_back(i);
     const std::string promise = one_.violations.front().promise;
     const auto still_fails = [&](const Trial& trial,
                                  const SimulatedResult& expected) -> Result<bool> {
-      auto report = run_once(command_.first_seed, trial, &expected);
+      auto report = trials_->run_once(trial, &expected);
       if (!report && report.error().code == Errc::cancelled) return std::unexpected(report.error());
       if (!report || report->violations.empty() || report->violations.front().promise != promise)
         return false;
@@ -453,7 +319,7 @@ class Simulation {
       records /= 2;
       Trial trial = least;
       trial.records = records;
-      auto expected = expected_of(records);
+      auto expected = trials_->expected_of(records);
       if (!expected) break;
       WEIR_TRY_ASSIGN(fails, still_fails(trial, *expected));
       if (fails) least = std::move(trial);
@@ -461,29 +327,9 @@ class Simulation {
     least_ = std::move(least);
     return {};
   }
-  static std::optional<SimulatedRunReport> read_report(const std::string& bytes) {
-    SimulatedRunReport report;
-    ByteReader reader(bytes);
-    decode(reader, report);
-    if (!reader.complete()) return std::nullopt;
-    return report;
-  }
-
   // ---- while seeds run
 
-  void take(ChildResult result) {
-    SimulatedRunReport report;
-    if (result.failure.empty()) {
-      if (auto read = read_report(result.bytes))
-        report = std::move(*read);
-      else
-        result.failure = "says nothing";
-    }
-    report.seed = result.number;
-    if (!result.failure.empty()) {
-      report.state = "crashed";
-      report.violations.push_back({"liveness", "the run " + result.failure, 0});
-    }
+  void take(SimulatedRunReport report) {
     ++seeds_;
     for (const auto& [fault, hits] : report.faults) faults_[fault] += hits;
     for (const auto& [place, hits] : report.kill_points) kill_points_[place] += hits;
@@ -516,25 +362,12 @@ class Simulation {
 
   void tell_failure(const SimulatedRunReport& report) const {
     // What led to one failure is enough to begin with; and nothing that failed leads to a difference without faults.
-    if (!command_.check_determinism && failed_.size() <= 1) {
-      print_story(report);
-      print_faults(report.faults);
-      for (const std::string& line : last_of(report.last_lines))
-        std::printf("  | %s\n", readable(line).c_str());
-    }
-    for (const Violation& one : report.violations) {
-      std::string text = "seed " + std::to_string(report.seed);
-      if (one.step > 0) text += ", step " + std::to_string(one.step);
-      text += ": " + one.promise + ": " + one.what;
-      std::printf("%s\n", wrapped(text, "  ").c_str());
-    }
+    if (!command_.check_determinism && failed_.size() <= 1)
+      print(story_text(report) + faults_text(report.faults) + last_lines_text(report));
+    print(violations_text(report));
     std::printf("  replay: %s\n", replay_command(report.seed).c_str());
   }
-  static void print_story(const SimulatedRunReport& report) {
-    if (report.story.empty()) return;
-    const std::string text = "seed " + std::to_string(report.seed) + " draws " + report.story;
-    std::printf("%s\n", wrapped(text, "  ").c_str());
-  }
+  static void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
   /// The command that runs `seed` alone, as this one was given.
   [[nodiscard]] std::string replay_command(std::uint64_t seed) const {
     std::string text = "weir simulate --seed " + std::to_string(seed);
@@ -558,18 +391,6 @@ class Simulation {
     for (const std::string& argument : command_.arguments) text += " " + quoted(argument);
     return text;
   }
-  static std::vector<std::string> last_of(const std::vector<std::string>& lines) {
-    const std::size_t first = lines.size() > shown_lines ? lines.size() - shown_lines : 0;
-    return {lines.begin() + static_cast<std::ptrdiff_t>(first), lines.end()};
-  }
-  static void print_faults(const std::map<std::string, std::uint64_t>& faults) {
-    std::string line = "faults that hit:";
-    for (const auto& [fault, hits] : faults) line += " " + fault + " " + std::to_string(hits) + ",";
-    if (faults.empty()) line += " none,";
-    line.pop_back();
-    std::printf("%s\n", wrapped(line, "  ").c_str());
-  }
-
   int conclude() {
     if (command_.is_range)
       tell_of_all();
@@ -596,8 +417,8 @@ class Simulation {
       return;
     }
     if (!one_.violations.empty()) return tell_failure(one_);
-    print_story(one_);
-    if (!command_.check_determinism) print_faults(one_.faults);
+    print(story_text(one_));
+    if (!command_.check_determinism) print(faults_text(one_.faults));
     std::printf("%s; every promise was kept; trace hash %s\n", upper(one_.state).c_str(),
                 hash_text(one_.trace_hash).c_str());
   }
@@ -612,13 +433,8 @@ class Simulation {
                               .c_str());
       return;
     }
-    if (!command_.check_determinism) print_faults(faults_);
-    std::string line =
-        std::to_string(seeds_) + " seeds, " + std::to_string(failed_.size()) + " failed";
-    for (std::size_t i = 0; i < std::min<std::size_t>(failed_.size(), 20); ++i)
-      line += (i == 0 ? ": " : ", ") + std::to_string(failed_[i]);
-    if (failed_.size() > 20) line += ", ...";
-    std::printf("%s\n", line.c_str());
+    if (!command_.check_determinism) print(faults_text(faults_));
+    print(std::to_string(seeds_) + " seeds, " + failed_text(failed_) + "\n");
   }
 
   Status keep_files() {
@@ -640,7 +456,8 @@ class Simulation {
   std::optional<TemporaryDirectory> temporary_;
   std::unique_ptr<LocalJobLibraries> libraries_;
   FaultPlan plan_;
-  SimulatedJob job_;
+  std::vector<std::string> backends_;  ///< that a seed draws from
+  std::optional<JobTrials> trials_;
   std::optional<SimulatedResult> expected_;
   int exit_code_ = failure_exit_code;
 

@@ -2,6 +2,8 @@
 // and changed in place.
 //
 //   weir run running_totals.so [--orders N] [--rate PER_SECOND]
+//
+// Its tests are in running_totals_test.cpp.
 #include <cstdint>
 #include <string>
 
@@ -30,26 +32,30 @@ struct Total {
 };
 WEIR_FIELDS(Total, account, orders, cents)
 
+/// What the job makes of its orders; apart from the job, so that a test can take it alone.
+DataStream<Total> totals_of(const DataStream<Order>& orders) {
+  return orders.key_by([](const Order& order) { return order.account; })
+      .map_with_state<Account>([](const Order& order, Account& account) {
+        ++account.orders;
+        account.cents += order.cents;
+        return Total{order.account, account.orders, account.cents};
+      })
+      .uid("totals");
+}
+
 }  // namespace
 
 WEIR_JOB(running_totals) {
   const auto orders = env.parameters().number("orders", 20);
   const auto rate = static_cast<double>(env.parameters().number("rate", 0));
 
-  env.generate(
-         orders,
-         [](std::uint64_t i) {
-           return Order{static_cast<std::uint32_t>(i % 3), static_cast<std::int64_t>(100 + i)};
-         },
-         rate)
-      .uid("orders")
-      .key_by([](const Order& order) { return order.account; })
-      .map_with_state<Account>([](const Order& order, Account& account) {
-        ++account.orders;
-        account.cents += order.cents;
-        return Total{order.account, account.orders, account.cents};
-      })
-      .uid("totals")
-      .print()
-      .uid("print");
+  const auto stream =
+      env.generate(
+             orders,
+             [](std::uint64_t i) {
+               return Order{static_cast<std::uint32_t>(i % 3), static_cast<std::int64_t>(100 + i)};
+             },
+             rate)
+          .uid("orders");
+  totals_of(stream).print().uid("print");
 }

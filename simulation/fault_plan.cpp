@@ -131,6 +131,14 @@ FaultPlan FaultPlan::everything() {
   return plan;
 }
 
+FaultPlan operator|(const FaultPlan& one, const FaultPlan& other) {
+  FaultPlan both;
+  both.disturbances = std::max(one.disturbances, other.disturbances);
+  for (std::size_t i = 0; i < fault_classes; ++i)
+    both.probability[i] = std::max(one.probability[i], other.probability[i]);
+  return both;
+}
+
 Result<FaultPlan> parse_fault_plan(std::string_view text, const std::string& path) {
   if (text.size() > most_bytes)
     return error(Errc::invalid_argument,

@@ -63,6 +63,9 @@ struct FaultPlan {
   [[nodiscard]] static FaultPlan nothing() { return FaultPlan{.disturbances = 0}; }
 };
 
+/// What either lets happen, as likely as in the one where it is likelier, and as many disturbances as in the one with more.
+[[nodiscard]] FaultPlan operator|(const FaultPlan& one, const FaultPlan& other);
+
 /// Reads a plan: a YAML map of `disturbances`, and `faults`, a map of classes to probabilities; classes that it does
 /// not name do not happen. `path` is for sentences.
 ///

@@ -53,8 +53,6 @@ constexpr std::uint64_t most_io_delay_ms = 200;
 /// What waits for a message or an operation on a file gets so much time before everything is mended.
 constexpr milliseconds lingering = std::chrono::seconds(20);
 
-constexpr const char* limit_it = "limit its input with --for RECORDS";
-
 /// What distinguishes two sorted lists, in a few words.
 std::string difference(const std::vector<std::string>& found,
                        const std::vector<std::string>& expected) {
@@ -319,14 +317,15 @@ class SimulatedRun {
                   "the job does not reach the end of its input within " +
                   std::to_string(settings_.time_to_heal / std::chrono::minutes(1)) +
                   " minutes of virtual time (" + whereabouts() + ")" +
-                  (failure_.empty() ? std::string(": ") + limit_it : ""));
+                  (failure_.empty() ? ": " + job_.how_to_limit : ""));
       }
       if (settings_.most_records && emitted() > *settings_.most_records)
         violated("liveness", "its sources have given more than " +
-                                 std::to_string(*settings_.most_records) + " records: " + limit_it);
+                                 std::to_string(*settings_.most_records) +
+                                 " records: " + job_.how_to_limit);
       if (cluster_->steps() > settings_.most_steps)
         violated("liveness", "the run was given up after " + std::to_string(settings_.most_steps) +
-                                 " steps: " + limit_it);
+                                 " steps: " + job_.how_to_limit);
     }
   }
 

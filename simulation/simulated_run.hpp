@@ -39,6 +39,8 @@ struct SimulatedJob {
   std::function<Result<std::set<std::string>>(CheckpointStorage&, const std::string&)> held_output;
   FileSystem* inputs = nullptr;        ///< what the job reads; outlives every run
   std::optional<std::uint64_t> lines;  ///< of every input file; none: all
+  /// What the user can do about a job that does not end, as the end of a sentence.
+  std::string how_to_limit = "limit its input with --for RECORDS";
 };
 
 /// What a job has made of its input at the end of it.

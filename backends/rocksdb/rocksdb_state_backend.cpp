@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <rocksdb/cache.h>
+#include <rocksdb/env.h>
 
 #include "backends/rocksdb/native_restore.hpp"
 #include "backends/rocksdb/rocksdb_keyed_state_backend.hpp"
@@ -27,6 +28,12 @@ NativeStatesFactory RocksDBStateBackend::file_reader(std::shared_ptr<const Datab
   return [seams = std::move(seams)](FileSystem& files, const std::string& directory) {
     return DatabaseStates::create(seams != nullptr ? *seams : DatabaseSeams(files), directory);
   };
+}
+
+void RocksDBStateBackend::end_idle_threads() {
+  // Databases ask for as many as they need when they are opened.
+  for (const auto pool : {rocksdb::Env::Priority::LOW, rocksdb::Env::Priority::HIGH})
+    rocksdb::Env::Default()->SetBackgroundThreads(0, pool);
 }
 
 Result<std::unique_ptr<KeyedStateBackend>> RocksDBStateBackend::create_keyed_state_backend(

@@ -40,6 +40,9 @@ class RocksDBStateBackend final : public StateBackend {
   /// For backends that restore what this one has written in its own form. `seams`: as in `Options`.
   [[nodiscard]] static NativeStatesFactory file_reader(
       std::shared_ptr<const DatabaseSeams> seams = nullptr);
+  /// Has the threads end that closed databases have left in this process; they are gone soon after. The next
+  /// database starts new ones. Requires that none is open.
+  static void end_idle_threads();
 
   [[nodiscard]] std::string_view name() const override { return "rocksdb"; }
   [[nodiscard]] Result<std::unique_ptr<KeyedStateBackend>> create_keyed_state_backend(

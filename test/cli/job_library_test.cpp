@@ -8,9 +8,9 @@
 
 #include <catch2/catch.hpp>
 
+#include "api/job_descriptor.hpp"
 #include "cli/compile.hpp"
 #include "cli/elf_file.hpp"
-#include "cli/job_descriptor.hpp"
 #include "cli/sha256.hpp"
 #include "storage/posix_file_system.hpp"
 #include "test/storage/temporary_directory.hpp"

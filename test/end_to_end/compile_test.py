@@ -108,6 +108,53 @@ def library_and_program(place):
     refused(result, 1, place / "words", "it was built against another version of Weir; compile it again")
 
 
+@case("a test of a job is compiled where it lies, passes, and names the seed that fails")
+def test_program(place):
+    examples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples")
+
+    def run(program, **environment):
+        return subprocess.run([program], cwd=place.directory, env={**place.environment, **environment}, text=True,
+                              capture_output=True, timeout=harness.DEADLINE, stdin=subprocess.DEVNULL)
+    place.good("compile", os.path.join(examples, "running_totals_test.cpp"), "-o", place / "totals_test")
+    result = run(place / "totals_test")
+    check(result.returncode == 0 and "All tests passed" in result.stdout, result.stdout + result.stderr)
+
+    # Without a test framework, and with the job compiled apart; it keeps its sum where no checkpoint sees it.
+    place.write("sum.cpp", """#include <weir/weir.hpp>
+WEIR_JOB(sum) {
+  env.generate(5000, [](std::uint64_t number) { return number; })
+      .uid("numbers")
+      .key_by([](std::uint64_t number) { return number % 2; })
+      .map_with_state<std::uint64_t>([sum = std::uint64_t{0}](std::uint64_t number, std::uint64_t& state) mutable {
+        return state = sum += number;
+      })
+      .uid("sum")
+      .write_files("sums", [](std::uint64_t sum) { return std::to_string(sum); })
+      .uid("output");
+}
+""")
+    place.write("sum_test.cpp", """#include <cstdio>
+#include <weir/testing.hpp>
+void sum(weir::StreamEnvironment&);
+int main() {
+  using namespace weir::testing;
+  try {
+    simulate(sum).seeds(1, 40).with_faults(crashes()).expect_exactly_once();
+  } catch (const Failure& failure) {
+    std::printf("%s\\n", failure.what());
+  }
+}
+""")
+    place.good("compile", place / "sum_test.cpp", place / "sum.cpp", "-o", place / "sum_test", "--", "-DWEIR_NO_MAIN")
+    told = run(place / "sum_test").stdout
+    check(told.startswith("simulate(sum): 40 seeds, "), told)
+    seed = told.split("failed: ")[1].split(",")[0].split()[0]
+    check(f"\nseed {seed}, step " in told and f"WEIR_SEED={seed} in its environment" in told, told)
+    alone = run(place / "sum_test", WEIR_SEED=seed).stdout
+    check(alone.startswith(f"simulate(sum): 1 seed, 1 failed: {seed}\n"), alone)
+    check(told.split(f"\nseed {seed}, step ")[1].splitlines()[0] in alone, told, alone)
+
+
 @case("a source that is missing or does not compile is refused")
 def errors(place):
     refused(place.weir("compile", place / "missing.cpp", "-o", place / "job.so"), 1, place / "missing.cpp",

@@ -1,4 +1,4 @@
-#include "cli/job_descriptor.hpp"
+#include "api/job_descriptor.hpp"
 
 #include <cstring>
 #include <string_view>
