@@ -226,6 +226,9 @@ Status delete_checkpoint_orphans(CheckpointStorage& storage, const std::string& 
         named.push_back(location.file);
     }
   }
+  // Whoever removed `_metadata` may have been killed before that was durable: a crash would bring it back, without the
+  // files that it names.
+  if (!complete && !entries.empty()) WEIR_TRY(make_durable_if_there(storage, directory));
   bool emptied = true;
   for (const auto& entry : entries) {
     const bool is_orphan = !entry.is_directory && !entry.is_symlink &&

@@ -342,6 +342,21 @@ SCENARIO("orphans of crashes are deleted and nothing else", "[state]") {
       CHECK(delete_orphans(world.storage, root, job).error() == world.storage.failure);
     }
   }
+  WHEN("a process was killed when it had removed the metadata, and nothing else") {
+    REQUIRE(world.storage.remove(chk7 + "/_metadata"));
+    THEN(
+        "that is durable before a file that it named is removed: a crash does not bring it back "
+        "alone") {
+      world.storage.operations.clear();
+      CHECK_FALSE(swept().empty());
+      const auto& done = world.storage.operations;
+      const auto durable = std::ranges::find(done, "make_durable " + chk7);
+      const auto removal =
+          std::ranges::find_if(done, [](const auto& one) { return one.starts_with("remove "); });
+      REQUIRE(removal != done.end());
+      CHECK(durable < removal);
+    }
+  }
   WHEN("a checkpoint is incomplete") {
     world.incomplete(job, 8, 1);
     world.storage.put(checkpoint_directory(root, job, {8}) + "/._metadata.12ab", "half");
