@@ -12,6 +12,7 @@
 #include "cli/request_watch.hpp"
 #include "cli/running_jobs.hpp"
 #include "cli/surroundings.hpp"
+#include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
 #include "storage/file_checkpoint_storage.hpp"
 #include "storage/posix_file_system.hpp"
@@ -227,9 +228,20 @@ int run_verb(const CancelCommand& command) {
                                                    !target.empty(), "writing the last savepoint"));
       return savepoint_answer(conversation, id, cancelled.savepoint);
     }
+    WEIR_TRY_ASSIGN(details, ask(conversation, *job.client, RequestJobDetails{id},
+                                 conversation.timeout, "asking for the job"));
     WEIR_TRY(
         ask(conversation, *job.client, CancelJob{id}, conversation.timeout, "waiting for the end"));
-    return conversation.json ? cancellation_json(id) : "job " + to_string(id) + " is cancelled\n";
+    if (conversation.json) return cancellation_json(id);
+    PosixFileSystem files;
+    const bool are_deleted =
+        details.checkpoints.last_completed && !details.checkpoint_directory.empty() &&
+        !files.stat(job_directory(details.checkpoint_directory, id)).has_value();
+    return "job " + to_string(id) + " is cancelled" +
+           (are_deleted ? ", and its checkpoints are deleted, as "
+                          "execution.checkpointing.externalized-checkpoint-retention is not "
+                          "RETAIN_ON_CANCELLATION\n"
+                        : "\n");
   });
 }
 

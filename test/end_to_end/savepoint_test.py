@@ -69,6 +69,19 @@ def cancel_and_go_on(place):
     exactly_once(output_lines(place / "out"), 0, total)
 
 
+@case("cancel says that it has deleted the checkpoints, unless they are retained")
+def cancel_and_delete(place):
+    source = make_lines(place, 200_000)
+    for retention, deleted in (("NO_EXTERNALIZED_CHECKPOINTS", True), ("RETAIN_ON_CANCELLATION", False)):
+        job = [job_so("numbered_lines"), "--input", source, "--output", place / retention, "--rate", RATE]
+        process, _ = place.start_traced(*settings(checkpoints=place / "checkpoints", retention=retention), *job)
+        name = place.running_job(process)
+        place.good("checkpoint", name)
+        said = place.good("cancel", name)
+        equal("its checkpoints are deleted" in said, deleted, said)
+        equal(not metadata_below(place / "checkpoints"), deleted, "whether no checkpoint is left")
+
+
 @case("stop commits what was written; -s latest and -s PATH go on exactly after it")
 def stop_and_go_on(place):
     total = 150_000
