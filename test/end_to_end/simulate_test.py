@@ -333,7 +333,7 @@ def wrong(place):
         refused(simulate(place, "--seeds", "1..2", *option, *job), 2, option[0] + " is about one run; name it with --seed")
         refused(simulate(place, "--check-determinism", *option, *job), 2, option[0] + " is about a run with faults")
         refused(simulate(place, "--crash-matrix", *option, *job), 2, "--crash-matrix makes its faults itself")
-    refused(simulate(place, "--check-determinism", "-D", "state.backend=rocksdb", *job), 2, "-D state.backend", "rocksdb reads the clock",
+    refused(simulate(place, "--check-determinism", "-D", "state.backend=rocksdb", *job), 2, "state.backend", "rocksdb reads the clock",
             "name memory or filesystem")
     for option in (("--seeds", "1..2"), ("--check-determinism",), ("--faults", plan(place))):
         refused(simulate(place, "--crash-matrix", *option, *job), 2, "--crash-matrix makes its faults itself")
