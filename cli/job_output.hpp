@@ -13,6 +13,10 @@ namespace weir {
 
 [[nodiscard]] std::string state_name(JobState state);  ///< `RUNNING`
 
+/// Why a job that was cancelled keeps no checkpoints, as the end of a sentence.
+inline constexpr const char* deletes_because =
+    ", as execution.checkpointing.externalized-checkpoint-retention is not RETAIN_ON_CANCELLATION";
+
 /// `savepoint 7: 2 of 6 subtasks, 12.3 MB`
 [[nodiscard]] std::string progress_text(const CheckpointProgress& progress);
 

@@ -350,9 +350,7 @@ class JobWatch {
   [[nodiscard]] std::string what_becomes_of_checkpoints(const JobDetails& details) const {
     if (details.checkpoint_directory.empty()) return {};
     return retained_ ? ", whose last checkpoint is kept"
-                     : ", which deletes its checkpoints, as "
-                       "execution.checkpointing.externalized-checkpoint-retention is not "
-                       "RETAIN_ON_CANCELLATION";
+                     : ", which deletes its checkpoints" + std::string(deletes_because);
   }
   void tell(const JobDetails& details) {
     const JobOverview& job = details.overview;

@@ -228,6 +228,7 @@ int run_verb(const CancelCommand& command) {
                                                    !target.empty(), "writing the last savepoint"));
       return savepoint_answer(conversation, id, cancelled.savepoint);
     }
+    // Asked before: with the job its process may end.
     WEIR_TRY_ASSIGN(details, ask(conversation, *job.client, RequestJobDetails{id},
                                  conversation.timeout, "asking for the job"));
     WEIR_TRY(
@@ -238,10 +239,8 @@ int run_verb(const CancelCommand& command) {
         details.checkpoints.last_completed && !details.checkpoint_directory.empty() &&
         !files.stat(job_directory(details.checkpoint_directory, id)).has_value();
     return "job " + to_string(id) + " is cancelled" +
-           (are_deleted ? ", and its checkpoints are deleted, as "
-                          "execution.checkpointing.externalized-checkpoint-retention is not "
-                          "RETAIN_ON_CANCELLATION\n"
-                        : "\n");
+           (are_deleted ? ", and its checkpoints are deleted" + std::string(deletes_because) : "") +
+           "\n";
   });
 }
 

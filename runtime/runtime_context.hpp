@@ -83,7 +83,7 @@ class RuntimeContext {
   [[nodiscard]] BroadcastStateHandle<K, V> broadcast_state(
       const MapStateDescriptor<K, V>& descriptor) {
     using Handle = BroadcastStateHandle<K, V>;
-    require_open(descriptor.name);
+    if (!may_be_called(descriptor.name)) return {};
     if (descriptor.ttl)
       return refuse<Handle>(descriptor.name, "broadcast state has no time to live; leave it out");
     auto state = context_.operator_state().broadcast_state<K, V>(descriptor.name);
@@ -132,18 +132,22 @@ class RuntimeContext {
              "': a function asks for its states in open, and keeps the handles; this one asked the "
              "RuntimeContext when open was over"});
   }
+  /// Whether there may be a state of this name; if not, the operator does not open. Throws as `require_open`.
+  [[nodiscard]] bool may_be_called(const std::string& name) {
+    require_open(name);
+    const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
+    if (!name.empty() && name.size() <= longest_name && std::ranges::none_of(name, is_control))
+      return true;
+    return refuse<bool>(name.substr(0, longest_name), "a state's name has from 1 to " +
+                                                          std::to_string(longest_name) +
+                                                          " bytes and no control characters");
+  }
   template <class Handle, class Descriptor>
   [[nodiscard]] Handle bind(const Descriptor& descriptor) {
-    require_open(descriptor.name);
+    if (!may_be_called(descriptor.name)) return {};
     if (key_ == nullptr)
       return refuse<Handle>(descriptor.name,
                             "keyed state needs a keyed stream; call key_by before");
-    const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
-    if (descriptor.name.empty() || descriptor.name.size() > longest_name ||
-        std::ranges::any_of(descriptor.name, is_control))
-      return refuse<Handle>(descriptor.name.substr(0, longest_name),
-                            "a state's name has from 1 to " + std::to_string(longest_name) +
-                                " bytes and no control characters");
     if (descriptor.ttl) {
       if (const Status valid = check_ttl(*descriptor.ttl); !valid)
         return refuse<Handle>(descriptor.name, valid.error().what);
@@ -177,7 +181,7 @@ class RuntimeContext {
   }
   template <class T>
   [[nodiscard]] OperatorListState<T>* operator_state(const std::string& name, StateKind kind) {
-    require_open(name);
+    if (!may_be_called(name)) return nullptr;
     auto state = context_.operator_state().list_state<T>(name, kind);
     if (state) return *state;
     fail(state.error());

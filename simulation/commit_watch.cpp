@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "simulation/path_parts.hpp"
 #include "state/snapshot_io.hpp"
 
 namespace weir {
@@ -73,8 +74,7 @@ bool CommitWatch::may_commit(const JobId& job, CheckpointId number) const {
 
 std::optional<std::string> CommitWatch::see(const FileEvent& event) const {
   if (event.operation != FileOperation::rename || event.failure) return std::nullopt;
-  const std::string_view path = event.to;
-  const auto name = parse(path.substr(path.rfind('/') + 1));
+  const auto name = parse(name_of(event.to));
   if (!name) return std::nullopt;
   const std::string number = std::to_string(name->checkpoint.value);
   const auto job = job_called(name->job);

@@ -1,12 +1,14 @@
 #include "simulation/kill_points.hpp"
 
+#include "simulation/path_parts.hpp"
+
 namespace weir {
 
 namespace {
 
 /// The last part of a path; of a file that is being written, `.NAME.RANDOM`, it is NAME.
-std::string_view name_of(std::string_view path) {
-  std::string_view name = path.substr(path.rfind('/') + 1);
+std::string_view final_name_of(std::string_view path) {
+  std::string_view name = name_of(path);
   if (!name.starts_with('.')) return name;
   name.remove_prefix(1);
   return name.substr(0, name.rfind('.'));
@@ -17,7 +19,7 @@ std::string_view name_of(std::string_view path) {
 std::string_view file_kill_point(const FileEvent& event, std::string_view snapshots) {
   if (event.failure || event.process.empty()) return {};
   if (event.operation == FileOperation::sync_directory) return "sync directory";
-  const bool metadata = name_of(event.path) == "_metadata";
+  const bool metadata = final_name_of(event.path) == "_metadata";
   const bool output = !event.path.starts_with(snapshots);
   switch (event.operation) {
     case FileOperation::create:

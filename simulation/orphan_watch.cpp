@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "simulation/path_parts.hpp"
 #include "simulation/seeded_random.hpp"
 #include "state/checkpoint_directory.hpp"
 #include "state/snapshot_io.hpp"
@@ -13,9 +14,6 @@ namespace weir {
 namespace {
 
 constexpr std::string_view shared_name = "shared";
-
-std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
-std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 /// Files by which a job is locked, counts on or is found, beside its snapshots (`state/checkpoint_directory.hpp`).
 bool serves_job(const std::string& path) {

@@ -4,6 +4,8 @@
 #include <memory>
 #include <vector>
 
+#include "simulation/path_parts.hpp"
+
 namespace weir {
 
 namespace {
@@ -49,8 +51,7 @@ void ProtocolWatch::attach(SimulatedCluster::Settings& cluster) {
 void ProtocolWatch::see_file(const FileEvent& event) {
   tell(snapshots_.see(event));
   orphans_.see(event);
-  if (settings_.outputs.contains(event.to.substr(0, event.to.rfind('/'))))
-    tell(commits_.see(event));
+  if (settings_.outputs.contains(directory_of(event.to))) tell(commits_.see(event));
 }
 
 void ProtocolWatch::see_delivery(const DeliveryRecord& record, const std::string& process) {

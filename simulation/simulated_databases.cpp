@@ -9,6 +9,7 @@
 #include <rocksdb/env.h>
 
 #include "backends/rocksdb/rocksdb_database.hpp"
+#include "simulation/path_parts.hpp"
 #include "state/remove_tree.hpp"
 
 namespace weir {
@@ -26,8 +27,6 @@ constexpr std::size_t table_bytes_drawn[] = {24 << 10, 32 << 10,  48 << 10,
 /// In one of so many runs tables have no memory at all, which takes ten times as long.
 constexpr std::uint64_t runs_without_tables = 12;
 constexpr std::size_t block_cache_bytes = 512 << 10;
-
-std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 /// As PosixFileSystem answers.
 std::unexpected<Error> failure(const IOStatus& status, const std::string& path,
@@ -85,7 +84,7 @@ class SimulatedDatabases::NativeFiles final : public rocksdb::FileSystemWrapper 
   IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                            std::unique_ptr<rocksdb::FSWritableFile>* result,
                            IODebugContext* debug) override {
-    if (RocksDBDatabase::is_new_file(name_of(path)) && owner_.refuses())
+    if (RocksDBDatabase::is_new_file(std::string(name_of(path))) && owner_.refuses())
       return IOStatus::NoSpace(path, "the seed wants it");
     return target()->NewWritableFile(path, options, result, debug);
   }

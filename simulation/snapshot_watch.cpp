@@ -1,20 +1,13 @@
 #include "simulation/snapshot_watch.hpp"
 
 #include <algorithm>
-#include <string_view>
 
+#include "simulation/path_parts.hpp"
 #include "state/key_groups.hpp"
 #include "state/snapshot_io.hpp"
 #include "state/snapshot_metadata.hpp"
 
 namespace weir {
-
-namespace {
-
-std::string directory_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
-std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
-
-}  // namespace
 
 std::optional<std::string> SnapshotWatch::see(const FileEvent& event) {
   // What an operation has done shows on the disk, whatever it has answered.
@@ -38,7 +31,7 @@ std::optional<SnapshotWatch::Complete> SnapshotWatch::read_complete(const std::s
   if (!bytes) return std::nullopt;
   const auto metadata = decode_metadata(*bytes, path);
   if (!metadata) return std::nullopt;
-  Complete complete{metadata->job, metadata->checkpoint, metadata->kind, {}};
+  Complete complete{metadata->job, metadata->checkpoint, metadata->kind, hash_bytes(*bytes), {}};
   const std::string directory = directory_of(path);
   for (const DataLocation& location : metadata->locations)
     if (!location.file.empty())
@@ -50,7 +43,7 @@ std::optional<SnapshotWatch::Complete> SnapshotWatch::read_complete(const std::s
 std::optional<std::string> SnapshotWatch::see_appeared(const std::string& path) {
   auto complete = read_complete(path);
   if (!complete) return std::nullopt;
-  const Completed here{path, complete->kind, hash_bytes(*read_(path))};
+  const Completed here{path, complete->kind, complete->hash};
   const auto [known, is_new] = completed_.try_emplace({complete->job, complete->number}, here);
   const JobId job = complete->job;
   const CheckpointId number = complete->number;

@@ -53,6 +53,7 @@ class SnapshotWatch {
     JobId job;
     CheckpointId number;
     SnapshotKind kind = SnapshotKind::checkpoint;
+    std::uint64_t hash = 0;       ///< of `_metadata`
     std::set<std::string> files;  ///< that it refers to
   };
   /// All of them by the path of `_metadata`.

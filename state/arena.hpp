@@ -27,7 +27,8 @@ class Arena {
   /// Takes back what `allocate(bytes)` returned.
   void free(void* block, std::size_t bytes);
   /// Has some chunks ready for `allocate`, one for 64 in use and 16 at most, which the system has filled with zeros
-  /// already: that takes 0.1 ms, and several where a host must find the memory first. They are not in `used_bytes`.
+  /// already: whoever touches new memory waits for that, for several ms where a host must find it. They are not in
+  /// `used_bytes`.
   /// Threads: any, beside all others.
   void prepare() const;
   /// Bytes of all blocks in use, rounded up as they are allocated.

@@ -134,6 +134,8 @@ TEST_CASE("a state that cannot be had fails the task with that reason", "[api]")
       }
       if (what_ == 8) (void)context.state(ValueStateDescriptor<long>{""});
       if (what_ == 9) (void)context.state(ValueStateDescriptor<long>{"two\nlines"});
+      if (what_ == 11) (void)context.operator_list_state<long>("");
+      if (what_ == 12) (void)context.broadcast_state(MapStateDescriptor<long, long>{"a\tb"});
       if (what_ == 10) (void)context.state(ValueStateDescriptor<long>{std::string(256, 'x')});
     }
     void flat_map(const long&, Collector<long>&) override {}
@@ -165,7 +167,7 @@ TEST_CASE("a state that cannot be had fails the task with that reason", "[api]")
   CHECK(failure(2, false) ==
         "operator 'broken', state 'twice': the name is used twice; give each state of an operator "
         "its own");
-  for (const int what : {8, 9, 10})
+  for (const int what : {8, 9, 10, 11, 12})
     CHECK(failure(what, true)
               .ends_with("a state's name has from 1 to 255 bytes and no control characters"));
   CHECK(failure(3, false) ==

@@ -2,54 +2,23 @@
 
 #include <catch2/catch.hpp>
 
-#include "simulation/seeded_random.hpp"
-#include "state/checkpoint_directory.hpp"
-#include "state/snapshot_io.hpp"
-#include "storage/file_checkpoint_storage.hpp"
+#include "test/simulation/watched_disk.hpp"
 
 namespace weir::test {
 namespace {
 
-const JobId job{1, 2};
-const std::string checkpoints = "/checkpoints";
+const JobId job = WatchedDisk::job;
+const std::string checkpoints = WatchedDisk::checkpoints;
 const std::string savepoints = "/savepoints";
 const std::string of_job = job_directory(checkpoints, job);
 
 /// A disk that is watched, and a process that uses it.
-struct Watched {
+struct Watched : WatchedDisk {
   Watched() {
     disk->observe([this](const FileEvent& event) {
       broken = broken || snapshots.see(event);
       orphans.see(event);
     });
-  }
-  static std::string directory(std::uint64_t number) {
-    return checkpoint_directory(checkpoints, job, {number});
-  }
-  void write(SimulatedFileSystem& by, const std::string& path) {
-    REQUIRE(by.create_directories(path.substr(0, path.rfind('/'))));
-    const auto file = by.create(path);
-    REQUIRE(file);
-    REQUIRE((*file)->append("x"));
-    REQUIRE((*file)->close());
-  }
-  void write(const std::string& path) { write(files, path); }
-  /// A complete snapshot in `directory`.
-  void complete(const std::string& directory, std::uint64_t number,
-                const std::vector<std::string>& own, const std::vector<std::string>& shared = {}) {
-    SnapshotMetadata metadata;
-    metadata.job = job;
-    metadata.job_name = "job";
-    metadata.checkpoint = {number};
-    for (const auto* list : {&own, &shared})
-      for (const std::string& name : *list) {
-        DataLocation location;
-        location.file = name;
-        location.shared = list == &shared;
-        metadata.locations.push_back(location);
-        write((location.shared ? shared_directory(directory) : directory) + "/" + name);
-      }
-    REQUIRE(write_metadata(storage, directory, metadata, random));
   }
   /// The orphans when the job has ended and keeps so many checkpoints.
   std::vector<std::string> found(std::size_t kept = 10) {
@@ -59,10 +28,6 @@ struct Watched {
                            [&](const std::string& process) { return running.contains(process); });
   }
 
-  std::shared_ptr<SimulatedDisk> disk = std::make_shared<SimulatedDisk>();
-  SimulatedFileSystem files{disk, "JobManager-1"};
-  SeededRandom random{1};
-  FileCheckpointStorage storage{files, random};
   SnapshotWatch snapshots{[this](const std::string& path) { return disk->content(path); }};
   OrphanWatch orphans{snapshots, checkpoints, savepoints};
   std::set<std::string> running{"JobManager-1"};

@@ -2,69 +2,30 @@
 
 #include <catch2/catch.hpp>
 
-#include "simulation/seeded_random.hpp"
-#include "state/checkpoint_directory.hpp"
-#include "state/snapshot_io.hpp"
-#include "storage/file_checkpoint_storage.hpp"
+#include "test/simulation/watched_disk.hpp"
 
 namespace weir::test {
 namespace {
 
 using Catch::Contains;
 
-const JobId job{1, 2};
-const std::string root = "/checkpoints";
+const JobId job = WatchedDisk::job;
+const std::string root = WatchedDisk::checkpoints;
 
 /// A disk that is watched, and what was told of it.
-struct Watched {
+struct Watched : WatchedDisk {
   Watched() {
     disk->observe([this](const FileEvent& event) {
       if (auto broken = watch.see(event)) told.push_back(*broken);
     });
-  }
-  static std::string directory(std::uint64_t number) {
-    return checkpoint_directory(root, job, {number});
-  }
-  /// Writes the file `path` as code that is wrong might: nothing is synced.
-  void write(const std::string& path, const std::string& content) {
-    REQUIRE(files.create_directories(path.substr(0, path.rfind('/'))));
-    const auto file = files.create(path);
-    REQUIRE(file);
-    REQUIRE((*file)->append(content));
-    REQUIRE((*file)->close());
-  }
-  /// A complete snapshot in `directory` that refers to files beside it and shared ones, which are there.
-  void complete(const std::string& directory, std::uint64_t number,
-                const std::vector<std::string>& own, const std::vector<std::string>& shared = {}) {
-    SnapshotMetadata metadata;
-    metadata.job = job;
-    metadata.job_name = "job";
-    metadata.checkpoint = {number};
-    metadata.completed_at_ms = ++time;
-    for (const auto* list : {&own, &shared})
-      for (const std::string& name : *list) {
-        DataLocation location;
-        location.file = name;
-        location.shared = list == &shared;
-        metadata.locations.push_back(location);
-        const std::string path =
-            (location.shared ? shared_directory(directory) : directory) + "/" + name;
-        if (!files.stat(path)) write(path, name);
-      }
-    REQUIRE(write_metadata(storage, directory, metadata, random));
   }
   void crash() {
     disk->lose_unsynced();
     watch.see_crash();
   }
 
-  std::shared_ptr<SimulatedDisk> disk = std::make_shared<SimulatedDisk>();
-  SimulatedFileSystem files{disk, "process"};
-  SeededRandom random{1};
-  FileCheckpointStorage storage{files, random};
   SnapshotWatch watch{[this](const std::string& path) { return disk->content(path); }};
   std::vector<std::string> told;
-  std::int64_t time = 0;
 };
 
 TEST_CASE("checkpoints that are completed and deleted in their order break nothing",

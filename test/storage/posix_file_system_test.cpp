@@ -177,22 +177,37 @@ TEST_CASE("a file system that cannot sync directories is told from one that fail
   CHECK(files.sync_directory("/proc/missing").error().code == Errc::not_found);
 }
 
+/// While it lives no file may grow beyond so many bytes, as if the disk were full.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
+    rlimit small = before_;
+    small.rlim_cur = bytes;
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  rlimit before_{};
+  decltype(SIG_DFL) handler_;
+};
+
 TEST_CASE("a full disk is reported with path and offset", "[storage]") {
   TemporaryDirectory directory;
   PosixFileSystem files;
   const std::string path = directory.path() + "/file";
   auto output = files.create(path);
   REQUIRE(output);
-  // As a full disk: no file may grow beyond this.
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit small = before;
-  small.rlim_cur = 100'000;
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const Status failed = (*output)->append(std::string(200'000, 'x'));
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
-  std::signal(SIGXFSZ, handler);
+  const Status failed = [&] {
+    const FullDisk full(100'000);
+    return (*output)->append(std::string(200'000, 'x'));
+  }();
   REQUIRE_FALSE(failed);
   CHECK(failed.error() ==
         Error{Errc::io_error, path + ": cannot write at offset 100000: File too large"});
@@ -205,19 +220,15 @@ TEST_CASE("a disk that gets full under a large file is reported, at the latest w
   const std::string path = directory.path() + "/file";
   auto output = files.create(path);
   REQUIRE(output);
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  rlimit small = before;
-  small.rlim_cur = (std::uint64_t{4} << 20) + 1'500'000;  // behind where direct writing begins
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
   const std::string piece(300'000, 'x');
   const auto pieces = GENERATE(20U, 100U);
   Status status;
-  for (std::size_t i = 0; i < pieces && status; ++i) status = (*output)->append(piece);
-  if (status) status = (*output)->sync();
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
-  std::signal(SIGXFSZ, handler);
+  {
+    const FullDisk full((std::uint64_t{4} << 20) +
+                        1'500'000);  // behind where direct writing begins
+    for (std::size_t i = 0; i < pieces && status; ++i) status = (*output)->append(piece);
+    if (status) status = (*output)->sync();
+  }
   REQUIRE_FALSE(status);
   CHECK(status.error().code == Errc::io_error);
   CHECK_THAT(status.error().what, Catch::StartsWith(path + ": cannot write at offset ") &&
